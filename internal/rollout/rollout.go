@@ -1,0 +1,61 @@
+// Package rollout is Serin's vocabulary: the rollout a user writes, its plan
+// and phases, the arms, the samples of a tick, a person's intents. Every other
+// package speaks these types.
+//
+// It is a pure room: no I/O, no clock, no goroutine, no randomness, and no
+// knowledge of any adapter. An adapter appears here only as the name of its
+// kind and its own, still encoded, configuration.
+package rollout
+
+// What a file declares itself to be.
+const (
+	APIVersion = "serin.dev/v1alpha1"
+	Kind       = "CanaryRollout"
+)
+
+// Rollout is the standing description of how a workload is released: the
+// document a user writes, the same on one machine and on a cluster.
+type Rollout struct {
+	APIVersion string   `json:"apiVersion"`
+	Kind       string   `json:"kind"`
+	Metadata   Metadata `json:"metadata"`
+	Spec       Spec     `json:"spec"`
+}
+
+// Metadata names a rollout.
+type Metadata struct {
+	Name        string            `json:"name"`
+	Namespace   string            `json:"namespace,omitempty"`
+	Labels      map[string]string `json:"labels,omitempty"`
+	Annotations map[string]string `json:"annotations,omitempty"`
+}
+
+// Spec is everything a user may say about a rollout. Only Workload and Traffic
+// have no default.
+type Spec struct {
+	// Workload says what is released; exactly one adapter.
+	Workload Adapter `json:"workload"`
+	// Traffic says how requests are split; exactly one adapter.
+	Traffic  Adapter  `json:"traffic"`
+	Plan     Plan     `json:"plan"`
+	Analysis Analysis `json:"analysis"`
+	// Tests run all through every phase against the canary directly.
+	Tests []Test `json:"tests,omitempty"`
+	// Hooks run once each, at the points they name.
+	Hooks []Hook `json:"hooks,omitempty"`
+	// Notify says who is told.
+	Notify []Notifier `json:"notify,omitempty"`
+	// Archive says where records, logs and reports end up; at most one adapter.
+	Archive Adapter `json:"archive"`
+}
+
+// Arm is one of the two versions that share the traffic.
+type Arm string
+
+const (
+	Stable Arm = "stable" // serves now
+	Canary Arm = "canary" // the candidate
+)
+
+// Full is the weight at which all traffic goes to the canary.
+const Full = 100
