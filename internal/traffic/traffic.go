@@ -1,0 +1,58 @@
+// Package traffic is the port to whatever splits requests between the arms.
+// It knows weights and instances; it must not know phases, verdicts or why a
+// weight is what it is.
+package traffic
+
+import (
+	"context"
+	"errors"
+
+	"serin.dev/serin/internal/rollout"
+)
+
+// Router splits requests between stable and canary.
+//
+// Apply and Observe may be called at any time, from one goroutine at a time,
+// and must return before ctx ends. They are called again after any error.
+type Router interface {
+	// Apply makes the split true for every request that begins after it
+	// returns. It is idempotent and atomic: a request sees the old split or the
+	// new one. Requests in flight finish where they are. On an error the split
+	// in effect is the old one or the new one, which Observe tells.
+	Apply(ctx context.Context, s Split) error
+
+	// Observe says which split is in effect now, from the router itself and not
+	// from memory of what was applied.
+	Observe(ctx context.Context) (Observed, error)
+}
+
+// Split is what a router is asked for.
+type Split struct {
+	// Weight is the percent of requests routed to the canary, 0 to 100.
+	Weight int
+	// Stable and Canary are the instances that may receive requests. A router
+	// that finds instances by itself ignores them.
+	Stable, Canary []rollout.Instance
+}
+
+// Observed is the state of the router.
+type Observed struct {
+	// Known is false while the router holds no split at all, as before the
+	// first Apply; then the weight is 0.
+	Known  bool `json:"known"`
+	Weight int  `json:"weight"`
+	// InEffect is false while an applied split has not reached the data plane.
+	InEffect bool `json:"inEffect"`
+	// CanaryInflight is the number of requests the canary arm is working on;
+	// -1 where it cannot be seen.
+	CanaryInflight int `json:"canaryInflight"`
+	// DrainingInflight is the same for instances that Split no longer names in
+	// the stable arm and that still have requests: those being drained.
+	DrainingInflight int `json:"drainingInflight"`
+	// ChangedBy names who else changed the weight since Apply, if anyone did.
+	ChangedBy string `json:"changedBy,omitempty"`
+}
+
+// ErrRefused is wrapped by errors that trying again cannot mend: the split
+// cannot be made by this router, or is not permitted.
+var ErrRefused = errors.New("refused by the router")
