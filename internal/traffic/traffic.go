@@ -33,6 +33,10 @@ type Split struct {
 	// Stable and Canary are the instances that may receive requests. A router
 	// that finds instances by itself ignores them.
 	Stable, Canary []rollout.Instance
+	// Promoted says that the stable arm is to reach the canary group: the end
+	// of a run, when the tested instances become the stable ones. Stable holds
+	// those instances then.
+	Promoted bool
 }
 
 // Observed is the state of the router.
@@ -43,6 +47,8 @@ type Observed struct {
 	Weight int  `json:"weight"`
 	// InEffect is false while an applied split has not reached the data plane.
 	InEffect bool `json:"inEffect"`
+	// Promoted is Split.Promoted as it is in effect.
+	Promoted bool `json:"promoted,omitempty"`
 	// CanaryInflight is the number of requests the canary arm is working on;
 	// -1 where it cannot be seen.
 	CanaryInflight int `json:"canaryInflight"`
