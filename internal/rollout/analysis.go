@@ -36,7 +36,7 @@ type Check struct {
 	// Name is how the check is called in verdicts; for a business check it is
 	// also its key in the samples.
 	Name string    `json:"name"`
-	Type CheckType `json:"type"`
+	Type CheckType `json:"type" jsonschema:"required"`
 	// Rollback is the margin: the size of harm that is not tolerated.
 	Rollback Margin `json:"rollback,omitzero"`
 	// Strict asks for evidence of harm beyond the margin itself, instead of

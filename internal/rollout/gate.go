@@ -12,7 +12,7 @@ const (
 // Test is a continuous test: it runs again and again through every phase
 // against the canary directly.
 type Test struct {
-	Name string `json:"name"`
+	Name string `json:"name" jsonschema:"required,example=checkout"`
 	// Interval is the time between the starts of two runs of the test.
 	Interval Duration `json:"interval,omitempty"`
 	Timeout  Duration `json:"timeout,omitempty"`
@@ -45,8 +45,8 @@ const ApprovalKind = "approval"
 
 // Hook runs once at its point.
 type Hook struct {
-	Name string `json:"name"`
-	At   Point  `json:"at"`
+	Name string `json:"name" jsonschema:"required,example=migrate"`
+	At   Point  `json:"at" jsonschema:"required"`
 	// Weights limits a BeforePhase hook to the phases of these weights; empty
 	// means every phase.
 	Weights []int `json:"weights,omitempty"`

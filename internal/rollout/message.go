@@ -4,11 +4,11 @@ import "time"
 
 // Message is one thing people are told about a run.
 type Message struct {
-	ID      string        `json:"id"`
-	At      time.Time     `json:"at"`
-	Event   Event `json:"event"`
-	Rollout string        `json:"rollout"`
-	Run     string        `json:"run"`
+	ID      string    `json:"id"`
+	At      time.Time `json:"at"`
+	Event   Event     `json:"event"`
+	Rollout string    `json:"rollout"`
+	Run     string    `json:"run"`
 	// StableVersion and CanaryVersion are the two versions of the run.
 	StableVersion string `json:"stableVersion"`
 	CanaryVersion string `json:"canaryVersion"`

@@ -22,7 +22,7 @@ type Plan struct {
 // Phase is a weight and how long it is watched.
 type Phase struct {
 	// Weight is the percent of traffic routed to the canary, 1 to 100.
-	Weight   int      `json:"weight"`
+	Weight   int      `json:"weight" jsonschema:"required,example=5"`
 	Duration Duration `json:"duration"`
 	// Approval makes the run wait for a person before this phase begins.
 	Approval bool `json:"approval,omitempty"`
@@ -31,7 +31,7 @@ type Phase struct {
 // Early is the rule for leaving a phase before its duration.
 type Early struct {
 	// After is the shortest time a phase lasts however good its figures are.
-	After Duration `json:"after"`
+	After Duration `json:"after" jsonschema:"required,example=5m"`
 }
 
 // Defaults of the source document.

@@ -16,15 +16,15 @@ const (
 // Rollout is the standing description of how a workload is released: the
 // document a user writes, the same on one machine and on a cluster.
 type Rollout struct {
-	APIVersion string   `json:"apiVersion"`
-	Kind       string   `json:"kind"`
-	Metadata   Metadata `json:"metadata"`
-	Spec       Spec     `json:"spec"`
+	APIVersion string   `json:"apiVersion" jsonschema:"required"`
+	Kind       string   `json:"kind" jsonschema:"required"`
+	Metadata   Metadata `json:"metadata" jsonschema:"required,example={name: shop}"`
+	Spec       Spec     `json:"spec" jsonschema:"required"`
 }
 
 // Metadata names a rollout.
 type Metadata struct {
-	Name        string            `json:"name"`
+	Name        string            `json:"name" jsonschema:"required,example=shop"`
 	Namespace   string            `json:"namespace,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
@@ -34,9 +34,9 @@ type Metadata struct {
 // have no default.
 type Spec struct {
 	// Workload says what is released; exactly one adapter.
-	Workload Adapter `json:"workload"`
+	Workload Adapter `json:"workload" jsonschema:"required"`
 	// Traffic says how requests are split; exactly one adapter.
-	Traffic  Adapter  `json:"traffic"`
+	Traffic  Adapter  `json:"traffic" jsonschema:"required"`
 	Plan     Plan     `json:"plan"`
 	Analysis Analysis `json:"analysis"`
 	// Tests run all through every phase against the canary directly.

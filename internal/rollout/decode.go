@@ -1,0 +1,316 @@
+package rollout
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// decoder turns one document into Go values by their json tags, strictly, and
+// remembers where each value was written so that later problems can be placed.
+type decoder struct {
+	file    string
+	catalog Catalog
+	found   []Located
+	// places holds the position of every value written, by path.
+	places map[string]place
+	// discreet is set inside adapters, whose values may be secrets: problems
+	// then do not quote them.
+	discreet bool
+}
+
+type place struct{ line, column int }
+
+// Chooser is implemented by text types that take one of a few values.
+type Chooser interface {
+	// Choices lists the values that may be written.
+	Choices() []string
+}
+
+func (d *decoder) problemAt(p place, problem Problem) {
+	d.found = append(d.found, Located{Problem: problem, File: d.file, Line: p.line, Column: p.column})
+}
+
+func (d *decoder) problem(n *node, path, message, mend string) {
+	d.problemAt(place{n.line, n.column}, Problem{Field: path, Message: message, Mend: mend})
+}
+
+// report places a problem at its field, or at the nearest field around it that
+// was written.
+func (d *decoder) report(p Problem) {
+	d.problemAt(d.placeOf(p.Field), p)
+}
+
+func (d *decoder) placeOf(path string) place {
+	for {
+		if p, ok := d.places[path]; ok {
+			return p
+		}
+		if path == "" {
+			return place{1, 1}
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+}
+
+// written reports whether the file itself has a value at path.
+func (d *decoder) written(path string) bool {
+	_, ok := d.places[path]
+	return ok
+}
+
+var (
+	plainKey    = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+	wholeNumber = regexp.MustCompile(`^[-+]?[0-9]+$`)
+)
+
+func joinPath(path, key string) string {
+	switch {
+	case !plainKey.MatchString(key):
+		return path + "[" + strconv.Quote(key) + "]"
+	case path == "":
+		return key
+	}
+	return path + "." + key
+}
+
+// decode stores n in v, which is addressable and holds its defaults. It
+// reports whether all of it was usable.
+func (d *decoder) decode(n *node, path string, v reflect.Value) bool {
+	if n.isNull() {
+		return d.decodeNull(n, path, v)
+	}
+	d.places[path] = place{n.line, n.column}
+	if ok, done := d.decodeSpecial(n, path, v); done {
+		return ok
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		target := reflect.New(v.Type().Elem())
+		ok := d.decode(n, path, target.Elem())
+		v.Set(target)
+		return ok
+	case reflect.Struct:
+		return d.decodeStruct(n, path, v)
+	case reflect.Map:
+		return d.decodeMap(n, path, v)
+	case reflect.Slice:
+		return d.decodeSlice(n, path, v)
+	case reflect.Interface:
+		return d.decodeJSON(n, path, v)
+	}
+	return d.decodeScalar(n, path, v)
+}
+
+// decodeNull takes "nothing written" for the default where a group of fields
+// or a list was to be; a lone value must not be forgotten.
+func (d *decoder) decodeNull(n *node, path string, v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface:
+		v.SetZero()
+		return true
+	case reflect.Struct:
+		return true
+	}
+	d.places[path] = place{n.line, n.column}
+	d.problem(n, path, "is empty", "write "+example(v.Type())+", or remove the line")
+	return false
+}
+
+// decodeSpecial handles the types that say themselves how they are read.
+func (d *decoder) decodeSpecial(n *node, path string, v reflect.Value) (ok, done bool) {
+	if v.Type() == reflect.TypeFor[Adapter]() {
+		return d.decodeUnion(n, path, v.Addr().Interface().(*Adapter)), true
+	}
+	if _, inline := inlinePort(v.Type()); inline {
+		return d.decodeStruct(n, path, v), true
+	}
+	switch target := v.Addr().Interface().(type) {
+	case json.Unmarshaler:
+		return d.decodeJSON(n, path, v), true
+	case encoding.TextUnmarshaler:
+		if n.shape != scalarShape || n.tag != "!!str" {
+			return d.wrongType(n, path, v.Type()), true
+		}
+		if err := target.UnmarshalText([]byte(n.text)); err != nil {
+			d.problem(n, path, err.Error(), "")
+			return false, true
+		}
+		return true, true
+	}
+	return false, false
+}
+
+func (d *decoder) decodeStruct(n *node, path string, v reflect.Value) bool {
+	if n.shape != mappingShape {
+		return d.wrongType(n, path, v.Type())
+	}
+	fields := fieldsOf(v.Type())
+	port, inline := inlinePort(v.Type())
+	ok := true
+	var unions []entry
+	for _, en := range n.entries {
+		at := joinPath(path, en.key)
+		f, known := fields.find(en.key)
+		switch {
+		case known:
+			ok = d.decode(en.value, at, v.FieldByIndex(f.index)) && ok
+		case inline:
+			unions = append(unions, en)
+		default:
+			mend := suggest(en.key, fields.names())
+			if len(fields) == 0 {
+				mend = "it takes no fields; write {}"
+			}
+			d.problemAt(place{en.line, en.column}, Problem{Field: at, Message: "is not a known field", Mend: mend})
+			ok = false
+		}
+	}
+	for _, f := range fields {
+		if at := joinPath(path, f.name); f.required && !n.has(f.name) && v.FieldByIndex(f.index).Type() != reflect.TypeFor[Adapter]() {
+			d.problemAt(place{n.line, n.column}, Problem{Field: at, Message: "is missing", Mend: "add " + f.name + ": " + exampleField(f, v.FieldByIndex(f.index).Type())})
+			ok = false
+		}
+	}
+	if inline {
+		ok = d.decodeInline(n, unions, path, port, fields.names(), v.FieldByName("Adapter").Addr().Interface().(*Adapter)) && ok
+	}
+	return ok
+}
+
+func (n *node) has(key string) bool {
+	for _, en := range n.entries {
+		if en.key == key {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *decoder) decodeMap(n *node, path string, v reflect.Value) bool {
+	if n.shape != mappingShape || v.Type().Key().Kind() != reflect.String {
+		return d.wrongType(n, path, v.Type())
+	}
+	ok := true
+	m := reflect.MakeMap(v.Type())
+	for _, en := range n.entries {
+		value := reflect.New(v.Type().Elem()).Elem()
+		ok = d.decodeItem(en.value, joinPath(path, en.key), value) && ok
+		m.SetMapIndex(reflect.ValueOf(en.key).Convert(v.Type().Key()), value)
+	}
+	v.Set(m)
+	return ok
+}
+
+func (d *decoder) decodeSlice(n *node, path string, v reflect.Value) bool {
+	if n.shape != sequenceShape {
+		return d.wrongType(n, path, v.Type())
+	}
+	ok := true
+	list := reflect.MakeSlice(v.Type(), len(n.items), len(n.items))
+	for i, item := range n.items {
+		element := list.Index(i)
+		setDefaults(element)
+		ok = d.decodeItem(item, fmt.Sprintf("%s[%d]", path, i), element) && ok
+	}
+	v.Set(list)
+	return ok
+}
+
+// decodeItem decodes an element of a list or map, where null is a mistake.
+func (d *decoder) decodeItem(n *node, path string, v reflect.Value) bool {
+	if n.isNull() && v.Kind() != reflect.Interface {
+		d.places[path] = place{n.line, n.column}
+		d.problem(n, path, "is empty", "write "+example(v.Type())+", or remove the line")
+		return false
+	}
+	return d.decode(n, path, v)
+}
+
+// decodeJSON hands the value to the type's own UnmarshalJSON.
+func (d *decoder) decodeJSON(n *node, path string, v reflect.Value) bool {
+	data, err := n.json()
+	if err == nil {
+		err = json.Unmarshal(data, v.Addr().Interface())
+	}
+	if err != nil {
+		message, mend, _ := strings.Cut(err.Error(), "; ")
+		d.problem(n, path, message, mend)
+		return false
+	}
+	return true
+}
+
+func (d *decoder) decodeScalar(n *node, path string, v reflect.Value) bool {
+	if n.shape != scalarShape {
+		return d.wrongType(n, path, v.Type())
+	}
+	switch v.Kind() {
+	case reflect.String:
+		if n.tag != "!!str" {
+			return d.wrongType(n, path, v.Type())
+		}
+		return d.decodeText(n, path, v)
+	case reflect.Bool:
+		if n.tag != "!!bool" {
+			return d.wrongType(n, path, v.Type())
+		}
+		v.SetBool(strings.EqualFold(n.text, "true"))
+		return true
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		i, err := strconv.ParseInt(n.text, 10, 64)
+		if n.tag != "!!int" || err != nil || v.OverflowInt(i) {
+			return d.wrongType(n, path, v.Type())
+		}
+		v.SetInt(i)
+		return true
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		u, err := strconv.ParseUint(n.text, 10, 64)
+		if n.tag != "!!int" || err != nil || v.OverflowUint(u) {
+			return d.wrongType(n, path, v.Type())
+		}
+		v.SetUint(u)
+		return true
+	case reflect.Float32, reflect.Float64:
+		f, err := n.number()
+		if err != nil || v.OverflowFloat(f) {
+			return d.wrongType(n, path, v.Type())
+		}
+		v.SetFloat(f)
+		return true
+	}
+	d.problem(n, path, "cannot be written in a file", "remove it")
+	return false
+}
+
+func (d *decoder) decodeText(n *node, path string, v reflect.Value) bool {
+	v.SetString(n.text)
+	chooser, ok := v.Interface().(Chooser)
+	if !ok {
+		return true
+	}
+	choices := chooser.Choices()
+	for _, c := range choices {
+		if c == n.text {
+			return true
+		}
+	}
+	d.problem(n, path, fmt.Sprintf("%q is not known", n.text), suggest(n.text, choices))
+	return false
+}
+
+func (d *decoder) wrongType(n *node, path string, want reflect.Type) bool {
+	mend := "write " + example(want)
+	if want.Kind() == reflect.String && n.shape == scalarShape && n.tag != "!!null" {
+		mend = "put it in quotes"
+		if !d.discreet {
+			mend += ": " + strconv.Quote(n.text)
+		}
+	}
+	d.problem(n, path, fmt.Sprintf("is %s where %s belongs", n.describe(d.discreet), describeType(want)), mend)
+	return false
+}
