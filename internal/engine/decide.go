@@ -1,0 +1,152 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"serin.dev/serin/internal/analysis"
+	"serin.dev/serin/internal/rollout"
+)
+
+// maxStep is how many intervals the run's clock moves at most between two
+// looks. More time than that has passed unwatched, so it counts for nothing.
+const maxStep = 3
+
+// Decide says what comes next. It never fails: what it cannot see it treats as
+// unknown, and unknown never raises the canary's weight.
+func Decide(p Plan, s State, o Observation) Decision {
+	l := &look{plan: p, was: s, next: s.clone(), obs: o}
+	l.advance()
+	l.judge()
+	l.collect()
+	l.hear()
+	verdict := l.decide()
+	if verdict.kind != Hold {
+		l.next.Hold = nil
+	}
+	l.ask()
+	return Decision{
+		Kind:     verdict.kind,
+		Next:     l.next,
+		Want:     p.Want(l.next),
+		Because:  verdict.because,
+		WakeAt:   l.wakeAt(),
+		Answered: l.answered,
+	}
+}
+
+// look is one call of Decide in progress: the rules read was and obs, and
+// write next.
+type look struct {
+	plan Plan
+	was  State
+	next State
+	obs  Observation
+
+	// rollback is a person's accepted intent to roll back.
+	rollback *rollout.Intent
+	answered []Answer
+}
+
+// outcome is what a rule decided.
+type outcome struct {
+	kind    Kind
+	because []Reason
+}
+
+// decide asks the rules in order; the first that answers decides.
+func (l *look) decide() *outcome {
+	for _, r := range rules {
+		if len(r.in) > 0 && !slices.Contains(r.in, l.next.Status) {
+			continue
+		}
+		if out := r.ask(l); out != nil {
+			return out
+		}
+	}
+	return l.wait("watching", "nothing to do")
+}
+
+// advance moves the run's clock. The clock stands still when the observation's
+// time goes backwards, and moves by a bounded step when it leaps.
+func (l *look) advance() {
+	n := &l.next
+	step := time.Duration(0)
+	if !n.At.IsZero() {
+		step = min(max(l.obs.At.Sub(n.At), 0), maxStep*time.Duration(l.plan.Analysis.Interval))
+	}
+	n.At = l.obs.At
+	n.Elapsed += rollout.Duration(step)
+	if n.Status != Progressing {
+		return
+	}
+	if l.inEffect() && n.Percent(l.plan) > 0 {
+		n.Seen = n.Percent(l.plan)
+		if l.sinceFresh() <= maxStep*l.plan.Analysis.Interval {
+			n.Watched += rollout.Duration(step)
+		}
+	}
+}
+
+// judge folds a tick into the analysis.
+func (l *look) judge() {
+	n := &l.next
+	if l.obs.Tick == nil || n.Status != Progressing {
+		return
+	}
+	n.Analysis, n.Assessment = analysis.Step(l.plan.Judging(), n.Analysis, *l.obs.Tick, n.Phase)
+	if d := n.Assessment.Data; d == analysis.DataFresh || d == analysis.DataNoTraffic {
+		n.Fresh = n.Elapsed
+	}
+}
+
+// Percent is the weight that the state asks for.
+func (s State) Percent(p Plan) int { return p.Want(s).Weight }
+
+// weight is the current phase's weight.
+func (l *look) weight() int { return l.plan.Phases[l.next.Phase].Weight }
+
+// inEffect reports whether the weight wanted is the weight seen.
+func (l *look) inEffect() bool {
+	w := l.obs.Weight
+	return w != nil && w.Known && w.InEffect && w.Percent == l.next.Percent(l.plan)
+}
+
+// sinceFresh is how long ago both arms' figures last arrived.
+func (l *look) sinceFresh() rollout.Duration { return l.next.Elapsed - l.next.Fresh }
+
+// inStage is how long the run has been where it is.
+func (l *look) inStage() rollout.Duration { return l.next.Elapsed - l.next.Entered }
+
+// enter moves the run and starts the clock of where it is now.
+func (l *look) enter(status Status, stage Stage) {
+	l.next.Status, l.next.Stage = status, stage
+	l.next.Entered = l.next.Elapsed
+}
+
+// enterPhase starts watching a phase.
+func (l *look) enterPhase(index int) {
+	l.enter(Progressing, "")
+	n := &l.next
+	n.Phase = index
+	n.Watched = 0
+	n.Fresh = n.Elapsed
+	n.Skip = nil
+}
+
+// wakeAt is when to look again: at the next tick, and sooner while something
+// is under way outside.
+func (l *look) wakeAt() time.Time {
+	const soon = time.Second
+	interval := time.Duration(l.plan.Analysis.Interval)
+	n := l.next
+	switch {
+	case n.Ended():
+		return l.obs.At.Add(interval)
+	case n.Status != l.was.Status || n.Stage != l.was.Stage || n.Phase != l.was.Phase:
+		return l.obs.At
+	case n.Status != Progressing || n.Suspended || n.Stage == Admitting:
+		return l.obs.At.Add(min(interval, soon))
+	}
+	return l.obs.At.Add(interval)
+}
