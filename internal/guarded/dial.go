@@ -105,4 +105,3 @@ func (m *mortalConn) sooner(t time.Time) time.Time {
 	}
 	return t
 }
-
