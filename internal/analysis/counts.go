@@ -1,0 +1,230 @@
+package analysis
+
+import (
+	"math"
+
+	"serin.dev/serin/internal/stats"
+)
+
+// counts is the engine for events that are rare among many exposures: errors
+// among requests, slow responses among responses. It asks whether the canary's
+// rate is above r0 times stable's, from each tick's events given how many there
+// were in both arms together, so that load, time of day and incidents that both
+// arms share cancel.
+//
+// Its evidence is half a bet B, exact however events clump inside a tick, and
+// half a likelihood ratio C, faster when events are many and tempered by the
+// noise seen (φ̂), so approximate.
+type counts struct {
+	// Bets holds, for every ratio and clump size, the logarithm of the mixture
+	// over the starts that have begun. A product restarted with a stake at each
+	// start is one number, whatever the number of starts.
+	Bets Vector `json:"bets"`
+	// Sums holds the log likelihood ratios and the totals indexed below.
+	Sums  sums             `json:"sums"`
+	Noise stats.Dispersion `json:"noise"`
+}
+
+// Ratios to stable's rate (times r0) that are looked for: +22 % to 40-fold.
+var harmRatios = stats.Geometric(math.Exp(0.2), 40, 16)
+
+// Clump sizes for which bets are tuned.
+var clumpSizes = [...]float64{1, 8}
+
+// The totals in Sums, after one log likelihood ratio for each of harmRatios.
+const (
+	countLikelihoods = 16
+	// Mantel-Haenszel numerator and denominator of the rate ratio, and the
+	// information on its logarithm.
+	countNumerator = countLikelihoods + iota - 1
+	countDenominator
+	countInformation
+	// Events and exposures as they were.
+	countCanaryEvents
+	countCanaryExposure
+	countStableEvents
+	countStableExposure
+	// The numerators again for events beyond the margin, for a tail.
+	countCanaryBeyond
+	countStableBeyond
+	countTotals
+)
+
+// countTick is one tick's events.
+type countTick struct {
+	canaryEvents, canaryExposure float64
+	stableEvents, stableExposure float64
+	// Events that are also beyond the margin; only a tail has them.
+	canaryBeyond, stableBeyond float64
+	// level, when not zero, replaces stable's figures: its rate as known from
+	// earlier.
+	level level
+}
+
+// level is stable's rate as it was while it had traffic.
+type level struct {
+	// estimate is the likeliest rate, cautious the highest that is credible.
+	estimate, cautious float64
+	// beyond is the estimate for events beyond the margin.
+	beyond float64
+}
+
+// countRule is what a counts engine is asked.
+type countRule struct {
+	// null is the rate ratio that is tolerated.
+	null float64
+	// alpha is the engine's share of the error probability.
+	alpha     float64
+	exactOnly bool
+}
+
+func newCounts() counts {
+	c := counts{Bets: make(Vector, len(harmRatios)*len(clumpSizes)), Sums: newSums(countTotals)}
+	for i := range c.Bets {
+		c.Bets[i] = logStake(0)
+	}
+	return c
+}
+
+func (c counts) clone() counts {
+	c.Bets = c.Bets.clone(0)
+	c.Sums = c.Sums.clone()
+	return c
+}
+
+// mark begins another start.
+func (c *counts) mark() {
+	stake := logStake(c.Sums.starts())
+	c.Sums.mark()
+	for i := range c.Bets {
+		c.Bets[i] = stats.LogAddExp(c.Bets[i], stake)
+	}
+}
+
+// ratio is the Mantel-Haenszel estimate of all ticks so far, drawn to 1 by one
+// event's worth of pseudo-counts at exposure ratio a.
+func (c *counts) ratio(a float64) float64 {
+	prior := a / ((1 + a) * (1 + a))
+	return (c.Sums.Total[countNumerator] + prior) / (c.Sums.Total[countDenominator] + prior)
+}
+
+// add takes in one tick. A tick without exposure on a side says nothing.
+func (c *counts) add(rule countRule, t countTick) {
+	if t.level != (level{}) {
+		c.addKnown(rule, t)
+		return
+	}
+	if t.canaryExposure <= 0 || t.stableExposure <= 0 {
+		return
+	}
+	x, k := t.canaryEvents, t.canaryEvents+t.stableEvents
+	a := t.canaryExposure / t.stableExposure
+	ratio := c.ratio(a)
+	share := stats.CanaryShare(ratio, a)
+	information := k * share * (1 - share)
+	if k > 0 {
+		limit := c.limit(rule)
+		for j, r := range harmRatios {
+			c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatio(x, k, a, rule.null, rule.null*r))
+			for f, clump := range clumpSizes {
+				c.Bets[j*len(clumpSizes)+f] += stats.Bet(x, k, a, rule.null, rule.null*r, clump)
+			}
+		}
+	}
+	c.Noise.Add(x-k*share, information)
+	all := t.canaryExposure + t.stableExposure
+	c.total(t, t.stableExposure/all, t.canaryExposure/all, information)
+	c.Sums.Total[countStableEvents] += t.stableEvents
+	c.Sums.Total[countStableExposure] += t.stableExposure
+}
+
+// addKnown takes in a tick of the canary alone, against stable's level.
+func (c *counts) addKnown(rule countRule, t countTick) {
+	if t.canaryExposure <= 0 {
+		return
+	}
+	x, mu := t.canaryEvents, t.canaryExposure*t.level.cautious
+	limit := c.limit(rule)
+	for j, r := range harmRatios {
+		c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatioKnown(x, mu, rule.null, rule.null*r))
+		for f, clump := range clumpSizes {
+			c.Bets[j*len(clumpSizes)+f] += stats.BetKnown(x, mu, rule.null, rule.null*r, clump)
+		}
+	}
+	expected := t.canaryExposure * t.level.estimate * c.ratio(1)
+	c.Noise.Add(x-expected, expected)
+	t.stableEvents = t.level.estimate
+	t.stableBeyond = t.level.beyond
+	c.total(t, 1, t.canaryExposure, expected)
+}
+
+func (c *counts) total(t countTick, canaryWeight, stableWeight, information float64) {
+	total := c.Sums.Total
+	total[countNumerator] += t.canaryEvents * canaryWeight
+	total[countDenominator] += t.stableEvents * stableWeight
+	total[countInformation] += information
+	total[countCanaryEvents] += t.canaryEvents
+	total[countCanaryExposure] += t.canaryExposure
+	total[countCanaryBeyond] += t.canaryBeyond * canaryWeight
+	total[countStableBeyond] += t.stableBeyond * stableWeight
+}
+
+// limit caps what one tick may add to C, so that no single tick decides.
+func (c *counts) limit(rule countRule) float64 {
+	return c.Noise.Phi() * math.Log(1/rule.alpha) / 2
+}
+
+// evidence is what an engine says after a tick.
+type evidence struct {
+	// log is the logarithm of the e-value.
+	log float64
+	// start is the index of the start that carries most of it.
+	start int
+}
+
+func (c *counts) evidence(rule countRule) evidence {
+	starts := c.Sums.starts()
+	unstaked := logUnstaked(starts)
+	phi := c.Noise.Phi()
+	var byStart [maxStarts + 1]float64
+	var scaled [countLikelihoods]float64
+	best := 0
+	for s := range starts {
+		for j := range scaled {
+			scaled[j] = c.Sums.since(s, j) / phi
+		}
+		byStart[s] = logStake(s) + stats.LogMeanExp(scaled[:])
+		if byStart[s] > byStart[best] {
+			best = s
+		}
+	}
+	byStart[starts] = unstaked
+	likelihood := stats.LogSumExp(byStart[:starts+1])
+	bets := stats.LogAddExp(stats.LogMeanExp(c.Bets), unstaked)
+	if rule.exactOnly {
+		return evidence{log: bets, start: best}
+	}
+	return evidence{log: stats.LogAddExp(bets, likelihood) - math.Ln2, start: best}
+}
+
+// since returns total i over the window of start s.
+func (c *counts) since(s, i int) float64 { return c.Sums.since(s, i) }
+
+// levelNow is stable's rate over the run so far, for the time when it has no
+// traffic any more; ok is false when it never had any.
+func (c *counts) levelNow() (l level, ok bool) {
+	total := c.Sums.Total
+	events, exposure := total[countStableEvents], total[countStableExposure]
+	if exposure <= 0 {
+		return level{}, false
+	}
+	l.estimate = (events + 0.5) / exposure
+	l.cautious = levelDrift * (events + 1 + 2*math.Sqrt(c.Noise.Phi()*(events+1))) / exposure
+	if d := total[countDenominator]; d > 0 {
+		l.beyond = l.estimate * total[countStableBeyond] / d
+	}
+	return l, true
+}
+
+// levelDrift is how far stable's rate may have drifted since it was last seen.
+const levelDrift = 1.25

@@ -1,0 +1,142 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+
+	"serin.dev/serin/internal/rollout"
+)
+
+// errorCheck judges the error rate: errors among requests.
+type errorCheck struct {
+	Counts counts        `json:"counts"`
+	Phase  proceedCounts `json:"phase"`
+}
+
+func newErrorCheck() *errorCheck {
+	return &errorCheck{Counts: newCounts(), Phase: newProceedCounts()}
+}
+
+func (e *errorCheck) clone() *errorCheck {
+	return &errorCheck{Counts: e.Counts.clone(), Phase: e.Phase.clone()}
+}
+
+func (e *errorCheck) newPhase() { e.Phase = newProceedCounts() }
+func (e *errorCheck) mark()     { e.Counts.mark() }
+
+func (e *errorCheck) rule(r rules) countRule {
+	return countRule{null: r.tolerated(), alpha: r.alpha, exactOnly: r.check.ExactOnly}
+}
+
+func (e *errorCheck) add(r rules, t reading) bool {
+	if !countsErrors(t.canary) || t.control && !countsErrors(t.stable) {
+		return false
+	}
+	tick := countTick{canaryEvents: *t.canary.Errors, canaryExposure: *t.canary.Requests}
+	if t.control {
+		tick.stableEvents, tick.stableExposure = *t.stable.Errors, *t.stable.Requests
+	} else {
+		known, ok := e.Counts.levelNow()
+		if !ok {
+			return true
+		}
+		tick.level = known
+	}
+	e.Counts.add(e.rule(r), tick)
+	e.Phase.add(promotionMargin(r.margin), tick)
+	return true
+}
+
+// noLevel is said when all traffic is on the canary and stable had none before.
+const noLevel = "nothing to compare with: stable had no traffic in this run"
+
+func countsErrors(s *rollout.Sample) bool {
+	return s != nil && s.Errors != nil && s.Requests != nil
+}
+
+func (e *errorCheck) result(r rules, t reading) Result {
+	if _, ok := e.Counts.levelNow(); !ok && !t.control {
+		return Result{Verdict: Inconclusive, Flags: []string{"no-control"}, Message: noLevel}
+	}
+	ev := e.Counts.evidence(e.rule(r))
+	phi := e.Counts.Noise.Phi()
+	total := func(i int) float64 { return e.Counts.since(ev.start, i) }
+	numerator, denominator := total(countNumerator), total(countDenominator)
+
+	res := Result{
+		Judged:         true,
+		Verdict:        Inconclusive,
+		Ratio:          boundedRatio(numerator, denominator),
+		Evidence:       eValue(ev.log),
+		NonInferiority: eValue(e.Phase.log(phi)),
+	}
+	if numerator > 0 && denominator > 0 {
+		res.Low, res.High = bounds(math.Log(numerator/denominator), total(countInformation)/phi, r.alpha, ev.start)
+	}
+	e.explain(r, t, phi, &res)
+	if numerator+denominator > 0 {
+		at := r.starts[ev.start].At
+		res.Since = &at
+	}
+	if !t.control {
+		res.Flags = append(res.Flags, "no-control")
+	}
+	if !r.check.ExactOnly {
+		res.Flags = append(res.Flags, "approximate")
+	}
+
+	// Both keys: the evidence that there is harm, and its size.
+	if res.Evidence >= 1/r.alpha && numerator > 0 && numerator >= r.margin*denominator {
+		res.Verdict = Fail
+	} else {
+		res.NonInferior = e.Phase.Exposure > 0 && res.NonInferiority >= 1/beta
+		ok, low := e.Phase.acceptable(t.weight, r.margin)
+		res.Acceptable = ok || res.NonInferior
+		if res.NonInferior {
+			res.Verdict = Pass
+		} else if ok && low {
+			res.Flags = append(res.Flags, "low-evidence")
+		}
+	}
+	res.Message = e.message(r, res, total, t)
+	return res
+}
+
+// explain adds what helps a person to weigh the verdict.
+func (e *errorCheck) explain(r rules, t reading, phi float64, res *Result) {
+	if res.Ratio > 1 {
+		// The part of the canary's errors since the beginning that it would not
+		// have had at stable's rate.
+		n, d := e.Counts.since(0, countNumerator), e.Counts.since(0, countDenominator)
+		if n > d {
+			res.Affected = e.Counts.since(0, countCanaryEvents) * (1 - d/n)
+		}
+	}
+	if m := e.Counts.since(0, countStableExposure); m > 0 && t.control {
+		rate := e.Counts.since(0, countStableEvents) / m
+		res.Detectable = detectableCount(e.Phase, rate, phi, r.alpha, t.phaseElapsed, r.phaseLength)
+	}
+}
+
+func (e *errorCheck) message(r rules, res Result, total func(int) float64, t reading) string {
+	if e.Counts.since(0, countCanaryExposure) == 0 {
+		return "no request has reached the canary yet"
+	}
+	if e.Counts.since(0, countCanaryEvents) == 0 && e.Counts.since(0, countStableEvents) == 0 {
+		return "no errors in either arm yet"
+	}
+	canary := total(countCanaryEvents) / max(1, total(countCanaryExposure))
+	stable, against := 0.0, "against"
+	if m := total(countStableExposure); m > 0 {
+		stable = total(countStableEvents) / m
+	}
+	if !t.control {
+		known, _ := e.Counts.levelNow()
+		stable, against = known.estimate, "against stable's earlier"
+	}
+	size := fmt.Sprintf("errors %s stable (%s %s %s)", times(res.Ratio), percent(canary), against, percent(stable))
+	if res.NonInferior {
+		return fmt.Sprintf("%s, shown not to be worse (odds 1:%s)", size, number(res.NonInferiority))
+	}
+	return fmt.Sprintf("%s, %s", size, odds(res.Evidence, 1/r.alpha))
+}

@@ -1,0 +1,97 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+
+	"serin.dev/serin/internal/stats"
+)
+
+// splitCheck watches whether the canary gets the share of requests that it is
+// meant to get. When it does not, its figures may be those of the requests that
+// were left to it: an ejected canary's errors vanish. Its alarm holds.
+type splitCheck struct {
+	// Odds holds, for each ratio in splitOdds, the logarithm of the evidence
+	// for "the canary's odds of getting a request are that many times what they
+	// should be", mixed over every tick as its beginning.
+	Odds Vector `json:"odds"`
+	// Spent is the part of the stake on later beginnings that is used up.
+	Spent float64          `json:"spent"`
+	Noise stats.Dispersion `json:"noise"`
+	// Seen, Meant and All are the canary's requests, what was due to it, and
+	// both arms' requests, each fading.
+	Seen  float64 `json:"seen"`
+	Meant float64 `json:"meant"`
+	All   float64 `json:"all"`
+}
+
+var splitOdds = [...]float64{0.5, 0.7, 0.85, 1.18, 1.4, 2}
+
+const (
+	splitAlpha = 0.001
+	// The alarm also needs odds this far off lately: less does not make the
+	// figures unfit for comparison.
+	splitLow, splitHigh = 0.7, 1.4
+	splitFading         = 0.8
+)
+
+func newSplitCheck() splitCheck {
+	c := splitCheck{Odds: make(Vector, len(splitOdds))}
+	for i := range c.Odds {
+		c.Odds[i] = logStake(0)
+	}
+	return c
+}
+
+func (c splitCheck) clone() splitCheck {
+	c.Odds = c.Odds.clone(0)
+	return c
+}
+
+// add takes in the requests that each arm got at a weight. stake is what each
+// tick stakes on the disproportion beginning with it.
+func (c *splitCheck) add(canary, stable float64, weight int, stake float64) {
+	n := canary + stable
+	if n <= 0 || weight <= 0 || weight >= 100 {
+		return
+	}
+	share := float64(weight) / 100
+	odds := share / (1 - share)
+	phi := c.Noise.Phi()
+	limit := phi * math.Log(1/splitAlpha) / 2
+	if c.Spent+stake > 1-firstStartStake {
+		stake = 0
+	}
+	c.Spent += stake
+	for i, r := range splitOdds {
+		if stake > 0 {
+			c.Odds[i] = stats.LogAddExp(c.Odds[i], math.Log(stake))
+		}
+		c.Odds[i] += min(limit, stats.LogLikelihoodRatio(canary, n, odds, 1, r)) / phi
+	}
+	usual := share
+	if c.All > 0 {
+		usual = stats.CanaryShare(c.oddsRatio(), odds)
+	}
+	c.Noise.Add(canary-n*usual, n*share*(1-share))
+	c.Seen = splitFading*c.Seen + canary
+	c.Meant = splitFading*c.Meant + n*share
+	c.All = splitFading*c.All + n
+}
+
+// oddsRatio is how many times its due odds the canary lately has.
+func (c *splitCheck) oddsRatio() float64 {
+	return (c.Seen + 0.5) * (c.All - c.Meant + 0.5) / ((c.All - c.Seen + 0.5) * (c.Meant + 0.5))
+}
+
+// alarm says why to hold, or nothing.
+func (c *splitCheck) alarm(weight int) string {
+	if c.All <= 0 || stats.LogMeanExp(c.Odds) < math.Log(1/splitAlpha) {
+		return ""
+	}
+	if r := c.oddsRatio(); r > splitLow && r < splitHigh {
+		return ""
+	}
+	return fmt.Sprintf("the canary gets %s of the requests although its weight is %d %%: its figures may not be comparable; look whether its instances were ejected or bypassed",
+		percent(c.Seen/c.All), weight)
+}

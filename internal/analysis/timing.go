@@ -1,0 +1,74 @@
+package analysis
+
+import (
+	"math"
+	"slices"
+	"time"
+
+	"serin.dev/serin/internal/rollout"
+)
+
+// timing is how long the rules that are written in minutes last in this run.
+// They were written for phases of half an hour and ticks of ten seconds; a run
+// with phases of seconds (a demo, a test) scales them down, none scales up.
+type timing struct {
+	Interval time.Duration `json:"interval"`
+	// Spacing is the time between two starts inside a phase.
+	Spacing time.Duration `json:"spacing"`
+	// WarmMin and WarmMax bound the canary's warm-up.
+	WarmMin time.Duration `json:"warmMin"`
+	WarmMax time.Duration `json:"warmMax"`
+	// Gone is how long the canary's figures may be absent while stable's go on.
+	Gone time.Duration `json:"gone"`
+	// Horizon is the number of ticks in the plan.
+	Horizon float64 `json:"horizon"`
+}
+
+func timingOf(cfg Config) timing {
+	interval := time.Duration(cfg.Analysis.Interval)
+	if interval <= 0 {
+		interval = time.Duration(rollout.DefaultInterval)
+	}
+	first := time.Duration(rollout.DefaultPhase)
+	if len(cfg.Phases) > 0 && cfg.Phases[0].Duration > 0 {
+		first = time.Duration(cfg.Phases[0].Duration)
+	}
+	var watched time.Duration
+	for _, ph := range cfg.Phases {
+		watched += time.Duration(ph.Duration)
+	}
+	return timing{
+		Interval: interval,
+		Spacing:  startSpacing(cfg.Phases),
+		WarmMin:  min(time.Minute, max(2*interval, first/10)),
+		WarmMax:  min(10*time.Minute, max(5*interval, first/3)),
+		Gone:     max(3*interval, min(time.Minute, max(6*interval, first/10))),
+		Horizon:  max(1, float64(watched)/float64(interval)),
+	}
+}
+
+// startSpacing is the shortest time between starts at which the plan needs no
+// more than maxStarts of them, one at the beginning of each phase.
+func startSpacing(phases []rollout.Phase) time.Duration {
+	var candidates []time.Duration
+	for _, ph := range phases {
+		for n := 1; n <= maxStarts; n++ {
+			// Rounded up, so that n of them cover the phase.
+			candidates = append(candidates, (time.Duration(ph.Duration)+time.Duration(n)-1)/time.Duration(n))
+		}
+	}
+	slices.Sort(candidates)
+	for _, c := range candidates {
+		if c <= 0 {
+			continue
+		}
+		starts := 0.0
+		for _, ph := range phases {
+			starts += max(1, math.Ceil(float64(ph.Duration)/float64(c)))
+		}
+		if starts <= maxStarts {
+			return c
+		}
+	}
+	return math.MaxInt64
+}

@@ -1,0 +1,70 @@
+package stats
+
+import "math"
+
+// blockLengths are the lengths, in ticks, over which Dispersion looks for
+// bursts and autocorrelation.
+var blockLengths = [...]int{1, 3, 6}
+
+// Dispersion estimates by how much the noise of a sequence of residuals exceeds
+// its nominal variance (φ̂). It compares successive standardised block sums
+// (von Neumann 1941), so that a lasting difference between the arms, which is
+// what is being looked for, does not count as noise; several block lengths, the
+// worst of them taken, so that autocorrelation does.
+type Dispersion struct {
+	Blocks [len(blockLengths)]Block `json:"blocks"`
+}
+
+// Block is Dispersion's memory for one block length.
+type Block struct {
+	// Ticks, Residual and Variance are the open block so far.
+	Ticks    int     `json:"ticks,omitempty"`
+	Residual float64 `json:"residual,omitempty"`
+	Variance float64 `json:"variance,omitempty"`
+	// Last is the latest closed block's standardised sum, Closed how many were.
+	Last   float64 `json:"last,omitempty"`
+	Closed int     `json:"closed,omitempty"`
+	// Squares is half the sum of squared differences of successive blocks.
+	Squares float64 `json:"squares,omitempty"`
+}
+
+// minBlockVariance is the nominal variance (about: events) below which a block
+// stays open: sparser blocks have no usable second moment.
+const minBlockVariance = 0.5
+
+// Add takes in one tick's residual and its nominal variance.
+func (d *Dispersion) Add(residual, variance float64) {
+	for i := range d.Blocks {
+		b := &d.Blocks[i]
+		b.Ticks++
+		b.Residual += residual
+		b.Variance += variance
+		if b.Ticks < blockLengths[i] || b.Variance < minBlockVariance {
+			continue
+		}
+		r := b.Residual / math.Sqrt(b.Variance)
+		if b.Closed > 0 {
+			b.Squares += (r - b.Last) * (r - b.Last) / 2
+		}
+		b.Last = r
+		b.Closed++
+		b.Ticks, b.Residual, b.Variance = 0, 0, 0
+	}
+}
+
+// The estimate starts from a prior guess that weighs as much as priorBlocks
+// differences, so that a few quiet blocks do not promise quiet.
+const (
+	priorDispersion = 1.5
+	priorBlocks     = 10
+)
+
+// Phi is the estimate φ̂ ≥ 1.
+func (d *Dispersion) Phi() float64 {
+	phi := 1.0
+	for _, b := range d.Blocks {
+		n := float64(max(b.Closed-1, 0))
+		phi = max(phi, (priorBlocks*priorDispersion+b.Squares)/(priorBlocks+n))
+	}
+	return phi
+}
