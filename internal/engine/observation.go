@@ -17,6 +17,8 @@ type Observation struct {
 	// Stable and Canary are the two groups of instances.
 	Stable *Group `json:"stable,omitempty"`
 	Canary *Group `json:"canary,omitempty"`
+	// Unsaved says why the latest decision could not be saved, if it could not.
+	Unsaved string `json:"unsaved,omitempty"`
 	// Superseded says what the user asks for instead of this canary.
 	Superseded string `json:"superseded,omitempty"`
 	// Tick holds the samples of the tick that has just closed; nil between

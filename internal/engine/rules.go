@@ -46,6 +46,9 @@ var rules = []rule{
 	{in: []Status{Progressing}, ask: (*look).testFailed},
 	{in: []Status{Preparing, Progressing}, ask: (*look).hookFailed},
 
+	// What cannot be written down is not begun.
+	{in: []Status{Preparing, Progressing}, ask: (*look).unsaved},
+
 	// Weight 0 until the canary is there.
 	{in: []Status{Preparing}, ask: (*look).prepare},
 
@@ -182,6 +185,13 @@ func (l *look) skipped() *outcome {
 	})
 	l.enter(Progressing, Admitting)
 	return l.admit()
+}
+
+func (l *look) unsaved() *outcome {
+	if l.obs.Unsaved == "" {
+		return nil
+	}
+	return l.holdThenAsk("unsaved", "the last decision could not be saved, so the weight is not raised: "+l.obs.Unsaved)
 }
 
 func (l *look) unobserved() *outcome {

@@ -142,6 +142,14 @@ func Start(p Plan) State {
 	return State{Status: Preparing, Analysis: analysis.Start(p.Judging())}
 }
 
+// StartWatching is the state of a run whose canary is there already and whose
+// first phase begins at the given time: how the judge stream begins.
+func StartWatching(p Plan, at time.Time) State {
+	s := Start(p)
+	s.Status, s.At, s.CanaryAsked = Progressing, at, true
+	return s
+}
+
 // Ended reports whether the run is over.
 func (s State) Ended() bool { return s.Status == Promoted || s.Status == RolledBack }
 
