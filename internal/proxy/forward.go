@@ -1,35 +1,284 @@
 package proxy
 
 import (
+	"context"
+	"errors"
+	"io"
+	"log"
+	"log/slog"
+	"mime"
 	"net/http"
+	"net/http/httptrace"
 	"net/http/httputil"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 )
 
+// This file is the general data path: any request that net/http can read, over
+// httputil.ReverseProxy.
+
+type exchangeKey struct{}
+
+func newReverseProxy(p *Proxy) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Rewrite:    p.rewrite,
+		Transport:  roundTripper{p},
+		BufferPool: new(bufferPool),
+		ErrorLog:   debugLog(p.cfg.Logger),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if x := exchangeOf(r.Context()); x != nil && !x.out.canceled {
+				writeFailure(w, x.armTried(), err)
+			}
+		},
+	}
+}
+
+func debugLog(l *slog.Logger) *log.Logger { return slog.NewLogLogger(l.Handler(), slog.LevelDebug) }
+
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+func writeFailure(w http.ResponseWriter, arm Arm, err error) {
+	status, text := failure(arm, err)
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, text)
+}
+
+// forward serves one request.
 func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
-	t := p.table.Load()
-	arm := t.sequence.next()
-	in := t.group(arm).pick(time.Now(), nil, arm == Stable)
-	if in == nil {
-		http.Error(w, "no backend", http.StatusServiceUnavailable)
+	var force Arm
+	if p.cfg.ForceHeader != "" {
+		force = forcedArm(r.Header.Get(p.cfg.ForceHeader))
+	}
+	key := ""
+	if p.sticky != nil {
+		key = p.sticky.key(r.Header)
+	}
+	if r.ProtoMajor == 1 && p.server.draining.Load() {
+		w.Header().Set("Connection", "close")
+	}
+	x := new(exchange)
+	if err := x.begin(p, time.Now(), force, key); err != nil {
+		writeFailure(w, x.arm, err)
 		return
 	}
-	start := time.Now()
-	total := &p.ledger.judged(arm).total
-	total.start()
-	in.judged.start()
-	in.up.pending.Add(1)
-	rp := httputil.ReverseProxy{
-		Rewrite: func(pr *httputil.ProxyRequest) {
-			pr.Out.URL.Scheme, pr.Out.URL.Host = in.up.url.Scheme, in.up.url.Host
-			pr.Out.Host = pr.In.Host
-			pr.SetXForwarded()
-		},
-		Transport: in.up.transport,
+	var in *countingBody
+	if r.Body != nil && r.Body != http.NoBody {
+		in = &countingBody{ReadCloser: r.Body}
+		r.Body = in
 	}
-	rp.ServeHTTP(w, r)
-	in.up.pending.Add(-1)
-	o := outcome{class: noError, timed: true, latency: time.Since(start)}
-	total.finish(o)
-	in.judged.finish(o)
+	defer func() {
+		if x.upgraded != nil {
+			_ = x.upgraded.Close() // its copying goroutines may still be at it
+		}
+		if in != nil {
+			x.out.bytesIn = in.n.Load()
+		}
+		x.finish()
+	}()
+	// The backend decides whether there is a Content-Type; net/http would guess.
+	w.Header()["Content-Type"] = nil
+	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 }
+
+func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
+	pr.Out.Host = pr.In.Host
+	pr.Out.URL.RawQuery = pr.In.URL.RawQuery // as it came, not as Go would parse it
+	if p.cfg.TrustForwarded {
+		for _, name := range []string{"Forwarded", "X-Forwarded-For"} {
+			if v := pr.In.Header[name]; v != nil {
+				pr.Out.Header[name] = v
+			}
+		}
+	}
+	pr.SetXForwarded()
+	if p.cfg.TrustForwarded {
+		for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Proto"} {
+			if v := pr.In.Header[name]; v != nil {
+				pr.Out.Header[name] = v
+			}
+		}
+	}
+}
+
+// roundTripper tries a request where its exchange says until it is answered.
+type roundTripper struct{ p *Proxy }
+
+func (rt roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	client := req.Context()
+	x := exchangeOf(client)
+	var body *countingBody
+	if req.Body != nil {
+		// A transport closes the body also when it has sent nothing; the next
+		// try may still need it. The server closes it in the end.
+		body = &countingBody{ReadCloser: io.NopCloser(req.Body)}
+	}
+	for {
+		var connected atomic.Bool
+		ctx := httptrace.WithClientTrace(client, &httptrace.ClientTrace{
+			GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+		})
+		try := req.WithContext(ctx)
+		target := *req.URL
+		target.Scheme, target.Host = x.at.up.url.Scheme, x.at.up.url.Host
+		try.URL = &target
+		if body != nil {
+			try.Body = body
+		}
+		resp, err := x.at.up.transport.RoundTrip(try)
+		if err == nil {
+			return rt.answered(x, client, resp), nil
+		}
+		if client.Err() != nil {
+			x.canceled()
+			return nil, err
+		}
+		if !connected.Load() && !neverSent(err) {
+			err = &errConnect{err} // a failed TLS handshake, say
+		}
+		unsent := neverSent(err) && (body == nil || body.n.Load() == 0)
+		if !x.failed(classify(err), unsent, idempotent(req.Method) && body == nil) {
+			return nil, err
+		}
+	}
+}
+
+// answered wraps the response's body so that what happens to it is counted.
+func (rt roundTripper) answered(x *exchange, client context.Context, resp *http.Response) *http.Response {
+	upgraded := resp.StatusCode == http.StatusSwitchingProtocols
+	x.answered(resp.StatusCode, upgraded || isEventStream(resp.Header))
+	body := responseBody{ReadCloser: resp.Body, x: x, client: client}
+	if conn, ok := resp.Body.(io.ReadWriteCloser); ok && upgraded {
+		u := &upgradedBody{responseBody: body, conn: conn, server: rt.p.server}
+		rt.p.server.upgrades.add(u)
+		x.upgraded = u
+		resp.Body = u
+	} else {
+		resp.Body = &body
+	}
+	return resp
+}
+
+func isEventStream(h http.Header) bool {
+	ct := h.Get("Content-Type")
+	if !strings.HasPrefix(ct, "text/event-stream") {
+		return false
+	}
+	base, _, _ := mime.ParseMediaType(ct)
+	return base == "text/event-stream"
+}
+
+// countingBody counts what is read from a request's body.
+type countingBody struct {
+	io.ReadCloser
+	n atomic.Uint64
+}
+
+func (b *countingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.n.Add(uint64(n))
+	return n, err
+}
+
+// responseBody counts what is read from a response's body and notices when it
+// breaks off.
+type responseBody struct {
+	io.ReadCloser
+	x      *exchange
+	client context.Context
+	ended  bool
+}
+
+func (b *responseBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.x.out.bytesOut += uint64(n)
+	if err != nil && !b.ended {
+		b.ended = true
+		if b.client.Err() != nil {
+			b.x.canceled()
+		} else if !errors.Is(err, io.EOF) {
+			b.x.broke()
+		}
+	}
+	return n, err
+}
+
+// Close before the end means that the client did not take the rest.
+func (b *responseBody) Close() error {
+	if !b.ended {
+		b.ended = true
+		b.x.canceled()
+	}
+	return b.ReadCloser.Close()
+}
+
+// upgradedBody is the backend's side of an upgraded connection. Two goroutines
+// copy; the counters are their own until both are done.
+type upgradedBody struct {
+	responseBody
+	conn   io.ReadWriteCloser
+	server *server
+	mu     sync.Mutex
+	closed bool
+}
+
+func (b *upgradedBody) Read(p []byte) (int, error) {
+	n, err := b.conn.Read(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.closed {
+		return n, err
+	}
+	b.x.out.bytesOut += uint64(n)
+	if err != nil && !errors.Is(err, io.EOF) && b.client.Err() == nil {
+		b.x.broke()
+	}
+	return n, err
+}
+
+func (b *upgradedBody) Write(p []byte) (int, error) {
+	n, err := b.conn.Write(p)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.closed {
+		b.x.out.bytesIn += uint64(n)
+	}
+	return n, err
+}
+
+// CloseWrite passes a half-close on when the connection knows it.
+func (b *upgradedBody) CloseWrite() error {
+	if c, ok := b.conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return http.ErrNotSupported
+}
+
+func (b *upgradedBody) Close() error {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+	b.server.upgrades.remove(b)
+	return b.conn.Close()
+}
+
+// bufferPool lends the buffers for copying bodies.
+type bufferPool struct{ pool sync.Pool }
+
+const copyBuffer = 32 << 10
+
+func (b *bufferPool) Get() []byte {
+	if buf, ok := b.pool.Get().(*[copyBuffer]byte); ok {
+		return buf[:]
+	}
+	return make([]byte, copyBuffer)
+}
+
+func (b *bufferPool) Put(buf []byte) { b.pool.Put((*[copyBuffer]byte)(buf)) }

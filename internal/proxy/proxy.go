@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httputil"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,7 +23,8 @@ type Proxy struct {
 	mu        sync.Mutex // serializes Update
 	upstreams map[string]*upstream
 
-	server *server
+	reverse *httputil.ReverseProxy
+	server  *server
 }
 
 // New makes a proxy. Until the first Update it answers every request with 503.
@@ -40,7 +42,8 @@ func New(cfg Config) (*Proxy, error) {
 			return nil, err
 		}
 	}
-	p.table.Store(&table{sequence: newSequence(0)})
+	p.table.Store(&table{sequence: newSequence(0), stable: new(group), canary: new(group)})
+	p.reverse = newReverseProxy(p)
 	p.server = newServer(p)
 	return p, nil
 }

@@ -3,26 +3,44 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"log/slog"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
 )
 
-// server accepts client connections.
+// server accepts client connections and ends them in good order.
 type server struct {
-	http *http.Server
-	tls  bool
+	http     *http.Server
+	tls      bool
+	grace    time.Duration
+	draining atomic.Bool
+	upgrades upgrades
+
+	mu        sync.Mutex
+	listeners map[net.Listener]struct{}
+	open      map[net.Conn]struct{} // client connections that are not upgraded
 }
 
 func newServer(p *Proxy) *server {
-	s := &server{http: &http.Server{
+	s := &server{
+		grace:     p.cfg.DrainGrace,
+		listeners: make(map[net.Listener]struct{}),
+		open:      make(map[net.Conn]struct{}),
+	}
+	s.http = &http.Server{
 		Handler:           p.Handler(),
 		ReadHeaderTimeout: p.cfg.ReadHeaderTimeout,
 		IdleTimeout:       p.cfg.IdleTimeout,
 		MaxHeaderBytes:    p.cfg.MaxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(p.cfg.Logger.Handler(), slog.LevelDebug),
+		ErrorLog:          debugLog(p.cfg.Logger),
 		Protocols:         new(http.Protocols),
-	}}
+		ConnState:         s.track,
+	}
 	s.http.Protocols.SetHTTP1(true)
 	s.http.Protocols.SetHTTP2(true)
 	s.http.Protocols.SetUnencryptedHTTP2(true)
@@ -33,11 +51,133 @@ func newServer(p *Proxy) *server {
 	return s
 }
 
-func (s *server) serve(ln net.Listener) error {
-	if s.tls {
-		return s.http.ServeTLS(ln, "", "")
+func (s *server) track(c net.Conn, state http.ConnState) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch state {
+	case http.StateNew:
+		s.open[c] = struct{}{}
+	case http.StateClosed, http.StateHijacked:
+		delete(s.open, c)
 	}
-	return s.http.Serve(ln)
 }
 
-func (s *server) shutdown(ctx context.Context) error { return s.http.Shutdown(ctx) }
+func (s *server) openConnections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+func (s *server) serve(ln net.Listener) error {
+	s.mu.Lock()
+	if s.draining.Load() {
+		s.mu.Unlock()
+		ln.Close()
+		return http.ErrServerClosed
+	}
+	s.listeners[ln] = struct{}{}
+	s.mu.Unlock()
+	defer func() {
+		ln.Close()
+		s.mu.Lock()
+		delete(s.listeners, ln)
+		s.mu.Unlock()
+	}()
+
+	var err error
+	if s.tls {
+		err = s.http.ServeTLS(ln, "", "")
+	} else {
+		err = s.http.Serve(ln)
+	}
+	if s.draining.Load() {
+		return http.ErrServerClosed
+	}
+	return fmt.Errorf("serving on %s: %w", ln.Addr(), err)
+}
+
+// shutdown ends in three steps, so that no request is cut that could have been
+// answered: no new connections; every answer on an open one says that it is the
+// last; after a moment of grace, connections that still say nothing are closed.
+// Closing them at once would cut requests that are already on the wire.
+func (s *server) shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.draining.Store(true)
+	for ln := range s.listeners {
+		ln.Close()
+	}
+	s.mu.Unlock()
+
+	grace := time.NewTimer(s.grace)
+	defer grace.Stop()
+	if err := poll(ctx, grace.C, func() bool { return s.openConnections() == 0 }); err == nil {
+		err = s.http.Shutdown(ctx)
+		if err == nil {
+			err = poll(ctx, nil, s.upgrades.none)
+		}
+		if err == nil {
+			return nil
+		}
+	}
+	left := s.openConnections() + s.upgrades.count()
+	s.upgrades.closeAll()
+	return errors.Join(fmt.Errorf("shutting down: %d connections cut: %w", left, ctx.Err()), s.http.Close())
+}
+
+// poll waits until done, or until enough (nil: no such limit), or ctx's end,
+// which alone is an error.
+func poll(ctx context.Context, enough <-chan time.Time, done func() bool) error {
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for !done() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-enough:
+			return nil
+		case <-tick.C:
+		}
+	}
+	return nil
+}
+
+// upgrades are the connections that speak something else than HTTP by now.
+type upgrades struct {
+	mu   sync.Mutex
+	open map[io.Closer]struct{}
+}
+
+func (u *upgrades) add(c io.Closer) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.open == nil {
+		u.open = make(map[io.Closer]struct{})
+	}
+	u.open[c] = struct{}{}
+}
+
+func (u *upgrades) remove(c io.Closer) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	delete(u.open, c)
+}
+
+func (u *upgrades) count() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return len(u.open)
+}
+
+func (u *upgrades) none() bool { return u.count() == 0 }
+
+func (u *upgrades) closeAll() {
+	u.mu.Lock()
+	open := make([]io.Closer, 0, len(u.open))
+	for c := range u.open {
+		open = append(open, c)
+	}
+	u.mu.Unlock()
+	for _, c := range open {
+		_ = c.Close()
+	}
+}
