@@ -16,14 +16,20 @@ type decoder struct {
 	file    string
 	catalog Catalog
 	found   []Located
-	// places holds the position of every value written, by path.
+	// places holds the position of every value in the document, by path.
 	places map[string]place
 	// discreet is set inside adapters, whose values may be secrets: problems
 	// then do not quote them.
 	discreet bool
 }
 
-type place struct{ line, column int }
+type place struct {
+	line, column int
+	null         bool // nothing is written there
+}
+
+func (n *node) place() place { return place{n.line, n.column, n.isNull()} }
+func (e entry) place() place { return place{line: e.line, column: e.column} }
 
 // Chooser is implemented by text types that take one of a few values.
 type Chooser interface {
@@ -36,7 +42,7 @@ func (d *decoder) problemAt(p place, problem Problem) {
 }
 
 func (d *decoder) problem(n *node, path, message, mend string) {
-	d.problemAt(place{n.line, n.column}, Problem{Field: path, Message: message, Mend: mend})
+	d.problemAt(n.place(), Problem{Field: path, Message: message, Mend: mend})
 }
 
 // report places a problem at its field, or at the nearest field around it that
@@ -51,7 +57,7 @@ func (d *decoder) placeOf(path string) place {
 			return p
 		}
 		if path == "" {
-			return place{1, 1}
+			return place{line: 1, column: 1}
 		}
 		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
 	}
@@ -59,13 +65,12 @@ func (d *decoder) placeOf(path string) place {
 
 // written reports whether the file itself has a value at path.
 func (d *decoder) written(path string) bool {
-	_, ok := d.places[path]
-	return ok
+	p, ok := d.places[path]
+	return ok && !p.null
 }
 
 var (
-	plainKey    = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
-	wholeNumber = regexp.MustCompile(`^[-+]?[0-9]+$`)
+	plainKey = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 )
 
 func joinPath(path, key string) string {
@@ -81,10 +86,10 @@ func joinPath(path, key string) string {
 // decode stores n in v, which is addressable and holds its defaults. It
 // reports whether all of it was usable.
 func (d *decoder) decode(n *node, path string, v reflect.Value) bool {
+	d.places[path] = n.place()
 	if n.isNull() {
 		return d.decodeNull(n, path, v)
 	}
-	d.places[path] = place{n.line, n.column}
 	if ok, done := d.decodeSpecial(n, path, v); done {
 		return ok
 	}
@@ -116,7 +121,6 @@ func (d *decoder) decodeNull(n *node, path string, v reflect.Value) bool {
 	case reflect.Struct:
 		return true
 	}
-	d.places[path] = place{n.line, n.column}
 	d.problem(n, path, "is empty", "write "+example(v.Type())+", or remove the line")
 	return false
 }
@@ -166,13 +170,13 @@ func (d *decoder) decodeStruct(n *node, path string, v reflect.Value) bool {
 			if len(fields) == 0 {
 				mend = "it takes no fields; write {}"
 			}
-			d.problemAt(place{en.line, en.column}, Problem{Field: at, Message: "is not a known field", Mend: mend})
+			d.problemAt(en.place(), Problem{Field: at, Message: "is not a known field", Mend: mend})
 			ok = false
 		}
 	}
 	for _, f := range fields {
 		if at := joinPath(path, f.name); f.required && !n.has(f.name) && v.FieldByIndex(f.index).Type() != reflect.TypeFor[Adapter]() {
-			d.problemAt(place{n.line, n.column}, Problem{Field: at, Message: "is missing", Mend: "add " + f.name + ": " + exampleField(f, v.FieldByIndex(f.index).Type())})
+			d.problemAt(n.place(), Problem{Field: at, Message: "is missing", Mend: "add " + f.name + ": " + exampleField(f, v.FieldByIndex(f.index).Type())})
 			ok = false
 		}
 	}
@@ -224,7 +228,7 @@ func (d *decoder) decodeSlice(n *node, path string, v reflect.Value) bool {
 // decodeItem decodes an element of a list or map, where null is a mistake.
 func (d *decoder) decodeItem(n *node, path string, v reflect.Value) bool {
 	if n.isNull() && v.Kind() != reflect.Interface {
-		d.places[path] = place{n.line, n.column}
+		d.places[path] = n.place()
 		d.problem(n, path, "is empty", "write "+example(v.Type())+", or remove the line")
 		return false
 	}
@@ -263,14 +267,14 @@ func (d *decoder) decodeScalar(n *node, path string, v reflect.Value) bool {
 		return true
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		i, err := strconv.ParseInt(n.text, 10, 64)
-		if n.tag != "!!int" || err != nil || v.OverflowInt(i) {
+		if n.tag != "!!int" || err != nil || octalLike(n.text) || v.OverflowInt(i) {
 			return d.wrongType(n, path, v.Type())
 		}
 		v.SetInt(i)
 		return true
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		u, err := strconv.ParseUint(n.text, 10, 64)
-		if n.tag != "!!int" || err != nil || v.OverflowUint(u) {
+		if n.tag != "!!int" || err != nil || octalLike(n.text) || v.OverflowUint(u) {
 			return d.wrongType(n, path, v.Type())
 		}
 		v.SetUint(u)
@@ -299,7 +303,11 @@ func (d *decoder) decodeText(n *node, path string, v reflect.Value) bool {
 			return true
 		}
 	}
-	d.problem(n, path, fmt.Sprintf("%q is not known", n.text), suggest(n.text, choices))
+	message := fmt.Sprintf("%q is not known", n.text)
+	if d.discreet {
+		message = "is not known"
+	}
+	d.problem(n, path, message, suggest(n.text, choices))
 	return false
 }
 

@@ -82,7 +82,7 @@ func example(t reflect.Type) string {
 	case reflect.String:
 		return `text such as "v1"`
 	case reflect.Float32, reflect.Float64:
-		return "a number such as 0.5"
+		return "a number such as 2 or 0.5"
 	}
 	return "a whole number such as 5"
 }

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"regexp"
-	"strconv"
-	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -65,6 +62,17 @@ func readDocuments(file string, data []byte) ([]*node, []Located) {
 
 	var roots []*node
 	var problems []Located
+	take := func(y *yaml.Node) {
+		e := expander{file: file}
+		if root := e.expand(y, 1); root != nil {
+			roots = append(roots, root)
+		}
+		problems = append(problems, e.problems...)
+	}
+	if root, ok := parseJSON(data); ok {
+		take(root)
+		return roots, problems
+	}
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	for range maxDocuments {
 		var doc yaml.Node
@@ -81,12 +89,7 @@ func readDocuments(file string, data []byte) ([]*node, []Located) {
 		if len(doc.Content) == 0 || doc.Content[0].Kind == yaml.ScalarNode && doc.Content[0].ShortTag() == "!!null" {
 			continue // nothing but comments
 		}
-		e := expander{file: file}
-		root := e.expand(doc.Content[0], 1)
-		problems = append(problems, e.problems...)
-		if root != nil {
-			roots = append(roots, root)
-		}
+		take(doc.Content[0])
 	}
 	return roots, append(problems, fail(1, 1, fmt.Sprintf("the file has more than %d documents", maxDocuments), "split it into several files")...)
 }
@@ -253,35 +256,4 @@ func firstInvalidUTF8(data []byte) (line, column int, found bool) {
 		i += size
 	}
 	return line, column, true
-}
-
-var yamlErrorLine = regexp.MustCompile(`^(?:yaml: )?(?:line (\d+): )?(.*)$`)
-
-// syntaxProblem locates a parser's error, which names a line at most, and says
-// what usually causes it.
-func syntaxProblem(file string, data []byte, err error) Located {
-	text, _, _ := strings.Cut(err.Error(), "\n")
-	m := yamlErrorLine.FindStringSubmatch(text)
-	line, _ := strconv.Atoi(m[1])
-	lines := strings.Split(string(data), "\n")
-	line = min(max(line, 1), len(lines))
-	p := Located{File: file, Line: line, Problem: Problem{
-		Message: "this is not YAML: " + m[2],
-		Mend:    "check the indentation and the quotes here and in the line above",
-	}}
-	// The parser may name the line before or after the one with the tab.
-	for _, l := range []int{line, line + 1, line - 1} {
-		if l < 1 || l > len(lines) {
-			continue
-		}
-		indent := lines[l-1][:len(lines[l-1])-len(strings.TrimLeft(lines[l-1], " \t"))]
-		if tab := strings.IndexByte(indent, '\t'); tab >= 0 {
-			p.Line, p.Column = l, tab+1
-			p.Message, p.Mend = "the line is indented with a tab, which YAML forbids", "indent with spaces"
-			return p
-		}
-	}
-	at := lines[p.Line-1]
-	p.Column = 1 + len(at) - len(strings.TrimLeft(at, " "))
-	return p
 }

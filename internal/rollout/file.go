@@ -57,7 +57,7 @@ func ParseAll(filename string, data []byte, catalog Catalog) (rollouts []*Rollou
 // rollout decodes one document, fills in what it leaves out and validates it.
 func (d *decoder) rollout(root *node) *Rollout {
 	r := newRollout()
-	d.places[""] = place{root.line, root.column}
+	d.places[""] = root.place()
 	if !d.declared(root) {
 		return r
 	}
@@ -108,7 +108,7 @@ func (d *decoder) requireAdapters(r *Rollout) {
 		{TrafficPort, r.Spec.Traffic, "does not say how requests are split"},
 	} {
 		path := "spec." + string(port.name)
-		if port.adapter.IsZero() && d.sound(path) && d.written("spec") {
+		if port.adapter.IsZero() && d.sound(path) && !d.reported("spec") {
 			d.report(Problem{Field: path, Message: port.says, Mend: "write " + d.kindsToWrite(port.name) + " below it"})
 		}
 	}
@@ -123,6 +123,16 @@ func (d *decoder) sound(path string) bool {
 		}
 	}
 	return true
+}
+
+// reported reports whether a mistake was found at path itself.
+func (d *decoder) reported(path string) bool {
+	for _, f := range d.found {
+		if f.Field == path && !f.Warning {
+			return true
+		}
+	}
+	return false
 }
 
 func apart(all []Located) (mistakes, warnings []Located) {

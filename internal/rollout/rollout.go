@@ -19,7 +19,7 @@ type Rollout struct {
 	APIVersion string   `json:"apiVersion" jsonschema:"required"`
 	Kind       string   `json:"kind" jsonschema:"required"`
 	Metadata   Metadata `json:"metadata" jsonschema:"required,example={name: shop}"`
-	Spec       Spec     `json:"spec" jsonschema:"required"`
+	Spec       Spec     `json:"spec" jsonschema:"required,example={workload: …}"`
 }
 
 // Metadata names a rollout.

@@ -63,7 +63,7 @@ func (d *decoder) decodeAdapter(keys []entry, path string, port Port, own []stri
 		if own != nil {
 			message = "is neither a field nor a known " + port.singular() + " adapter"
 		}
-		d.problemAt(place{en.line, en.column}, Problem{Field: joinPath(path, en.key), Message: message, Mend: suggest(en.key, append(own[:len(own):len(own)], kinds...))})
+		d.problemAt(en.place(), Problem{Field: joinPath(path, en.key), Message: message, Mend: suggest(en.key, append(own[:len(own):len(own)], kinds...))})
 		ok = false
 	}
 	if len(known) > 1 {
@@ -72,7 +72,7 @@ func (d *decoder) decodeAdapter(keys []entry, path string, port Port, own []stri
 			names = append(names, fmt.Sprintf("%s (%d:%d)", en.key, en.line, en.column))
 		}
 		second := known[1]
-		d.problemAt(place{second.line, second.column}, Problem{Field: path, Message: fmt.Sprintf("names %d adapters: %s", len(known), strings.Join(names, ", ")), Mend: "keep one"})
+		d.problemAt(second.place(), Problem{Field: path, Message: fmt.Sprintf("names %d adapters: %s", len(known), strings.Join(names, ", ")), Mend: "keep one"})
 		ok = false
 	}
 	for _, en := range known {
@@ -94,7 +94,7 @@ func (d *decoder) decodeAdapter(keys []entry, path string, port Port, own []stri
 // validate itself.
 func (d *decoder) decodeConfig(en entry, path string, port Port, into *Adapter) bool {
 	config := d.catalog[port][en.key]()
-	d.places[path] = place{en.value.line, en.value.column}
+	d.places[path] = en.value.place()
 	outside := d.discreet
 	d.discreet = true
 	ok := d.decode(en.value, path, reflect.ValueOf(config).Elem())

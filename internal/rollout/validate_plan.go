@@ -103,7 +103,7 @@ func validateEarly(p Plan) []Problem {
 	const path = "spec.plan.early.after"
 	all := within(path, p.Early.After, 1, maxPhase, Duration(5*time.Minute))
 	if longest := p.longestPhase(); len(all) == 0 && longest > 0 && p.Early.After >= longest {
-		all = append(all, Problem{Warning: true, Field: path, Message: fmt.Sprintf("no phase lasts longer than %s, so none can end early", p.Early.After), Mend: fmt.Sprintf("write less than %s, or remove early", longest)})
+		all = append(all, Problem{Warning: true, Field: path, Message: fmt.Sprintf("no phase lasts longer than %s, so none can end early", short(p.Early.After)), Mend: fmt.Sprintf("write less than %s, or remove early", short(longest))})
 	}
 	return all
 }
