@@ -20,7 +20,7 @@ type Config struct {
 	// Argv is the program and its arguments; no shell is involved. $(CANARY_URL),
 	// $(STABLE_URL), $(VERSION), $(STABLE_VERSION), $(WEIGHT), $(PHASE), $(RUN)
 	// and $(ROLLOUT) are replaced.
-	Argv []string `json:"argv" jsonschema:"required,example=[./smoke\\, --target\\, $(CANARY_URL)]"`
+	Argv []string `json:"argv" jsonschema:"required,example=[./smoke]"`
 	// Env is added to the program's environment; a secret is given by reference:
 	// {env: NAME} or {file: PATH}.
 	Env map[string]credential.Value `json:"env,omitempty"`

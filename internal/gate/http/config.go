@@ -58,9 +58,9 @@ type Expect struct {
 
 // JSONExpect is one expectation of a JSON body.
 type JSONExpect struct {
-	// Path is a JSONPath; what it finds must not be empty.
+	// Path is a JSONPath; it must find something.
 	Path string `json:"path" jsonschema:"required,example=$.total"`
-	// Equals is the value that must be found first; without it, any will do.
+	// Equals is what every value found must be; without it, any will do.
 	Equals json.RawMessage `json:"equals,omitempty"`
 }
 
