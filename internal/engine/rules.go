@@ -47,13 +47,14 @@ var rules = []rule{
 	{in: []Status{Preparing, Progressing}, ask: (*look).hookFailed},
 
 	// What cannot be written down is not begun.
-	{in: []Status{Preparing, Progressing}, ask: (*look).unsaved},
+	{in: []Status{Preparing}, ask: (*look).unsaved},
 
 	// Weight 0 until the canary is there.
 	{in: []Status{Preparing}, ask: (*look).prepare},
 
 	// No capacity, no traffic.
 	{in: []Status{Progressing}, ask: (*look).suspended},
+	{in: []Status{Progressing}, ask: (*look).unsaved},
 	// A person ended the phase.
 	{in: []Status{Progressing}, ask: (*look).skipped},
 	// What cannot be seen is never a pass.

@@ -30,8 +30,10 @@ type Router interface {
 type Split struct {
 	// Weight is the percent of requests routed to the canary, 0 to 100.
 	Weight int
-	// Stable and Canary are the instances that may receive requests. A router
-	// that finds instances by itself ignores them.
+	// Stable and Canary are the instances that may receive requests; an empty
+	// list leaves the arm's instances as they are, so that a weight can be
+	// lowered before anything else is known. A router that finds instances by
+	// itself ignores both.
 	Stable, Canary []rollout.Instance
 	// Promoted says that the stable arm is to reach the canary group: the end
 	// of a run, when the tested instances become the stable ones. Stable holds

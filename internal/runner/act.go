@@ -1,0 +1,109 @@
+package runner
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/record"
+	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/workload"
+)
+
+// route asks the router for the wanted split.
+func (r *Runner) route(ctx context.Context, w engine.Want) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	split := traffic.Split{
+		Weight: w.Weight, Promoted: w.Promoted,
+		Stable: r.status.Stable.Endpoints(), Canary: r.status.Canary.Endpoints(),
+	}
+	if w.Promoted {
+		split.Stable = split.Canary
+	}
+	err := r.ports.Router.Apply(ctx, split)
+	if err != nil {
+		err = fmt.Errorf("set weight %d: %w", w.Weight, err)
+	}
+	if w.Weight != r.router.Weight || w.Promoted != r.router.Promoted || err != nil {
+		r.effects.add("weight", r.opts.Now(), fmt.Sprintf("%d -> %d%s", r.router.Weight, w.Weight, promoted(w.Promoted)), err)
+	}
+	if err == nil {
+		r.router.Weight, r.router.Promoted, r.router.Known = w.Weight, w.Promoted, true
+	}
+	return err
+}
+
+func promoted(p bool) string {
+	if p {
+		return ", stable arm on the tested instances"
+	}
+	return ""
+}
+
+// act moves everything but the weight towards want.
+func (r *Runner) act(ctx context.Context, w engine.Want) error {
+	err := r.size(ctx, workload.Want{Stable: w.Stable, Canary: w.Canary, Promoted: w.Promoted})
+	for _, j := range w.Jobs {
+		r.ports.Jobs.Start(j, r.run, r.status)
+	}
+	phase := 0
+	if w.Tests {
+		phase = r.run.State.Phase + 1
+	}
+	r.ports.Tests.Watch(phase, w.Weight, r.run, r.status)
+	return err
+}
+
+func (r *Runner) size(ctx context.Context, w workload.Want) error {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	err := r.ports.Workload.Apply(ctx, w)
+	if err != nil {
+		err = fmt.Errorf("size the workload: %w", err)
+	}
+	if w != r.effects.sized || err != nil {
+		r.effects.add("workload", r.opts.Now(), fmt.Sprintf("stable %d %%, canary %d %%%s", w.Stable, w.Canary, promoted(w.Promoted)), err)
+	}
+	if err == nil {
+		r.effects.sized = w
+	}
+	return err
+}
+
+// effects collects what was done outside until the next save records it. A
+// failure that repeats is recorded once.
+type effects struct {
+	lines []record.Line
+	sized workload.Want
+	last  string
+}
+
+// maxEffects bounds what is kept while nothing can be saved.
+const maxEffects = 1000
+
+func (e *effects) add(effect string, at time.Time, detail string, err error) {
+	entry := record.Effect{Effect: effect, At: at.UTC().Round(0), Actor: record.Serin, Detail: detail}
+	if err != nil {
+		entry.Error = err.Error()
+		if key := effect + entry.Error; key == e.last {
+			return
+		} else {
+			e.last = key
+		}
+	} else {
+		e.last = ""
+	}
+	if line, err := record.Encode(entry); err == nil && len(e.lines) < maxEffects {
+		e.lines = append(e.lines, line)
+	}
+}
+
+func (e *effects) failed(effect string, at time.Time, err error) { e.add(effect, at, "", err) }
+
+func (e *effects) take() []record.Line {
+	lines := e.lines
+	e.lines = nil
+	return lines
+}

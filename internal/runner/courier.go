@@ -1,0 +1,93 @@
+package runner
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"serin.dev/serin/internal/notify"
+	"serin.dev/serin/internal/record"
+	"serin.dev/serin/internal/store"
+)
+
+const (
+	// sendTimeout bounds one attempt to deliver a message.
+	sendTimeout = 20 * time.Second
+	// maxAttempts is how often a message is tried; with the doubling pauses of
+	// at most five minutes that is about an hour.
+	maxAttempts = 16
+	maxPause    = 5 * time.Minute
+)
+
+// Courier delivers the messages in the outbox. Nothing waits for it.
+type Courier struct {
+	Store store.Store
+	// Receiver returns the notifier called name of a rollout.
+	Receiver func(rollout, name string) (notify.Notifier, bool)
+	Logger   *slog.Logger
+	Now      func() time.Time
+}
+
+// Run delivers until ctx is done. It looks at once whenever woken.
+func (c *Courier) Run(ctx context.Context, wake Waker) {
+	for {
+		c.Deliver(ctx)
+		if !sleep(ctx, time.Second, wake, nil) {
+			return
+		}
+	}
+}
+
+// Deliver tries every message that is due once, in parallel, so that a
+// receiver that hangs holds up no other.
+func (c *Courier) Deliver(ctx context.Context) {
+	due, err := c.Store.Due(ctx, c.Now(), 100)
+	if err != nil {
+		return // the store's own trouble is reported by who needs it
+	}
+	var wg sync.WaitGroup
+	for _, m := range due {
+		wg.Go(func() { c.send(ctx, m) })
+	}
+	wg.Wait()
+}
+
+func (c *Courier) send(ctx context.Context, m store.Outgoing) {
+	err := errors.New("no notifier of this name is configured any more")
+	if n, ok := c.Receiver(m.Message.Rollout, m.To); ok {
+		sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
+		err = n.Send(sendCtx, m.Message)
+		cancel()
+	} else {
+		err = errors.Join(notify.ErrRejected, err)
+	}
+	if ctx.Err() != nil && err != nil {
+		return // Serin is stopping: the message stays in the outbox
+	}
+	var retry time.Time
+	failure := ""
+	if err != nil {
+		failure = err.Error()
+		if !errors.Is(err, notify.ErrRejected) && m.Attempts+1 < maxAttempts {
+			retry = c.Now().Add(min(time.Second<<m.Attempts, maxPause))
+		}
+		c.Logger.Warn("a message was not delivered", "run", m.Message.Run, "to", m.To, "attempt", m.Attempts+1, "again", !retry.IsZero(), "error", err)
+	}
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	if e := c.Store.Settle(settle, m.ID, err == nil, retry, failure); e != nil {
+		c.Logger.Warn("the outbox cannot be written", "error", e)
+	}
+	if err != nil && !retry.IsZero() {
+		return
+	}
+	line, e := record.Encode(record.Notification{
+		Notification: m.Message.Event, At: c.Now().UTC().Round(0), Actor: record.Serin,
+		To: m.To, Text: m.Message.Text, Delivered: err == nil, Error: failure,
+	})
+	if e == nil {
+		_ = c.Store.Append(settle, m.Message.Run, []record.Line{line})
+	}
+}

@@ -1,0 +1,109 @@
+package runner
+
+import (
+	"context"
+	"time"
+
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/workload"
+)
+
+// observe looks at everything outside. What cannot be read in time is left
+// out; the engine knows what that means.
+func (r *Runner) observe(ctx context.Context) engine.Observation {
+	o := engine.Observation{Resumed: r.resumed}
+	if r.unsaved != nil {
+		o.Unsaved = r.unsaved.Error()
+	}
+	r.observeRouter(ctx, &o)
+	r.observeWorkload(ctx, &o)
+	o.At = r.opts.Now().UTC().Round(0)
+	r.observeTick(ctx, &o)
+	o.Tests = r.ports.Tests.Results()
+	for _, res := range r.ports.Jobs.Results() {
+		if st, asked := r.run.State.Jobs[res.Key]; asked && !st.Done {
+			o.Jobs = append(o.Jobs, res)
+		}
+	}
+	return o
+}
+
+func (r *Runner) observeRouter(ctx context.Context, o *engine.Observation) {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	seen, err := r.ports.Router.Observe(ctx)
+	if err != nil {
+		r.opts.Logger.Warn("the router cannot be observed", "run", r.id, "error", err)
+		r.effects.failed("observe router", r.opts.Now(), err)
+		return
+	}
+	r.router = seen
+	o.Weight = &engine.Weight{
+		Known: seen.Known, Percent: seen.Weight, InEffect: seen.InEffect, Promoted: seen.Promoted,
+		CanaryInflight: seen.CanaryInflight, DrainingInflight: seen.DrainingInflight, ChangedBy: seen.ChangedBy,
+	}
+}
+
+func (r *Runner) observeWorkload(ctx context.Context, o *engine.Observation) {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	seen, err := r.ports.Workload.Observe(ctx)
+	if err != nil {
+		r.opts.Logger.Warn("the workload cannot be observed", "run", r.id, "error", err)
+		r.effects.failed("observe workload", r.opts.Now(), err)
+		return
+	}
+	r.status = seen
+	o.Stable, o.Canary, o.Superseded = group(seen.Stable), group(seen.Canary), seen.Superseded
+}
+
+func group(g workload.Group) *engine.Group {
+	return &engine.Group{
+		Instances: len(g.Instances), Ready: g.Ready(), Capacity: g.Capacity,
+		Restarts: g.Restarts, Failed: g.Failed, Detail: g.Detail,
+	}
+}
+
+// observeTick takes the tick that has closed, if one has, and closes the next
+// one when it is due.
+func (r *Runner) observeTick(ctx context.Context, o *engine.Observation) {
+	if r.run.State.Status != engine.Progressing {
+		r.ticks.stop()
+		return
+	}
+	arms, at, weight, ok := r.ticks.poll(ctx, o.At, time.Duration(r.run.Plan.Analysis.Interval), r.router.Weight)
+	if !ok {
+		return
+	}
+	r.measure(ctx, &arms)
+	instances := func(s *rollout.Sample, g workload.Group) {
+		if s != nil && s.Instances == nil {
+			n := len(g.Instances)
+			s.Instances = &n
+		}
+	}
+	instances(arms.Stable, r.status.Stable)
+	instances(arms.Canary, r.status.Canary)
+	o.Tick = &rollout.Tick{At: at, Weight: weight, Arms: arms}
+}
+
+// measure adds what the workload knows of its instances' use of the machine.
+func (r *Runner) measure(ctx context.Context, arms *rollout.Arms) {
+	meter, ok := r.ports.Workload.(workload.Meter)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	usage, err := meter.Usage(ctx)
+	if err != nil {
+		r.effects.failed("measure processes", r.opts.Now(), err)
+		return
+	}
+	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary} {
+		if s != nil && s.CPU == nil && s.Memory == nil {
+			s.CPU, s.Memory = usage[arm].CPU, usage[arm].Memory
+		}
+	}
+}

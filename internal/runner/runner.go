@@ -1,0 +1,299 @@
+// Package runner is the one loop: load, observe, decide, save, act, record.
+// It carries one run from its creation to its end over the ports, and decides
+// nothing itself. It knows no adapter, no command line and no cluster.
+package runner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/metrics"
+	"serin.dev/serin/internal/record"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/store"
+	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/workload"
+)
+
+// Ports is everything outside that a run needs.
+type Ports struct {
+	Store    store.Store
+	Router   traffic.Router
+	Workload workload.Workload
+	Metrics  metrics.Source
+	// Jobs carries out hooks and chores, Tests the continuous tests; both work
+	// on their own and are only asked for results here.
+	Jobs  Jobs
+	Tests Tests
+}
+
+// Jobs carries out jobs in the background.
+type Jobs interface {
+	// Start begins a job unless it has begun or has a result. It returns at
+	// once.
+	Start(j engine.Job, run store.Run, status workload.Status)
+	// Results returns every result so far.
+	Results() []engine.JobResult
+}
+
+// Tests carries out the continuous tests in the background.
+type Tests interface {
+	// Watch starts the tests of a phase (from 1), or stops them (0), and tells
+	// them where the canary is. It returns at once.
+	Watch(phase, weight int, run store.Run, status workload.Status)
+	// Results returns each test's standing in the phase being watched.
+	Results() []engine.TestResult
+}
+
+// Options tune a Runner. Zero values mean the defaults.
+type Options struct {
+	// Now is the clock.
+	Now func() time.Time
+	// Timeout bounds one call of a port.
+	Timeout time.Duration
+	Logger  *slog.Logger
+	// Synchronous collects metrics inside Step, for a world without
+	// goroutines.
+	Synchronous bool
+	// Link returns where people can read about the run.
+	Link func(store.Run) string
+	// Wake is called when figures have arrived between two steps.
+	Wake func()
+}
+
+// Runner carries one run.
+type Runner struct {
+	ports Ports
+	opts  Options
+	id    string
+
+	// run is the state in force. It is ahead of the store while saving fails;
+	// then unsaved says why and lines holds what is still to be recorded.
+	run     store.Run
+	loaded  bool
+	unsaved error
+	backlog store.Change
+
+	resumed bool
+	// status and router are the latest that was seen of both, to go on with
+	// when one cannot be read.
+	status  workload.Status
+	router  traffic.Observed
+	ticks   *collector
+	effects effects
+
+	last Look
+}
+
+// Look is what the latest step saw and decided.
+type Look struct {
+	Run      store.Run
+	Input    record.Input
+	Decision record.Decision
+	// Tick is the latest input that held a tick.
+	Tick record.Input
+}
+
+// Outcome says what a step came to.
+type Outcome struct {
+	// Ended: the run is over and saved as such.
+	Ended bool
+	// WakeAt is when to step again at the latest.
+	WakeAt time.Time
+}
+
+// New returns a runner for a stored run.
+func New(id string, ports Ports, opts Options) *Runner {
+	if opts.Now == nil {
+		opts.Now = time.Now
+	}
+	if opts.Timeout == 0 {
+		opts.Timeout = 5 * time.Second
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opts.Link == nil {
+		opts.Link = func(store.Run) string { return "" }
+	}
+	return &Runner{
+		ports: ports, opts: opts, id: id, resumed: true,
+		ticks: newCollector(ports.Metrics, opts),
+	}
+}
+
+// Step looks once, decides and acts. An error means that something outside did
+// not work this time; the runner is as usable as before and Step is to be
+// called again.
+//
+// The order is the engine's contract: what lowers the canary's weight is done
+// before anything is waited for; what raises it is done after it was saved.
+func (r *Runner) Step(ctx context.Context) (Outcome, error) {
+	if err := r.load(ctx); err != nil {
+		return Outcome{WakeAt: r.opts.Now().Add(time.Second)}, err
+	}
+	intents, errIntents := r.intents(ctx)
+	errUrgent := r.urgent(ctx, intents)
+
+	o := r.observe(ctx)
+	o.Intents = intents
+	d := engine.Decide(r.run.Plan, r.run.State, o)
+
+	var errs []error
+	errs = append(errs, errIntents, errUrgent)
+	lower := d.Want.Weight < r.router.Weight || o.Weight == nil && d.Kind == engine.Rollback
+	if lower {
+		errs = append(errs, r.route(ctx, d.Want))
+	}
+	saved := r.save(ctx, o, d)
+	if errors.Is(saved, store.ErrConflict) {
+		// Somebody else carries the run; their state counts.
+		r.loaded = false
+		return Outcome{WakeAt: r.opts.Now().Add(100 * time.Millisecond)}, saved
+	}
+	errs = append(errs, saved)
+	if !lower && (saved == nil || d.Want.Weight <= r.router.Weight) {
+		errs = append(errs, r.route(ctx, d.Want))
+	}
+	if saved == nil || d.Kind == engine.Rollback {
+		errs = append(errs, r.act(ctx, d.Want))
+	}
+	r.resumed = false
+	return Outcome{Ended: d.Next.Ended() && saved == nil, WakeAt: r.wakeAt(d)}, errors.Join(errs...)
+}
+
+// Last returns what the latest step saw and decided.
+func (r *Runner) Last() Look { return r.last }
+
+// load reads the run from the store, once, and again after a conflict.
+func (r *Runner) load(ctx context.Context) error {
+	if r.loaded {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	run, err := r.ports.Store.Load(ctx, r.id)
+	if err != nil {
+		return fmt.Errorf("load run %s: %w", r.id, err)
+	}
+	r.run, r.loaded = run, true
+	r.unsaved, r.backlog = nil, store.Change{}
+	r.resumed = true
+	return nil
+}
+
+func (r *Runner) intents(ctx context.Context) ([]rollout.Intent, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	intents, err := r.ports.Store.Intents(ctx, r.id)
+	if err != nil {
+		return nil, fmt.Errorf("read intents: %w", err)
+	}
+	answered := map[string]bool{}
+	for _, a := range r.backlog.Answered {
+		answered[a.ID] = true
+	}
+	var open []rollout.Intent
+	for _, i := range intents {
+		if !answered[i.ID] {
+			open = append(open, i)
+		}
+	}
+	return open, nil
+}
+
+// urgent moves the weight to 0 before anything is looked at, when it is
+// certain already that this is what will be decided.
+func (r *Runner) urgent(ctx context.Context, intents []rollout.Intent) error {
+	s := r.run.State
+	rolling := s.Status == engine.RollingBack && s.Stage == engine.Returning
+	for _, i := range intents {
+		rolling = rolling || i.Kind == rollout.Rollback &&
+			(s.Status == engine.Preparing || s.Status == engine.Progressing)
+	}
+	if !rolling {
+		return nil
+	}
+	return r.route(ctx, engine.Want{Weight: 0})
+}
+
+// save writes the state with its lines. While it fails, the runner goes on in
+// memory, raises nothing, and keeps what is to be recorded.
+func (r *Runner) save(ctx context.Context, o engine.Observation, d engine.Decision) error {
+	was := r.run.State
+	run := r.run
+	run.State = d.Next
+	if d.Next.Ended() && run.EndedAt.IsZero() {
+		run.EndedAt = o.At
+	}
+	change, err := r.change(was, run, o, d)
+	if err != nil {
+		return err
+	}
+	r.backlog.Lines = append(r.backlog.Lines, change.Lines...)
+	r.backlog.Messages = append(r.backlog.Messages, change.Messages...)
+	r.backlog.Answered = append(r.backlog.Answered, change.Answered...)
+
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	version, err := r.ports.Store.Save(ctx, run, r.backlog)
+	r.run = run
+	r.keep(o, d)
+	if err != nil {
+		r.unsaved = err
+		return fmt.Errorf("save run %s: %w", r.id, err)
+	}
+	r.run.Version = version
+	r.unsaved, r.backlog = nil, store.Change{}
+	return nil
+}
+
+func (r *Runner) keep(o engine.Observation, d engine.Decision) {
+	r.last.Run = r.run
+	r.last.Input = record.InputOf(o)
+	r.last.Decision = record.DecisionOf(o, d)
+	if o.Tick != nil {
+		r.last.Tick = r.last.Input
+	}
+}
+
+// change is what is written together with a state.
+func (r *Runner) change(was engine.State, run store.Run, o engine.Observation, d engine.Decision) (store.Change, error) {
+	c := store.Change{Answered: d.Answered}
+	for _, v := range []any{record.InputOf(o), record.DecisionOf(o, d)} {
+		line, err := record.Encode(v)
+		if err != nil {
+			return c, fmt.Errorf("write the record: %w", err)
+		}
+		c.Lines = append(c.Lines, line)
+	}
+	c.Lines = append(c.Lines, r.effects.take()...)
+	if was.Position() != d.Next.Position() {
+		r.opts.Logger.Info("run moved", "rollout", run.Rollout, "run", run.ID,
+			"from", was.Position(), "to", d.Next.Position(), "decision", d.Kind, "weight", d.Share(), "because", firstMessage(d))
+	}
+	c.Messages = Messages(was, run, d, r.opts.Link(run))
+	return c, nil
+}
+
+// wakeAt is the earlier of the engine's wish and the next tick.
+func (r *Runner) wakeAt(d engine.Decision) time.Time {
+	wake := d.WakeAt
+	if d.Next.Status == engine.Progressing {
+		if due := r.ticks.due(); !due.IsZero() && due.Before(wake) {
+			wake = due
+		}
+	}
+	return wake
+}
+
+func firstMessage(d engine.Decision) string {
+	if len(d.Because) == 0 {
+		return ""
+	}
+	return d.Because[0].Message
+}
