@@ -18,9 +18,9 @@ type decoder struct {
 	found   []Located
 	// places holds the position of every value in the document, by path.
 	places map[string]place
-	// discreet is set inside adapters, whose values may be secrets: problems
-	// then do not quote them.
-	discreet bool
+	// inAdapter is set inside an adapter's fields. They may be secrets, so
+	// problems do not quote them.
+	inAdapter bool
 }
 
 type place struct {
@@ -38,6 +38,7 @@ type Chooser interface {
 }
 
 func (d *decoder) problemAt(p place, problem Problem) {
+	problem.Field, problem.Message, problem.Mend = clip(problem.Field), clip(problem.Message), clip(problem.Mend)
 	d.found = append(d.found, Located{Problem: problem, File: d.file, Line: p.line, Column: p.column})
 }
 
@@ -111,14 +112,15 @@ func (d *decoder) decode(n *node, path string, v reflect.Value) bool {
 	return d.decodeScalar(n, path, v)
 }
 
-// decodeNull takes "nothing written" for the default where a group of fields
-// or a list was to be; a lone value must not be forgotten.
+// decodeNull takes "nothing written" for the default where a list or a group of
+// fields was to be, and for none where that is a choice, as in early: null. A
+// lone value must not be forgotten.
 func (d *decoder) decodeNull(n *node, path string, v reflect.Value) bool {
 	switch v.Kind() {
-	case reflect.Pointer, reflect.Map, reflect.Slice, reflect.Interface:
+	case reflect.Pointer, reflect.Interface:
 		v.SetZero()
 		return true
-	case reflect.Struct:
+	case reflect.Struct, reflect.Map, reflect.Slice:
 		return true
 	}
 	d.problem(n, path, "is empty", "write "+example(v.Type())+", or remove the line")
@@ -206,7 +208,7 @@ func (d *decoder) decodeMap(n *node, path string, v reflect.Value) bool {
 		ok = d.decodeItem(en.value, joinPath(path, en.key), value) && ok
 		m.SetMapIndex(reflect.ValueOf(en.key).Convert(v.Type().Key()), value)
 	}
-	v.Set(m)
+	d.setGroup(v, m)
 	return ok
 }
 
@@ -221,8 +223,18 @@ func (d *decoder) decodeSlice(n *node, path string, v reflect.Value) bool {
 		setDefaults(element)
 		ok = d.decodeItem(item, fmt.Sprintf("%s[%d]", path, i), element) && ok
 	}
-	v.Set(list)
+	d.setGroup(v, list)
 	return ok
+}
+
+// setGroup stores a list or map. In the rollout itself an empty one is the same
+// as none; an adapter may tell them apart.
+func (d *decoder) setGroup(v, group reflect.Value) {
+	if group.Len() == 0 && !d.inAdapter {
+		v.SetZero()
+		return
+	}
+	v.Set(group)
 }
 
 // decodeItem decodes an element of a list or map, where null is a mistake.
@@ -304,7 +316,7 @@ func (d *decoder) decodeText(n *node, path string, v reflect.Value) bool {
 		}
 	}
 	message := fmt.Sprintf("%q is not known", n.text)
-	if d.discreet {
+	if d.inAdapter {
 		message = "is not known"
 	}
 	d.problem(n, path, message, suggest(n.text, choices))
@@ -315,10 +327,10 @@ func (d *decoder) wrongType(n *node, path string, want reflect.Type) bool {
 	mend := "write " + example(want)
 	if want.Kind() == reflect.String && n.shape == scalarShape && n.tag != "!!null" {
 		mend = "put it in quotes"
-		if !d.discreet {
+		if !d.inAdapter {
 			mend += ": " + strconv.Quote(n.text)
 		}
 	}
-	d.problem(n, path, fmt.Sprintf("is %s where %s belongs", n.describe(d.discreet), describeType(want)), mend)
+	d.problem(n, path, fmt.Sprintf("is %s where %s belongs", n.describe(d.inAdapter), describeType(want)), mend)
 	return false
 }

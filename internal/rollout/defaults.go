@@ -40,10 +40,10 @@ func setDefaults(v reflect.Value) {
 // fillDefaults completes what depends on what the file says.
 func (d *decoder) fillDefaults(r *Rollout) {
 	s := &r.Spec
-	if s.Plan.Phases == nil {
+	if !d.written("spec.plan.phases") {
 		s.Plan.Phases = DefaultPhases()
 	}
-	if s.Analysis.Checks == nil {
+	if !d.written("spec.analysis.checks") {
 		s.Analysis.Checks = DefaultChecks()
 	}
 	for i := range s.Analysis.Checks {

@@ -41,13 +41,31 @@ type FileError struct {
 	Problems []Located
 }
 
+// maxPrinted is how many problems Error prints; nobody mends more in one go.
+const maxPrinted = 50
+
 // Error writes one line a problem.
 func (e *FileError) Error() string {
-	lines := make([]string, len(e.Problems))
+	var lines []string
 	for i, p := range e.Problems {
-		lines[i] = p.String()
+		if i == maxPrinted {
+			lines = append(lines, fmt.Sprintf("%s: and %d more", p.File, len(e.Problems)-i))
+			break
+		}
+		lines = append(lines, p.String())
 	}
 	return strings.Join(lines, "\n")
+}
+
+// maxText bounds the pieces of a problem, which may quote the file.
+const maxText = 400
+
+// clip shortens a text that would fill the terminal.
+func clip(text string) string {
+	if len(text) <= maxText {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxText], "") + "…"
 }
 
 // sortLocated puts problems in the order in which a reader of the file meets

@@ -95,10 +95,10 @@ func (d *decoder) decodeAdapter(keys []entry, path string, port Port, own []stri
 func (d *decoder) decodeConfig(en entry, path string, port Port, into *Adapter) bool {
 	config := d.catalog[port][en.key]()
 	d.places[path] = en.value.place()
-	outside := d.discreet
-	d.discreet = true
+	outside := d.inAdapter
+	d.inAdapter = true
 	ok := d.decode(en.value, path, reflect.ValueOf(config).Elem())
-	d.discreet = outside
+	d.inAdapter = outside
 	if !ok {
 		*into = Adapter{Kind: en.key} // a mistake in the fields is not a missing adapter
 		return false
