@@ -64,9 +64,14 @@ func exchange(client *http.Client, req *http.Request) (answer, error) {
 
 // excerpt is the beginning of a body, scrubbed before it is cut.
 func excerpt(body []byte, scrubber credential.Scrubber) string {
-	// What the scrubber could need beyond the cut, and no more of a large body.
+	// No more of a large body than is shown, and what the scrubber needs to
+	// recognise a secret at its end.
 	head := body[:min(len(body), maxOutput+scrubber.Longest())]
 	text := strings.ToValidUTF8(scrubber.Scrub(string(head)), "")
+	if len(head) < len(body) {
+		// A secret that was cut is not recognised; drop what may be one.
+		text = text[:max(len(text)-scrubber.Longest(), 0)]
+	}
 	if len(text) > maxOutput {
 		text = strings.ToValidUTF8(text[:maxOutput], "")
 	}

@@ -1,49 +1,162 @@
-// Package shoutrrr tells people about runs through the services that the
-// shoutrrr library knows by their URLs: Slack, Teams, Discord, e-mail,
-// PagerDuty and many more. It knows messages, not runs.
 package shoutrrr
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/nicholas-fedor/shoutrrr/pkg/format"
+	"github.com/nicholas-fedor/shoutrrr/pkg/router"
+	"github.com/nicholas-fedor/shoutrrr/pkg/types"
 
 	"serin.dev/serin/internal/credential"
+	"serin.dev/serin/internal/guarded"
 	"serin.dev/serin/internal/notify"
-	"serin.dev/serin/internal/rollout"
 )
 
-// Config is where messages are sent.
-type Config struct {
-	// URL is a shoutrrr URL. It nearly always holds a credential, so it is given
-	// by reference: {env: NAME} or {file: PATH}.
-	URL credential.Value `json:"url" jsonschema:"required"`
-}
+// maxLeft is how many deliveries that outlived their context may still be
+// under way; further ones wait for the outbox to try again.
+const maxLeft = 4
 
 // Env is what the notifier needs from the program.
 type Env struct {
-	// Log receives the messages of logger:// URLs.
+	// Log receives the messages of logger:// URLs; nil: slog.Default.
 	Log *slog.Logger
 }
 
-// NewConfig returns a Config with its defaults.
-func NewConfig() any { return &Config{} }
-
-// Validate implements rollout.Validator.
-func (c Config) Validate() []rollout.Problem { return nil }
-
 // Notifier sends messages through one service.
 type Notifier struct {
-	cfg Config
-	env Env
+	cfg   Config
+	log   *slog.Logger
+	slots chan struct{}
 }
 
 var _ notify.Notifier = (*Notifier)(nil)
 
 // New returns the notifier; it connects to nothing yet.
-func New(cfg Config, env Env) (*Notifier, error) { return &Notifier{cfg: cfg, env: env}, nil }
-
-// Send implements notify.Notifier.
-func (n *Notifier) Send(ctx context.Context, m notify.Message) error {
-	return errors.New("not built yet")
+func New(cfg Config, env Env) (*Notifier, error) {
+	if found := cfg.Validate(); len(found) > 0 {
+		return nil, fmt.Errorf("shoutrrr: %s %s", found[0].Field, found[0].Message)
+	}
+	if env.Log == nil {
+		env.Log = slog.Default()
+	}
+	return &Notifier{cfg: cfg, log: env.Log, slots: make(chan struct{}, maxLeft)}, nil
 }
+
+// Check says before a run whether the URL can be read and is one.
+func (n *Notifier) Check() error {
+	_, _, err := n.resolve()
+	return err
+}
+
+// Send implements notify.Notifier. A delivery that is still under way when ctx
+// ends is reported as failed, and may still succeed: it is then told twice.
+func (n *Notifier) Send(ctx context.Context, m notify.Message) error {
+	u, scrubber, err := n.resolve()
+	if err != nil {
+		return err
+	}
+	if err := checkHost(ctx, u); err != nil {
+		if errors.Is(err, guarded.ErrRefused) {
+			return fmt.Errorf("shoutrrr %s: %s: %w", service(u), clean(err, scrubber), notify.ErrRejected)
+		}
+		return fmt.Errorf("shoutrrr %s: %s", service(u), clean(err, scrubber))
+	}
+	select {
+	case n.slots <- struct{}{}:
+	default:
+		return fmt.Errorf("shoutrrr %s: %d earlier deliveries have not ended yet; is the service answering?", service(u), maxLeft)
+	}
+	done := make(chan error, 1)
+	go func() {
+		defer func() { <-n.slots }()
+		done <- n.deliver(u, m)
+	}()
+	select {
+	case err := <-done:
+		return outcome(err, u, scrubber)
+	case <-ctx.Done():
+		return fmt.Errorf("shoutrrr %s: no answer in time: %w", service(u), ctx.Err())
+	}
+}
+
+// resolve reads the URL now, and returns a scrubber that knows its parts.
+func (n *Notifier) resolve() (*url.URL, credential.Scrubber, error) {
+	secret, err := n.cfg.URL.Resolve()
+	if err != nil {
+		return nil, credential.Scrubber{}, fmt.Errorf("shoutrrr: url: %w", err)
+	}
+	u, err := parse(secret.Reveal())
+	if err != nil {
+		return nil, credential.Scrubber{}, fmt.Errorf("shoutrrr: url: %s %w: %w", n.cfg.URL, err, notify.ErrRejected)
+	}
+	secrets := []credential.Secret{}
+	if n.cfg.URL.IsRef() {
+		secrets = credential.PartsOfURL(secret)
+		if !ownHost[service(u)] {
+			secrets = append(secrets, credential.PartsOfURL(credential.NewSecret("//x/"+u.Hostname()))...)
+		}
+	}
+	return u, credential.NewScrubber(secrets...), nil
+}
+
+// deliver makes the service anew for every message: making one may already ask
+// the network, and sending changes it.
+func (n *Notifier) deliver(u *url.URL, m notify.Message) (err error) {
+	defer func() {
+		// The library must not end Serin, and what it panicked with may be a secret.
+		if recover() != nil {
+			err = errors.New("the library failed on this URL")
+		}
+	}()
+	var log types.StdLogger // nil: discarded, for services log what they send and where
+	if service(u) == "logger" {
+		log = lines{n.log}
+	}
+	services, err := router.New(log)
+	if err != nil {
+		return err
+	}
+	s, err := services.Locate(u.String())
+	if err != nil {
+		return fmt.Errorf("%w: %w", errURL, err)
+	}
+	guard(s)
+	params := types.Params{}
+	if takesTitle(s) {
+		params.SetTitle(title(m))
+	}
+	return s.Send(text(m), &params)
+}
+
+// takesTitle reports whether a service has a title; the others refuse one.
+func takesTitle(s types.Service) bool {
+	config := format.GetServiceConfig(s)
+	return config != nil && slices.Contains(format.GetConfigQueryResolver(config).QueryFields(), "title")
+}
+
+func title(m notify.Message) string {
+	return fmt.Sprintf("%s: %s", m.Rollout, m.Event)
+}
+
+func text(m notify.Message) string {
+	parts := []string{m.Text}
+	for _, more := range []string{m.Do, m.Link} {
+		if more != "" {
+			parts = append(parts, more)
+		}
+	}
+	return strings.Join(parts, "\n")
+}
+
+// lines lets the logger service write to the program's log.
+type lines struct{ log *slog.Logger }
+
+func (l lines) Print(args ...any)                 { l.log.Info(fmt.Sprint(args...)) }
+func (l lines) Printf(format string, args ...any) { l.log.Info(fmt.Sprintf(format, args...)) }
+func (l lines) Println(args ...any)               { l.log.Info(strings.TrimSpace(fmt.Sprintln(args...))) }
