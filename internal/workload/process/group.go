@@ -1,0 +1,61 @@
+package process
+
+import (
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/workload"
+)
+
+// group is one version's instances and what has happened to them together. Its
+// fields are guarded by Workload.mu.
+type group struct {
+	id      int
+	version workload.Version
+	// restarts counts the instances that ended by themselves.
+	restarts int
+	// trouble is the latest that went wrong, for people.
+	trouble string
+}
+
+// group returns the group with that number; the caller holds w.mu.
+func (w *Workload) group(id int) *group {
+	if g := w.groups[id]; g != nil {
+		return g
+	}
+	g := &group{id: id}
+	switch {
+	case id == w.memory.Serving.ID:
+		g.version = w.memory.Serving.Version
+	case id == w.candidateID():
+		g.version = w.memory.Candidate.Version
+	}
+	w.groups[id] = g
+	return g
+}
+
+// candidateID is the number of the candidate's group, 0 without one.
+func (w *Workload) candidateID() int {
+	if w.memory.Candidate == nil {
+		return 0
+	}
+	return w.memory.Candidate.ID
+}
+
+// observe describes a group; the caller holds w.mu.
+func (w *Workload) observe(g *group) workload.Group {
+	out := workload.Group{Version: g.version.Version, Restarts: g.restarts, Detail: g.trouble}
+	for _, i := range w.instances {
+		if i.group != g || i.stopRequested() {
+			continue
+		}
+		s := i.status()
+		out.Instances = append(out.Instances, rollout.Instance{Name: i.name, URL: s.url, Ready: s.ready})
+		if s.failure != "" && out.Failed == "" {
+			out.Failed = s.failure
+		}
+		if !s.ready && s.detail != "" {
+			out.Detail = s.detail
+		}
+	}
+	out.Capacity = min(100, 100*out.Ready()/w.cfg.Replicas)
+	return out
+}

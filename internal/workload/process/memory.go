@@ -1,0 +1,228 @@
+package process
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"serin.dev/serin/internal/workload"
+)
+
+// memory is what must outlive a restart of Serin: which group serves and which
+// is the candidate.
+type memory struct {
+	Format    int         `json:"format"`
+	Serving   remembered  `json:"serving"`
+	Candidate *remembered `json:"candidate,omitempty"`
+	// Begun says that Candidate came with BeginRun and not from the file.
+	Begun    bool `json:"begun,omitempty"`
+	Promoted bool `json:"promoted,omitempty"`
+	// LastID is the highest group number ever given.
+	LastID int `json:"lastID"`
+}
+
+type remembered struct {
+	ID      int              `json:"id"`
+	Version workload.Version `json:"version"`
+}
+
+const memoryFormat = 1
+
+func (w *Workload) memoryFile() string { return filepath.Join(w.env.StateDir, "workload.json") }
+func (w *Workload) instanceDir() string {
+	return filepath.Join(w.env.StateDir, "instances")
+}
+func (w *Workload) logDir() string { return filepath.Join(w.env.StateDir, "logs") }
+
+// prepareFolders makes the state folder and takes its lock.
+func (w *Workload) prepareFolders() error {
+	for _, dir := range []string{w.env.StateDir, w.instanceDir(), w.logDir()} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return fmt.Errorf("preparing the state folder of %s: %w", w.env.Rollout, err)
+		}
+	}
+	path := filepath.Join(w.env.StateDir, "workload.lock")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return fmt.Errorf("locking the state folder of %s: %w", w.env.Rollout, err)
+	}
+	// A predecessor that hands over may need a moment to let go.
+	for deadline := time.Now().Add(2 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			w.lock = f
+			return nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) || time.Now().After(deadline) {
+			f.Close()
+			return fmt.Errorf("locking %s: %w (%v); end it, or use another state folder", path, ErrLocked, err)
+		}
+	}
+}
+
+func (w *Workload) unlock() { w.lock.Close() }
+
+// initialMemory is what holds before any run: the file's versions.
+func (w *Workload) initialMemory() memory {
+	m := memory{Format: memoryFormat, Serving: remembered{ID: 1, Version: w.cfg.Stable.release()}, LastID: 1}
+	if !w.cfg.Canary.isZero() {
+		m.Candidate = &remembered{ID: 2, Version: w.cfg.Canary.release()}
+		m.LastID = 2
+	}
+	return m
+}
+
+// recall loads the memory, or begins one from the file.
+func (w *Workload) recall() error {
+	initial := w.initialMemory()
+	data, err := os.ReadFile(w.memoryFile())
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		w.memory = initial
+		w.remember()
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading which version of %s serves: %w", w.env.Rollout, err)
+	}
+	var m memory
+	if err := json.Unmarshal(data, &m); err != nil || m.Serving.ID == 0 {
+		return fmt.Errorf("reading which version of %s serves: %s is damaged (%v); move it away to start from the file's versions", w.env.Rollout, w.memoryFile(), err)
+	}
+	if m.Format > memoryFormat {
+		return fmt.Errorf("reading which version of %s serves: %s was written by a newer Serin (format %d, this one knows %d); use that one", w.env.Rollout, w.memoryFile(), m.Format, memoryFormat)
+	}
+	if w.env.Fresh {
+		// New numbers, so that instances of before are strangers.
+		initial.Serving.ID += m.LastID
+		if initial.Candidate != nil {
+			initial.Candidate.ID += m.LastID
+		}
+		initial.LastID += m.LastID
+		w.memory = initial
+		w.remember()
+		return nil
+	}
+	w.memory = m
+	if m.Candidate == nil && initial.Candidate != nil && initial.Candidate.Version.Version != m.Serving.Version.Version {
+		w.memory.Candidate = w.newGroup(initial.Candidate.Version)
+	}
+	if m.Serving.Version.Version != w.cfg.Stable.Version && !m.Promoted {
+		w.log.Warn("the file's stable version is not the one that serves; the one that serves is kept",
+			"file", w.cfg.Stable.Version, "serves", m.Serving.Version.Version)
+	}
+	return nil
+}
+
+// newGroup numbers a new group.
+func (w *Workload) newGroup(v workload.Version) *remembered {
+	w.memory.LastID++
+	return &remembered{ID: w.memory.LastID, Version: v}
+}
+
+// remember saves the memory. A full disk must not stop instances from being run
+// or stopped, so it only complains.
+func (w *Workload) remember() {
+	data, err := json.Marshal(w.memory)
+	if err == nil {
+		err = replaceFile(w.memoryFile(), data, true)
+	}
+	if err != nil {
+		w.log.Error("which version serves could not be saved; free some disk space, or a restart of Serin may go back to the one before",
+			"file", w.memoryFile(), "error", err)
+	}
+}
+
+// Serving implements workload.Releaser.
+func (w *Workload) Serving() workload.Version {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.memory.Promoted && w.memory.Candidate != nil {
+		return w.memory.Candidate.Version
+	}
+	return w.memory.Serving.Version
+}
+
+// BeginRun implements workload.Releaser.
+func (w *Workload) BeginRun(candidate workload.Version) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	refused := func(format string, args ...any) error {
+		return fmt.Errorf("releasing %s of %s: %s: %w", candidate.Version, w.env.Rollout, fmt.Sprintf(format, args...), workload.ErrRefused)
+	}
+	if c := w.memory.Candidate; c != nil && w.memory.Begun {
+		if sameVersion(c.Version, candidate) {
+			return nil
+		}
+		return refused("the run of %s has not ended", c.Version.Version)
+	}
+	if w.memory.Serving.Version.Version == candidate.Version {
+		return fmt.Errorf("releasing %s of %s: %w", candidate.Version, w.env.Rollout, workload.ErrServing)
+	}
+	if err := w.refuses(candidate); err != "" {
+		return refused("%s", err)
+	}
+	for _, i := range w.instances {
+		if i.group.id == w.candidateID() && !i.stopRequested() {
+			return refused("the file's own candidate %s is running", i.group.version.Version)
+		}
+	}
+	w.memory.Candidate = w.newGroup(candidate)
+	w.memory.Begun = true
+	w.memory.Promoted = false
+	w.remember()
+	w.pruneLogs()
+	return nil
+}
+
+// sameVersion compares two versions as they are saved, so that what has been
+// saved equals what has not.
+func sameVersion(a, b workload.Version) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// refuses says why a candidate cannot be run, if it cannot.
+func (w *Workload) refuses(v workload.Version) string {
+	cfg := w.cfg
+	cfg.Stable = Version{Version: v.Version, Command: v.Command, Env: v.Env, Dir: v.Dir, Port: v.Port}
+	cfg.Canary = Version{}
+	for _, p := range cfg.Validate() {
+		if !p.Warning {
+			return strings.TrimPrefix(p.Field, "stable.") + " " + p.Message + "; " + p.Mend
+		}
+	}
+	if v.Port != 0 && v.Port == w.memory.Serving.Version.Port {
+		return "port is the serving version's, and both run at the same time; let the program take $(ADDR)"
+	}
+	return ""
+}
+
+// EndRun implements workload.Releaser.
+func (w *Workload) EndRun(promoted bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	c := w.memory.Candidate
+	if c == nil {
+		return nil
+	}
+	if promoted {
+		w.memory.Serving = *c
+	}
+	w.memory.Candidate, w.memory.Begun, w.memory.Promoted = nil, false, false
+	w.remember()
+	for _, i := range w.instances {
+		if i.group.id != w.memory.Serving.ID {
+			i.requestStop()
+		}
+	}
+	w.notify()
+	return nil
+}

@@ -1,0 +1,266 @@
+package process
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/workload"
+)
+
+// Env is what a Workload needs to know about where it runs.
+type Env struct {
+	// Rollout is the rollout's name; instances are called after it.
+	Rollout string
+	// BaseDir is the folder of the rollout's file: relative programs and
+	// working directories start there.
+	BaseDir string
+	// StateDir is this rollout's own folder: what is running, and the logs.
+	StateDir string
+	// Fresh starts from the file: what an earlier Serin left running under
+	// StateDir is stopped, and which version served then is forgotten.
+	Fresh bool
+	// Logger gets what an operator should know; nil discards it.
+	Logger *slog.Logger
+}
+
+// ErrLocked is wrapped by New when another Serin manages the same folder.
+var ErrLocked = errors.New("another Serin manages these processes")
+
+// Workload is the process workload of one rollout. All its methods may be
+// called at once from many goroutines.
+type Workload struct {
+	cfg      Config
+	env      Env
+	log      *slog.Logger
+	signal   unix.Signal
+	logLimit int64
+	key      string // marks our processes among all of this machine's
+	lock     *os.File
+
+	ctx     context.Context // ends with Close
+	cancel  context.CancelFunc
+	running sync.WaitGroup
+	changed chan struct{}
+	usage   meter
+
+	mu        sync.Mutex
+	closed    bool
+	memory    memory
+	groups    map[int]*group
+	buried    map[string]record // by name: places whose process ended while Serin was away
+	instances []*instance       // in order of creation; also those being stopped
+}
+
+var (
+	_ workload.Workload = (*Workload)(nil)
+	_ workload.Releaser = (*Workload)(nil)
+	_ workload.Notifier = (*Workload)(nil)
+	_ workload.Meter    = (*Workload)(nil)
+	_ workload.Logger   = (*Workload)(nil)
+	_ rollout.Validator = (*Config)(nil)
+)
+
+// New opens the workload kept in env.StateDir and takes over the instances that
+// run already. It starts none; Apply does.
+func New(cfg Config, env Env) (*Workload, error) {
+	for _, p := range cfg.Validate() {
+		if !p.Warning {
+			return nil, fmt.Errorf("process workload of %s: %s %s; %s: %w", env.Rollout, p.Field, p.Message, p.Mend, workload.ErrRefused)
+		}
+	}
+	if env.Logger == nil {
+		env.Logger = slog.New(slog.DiscardHandler)
+	}
+	for _, dir := range []*string{&env.BaseDir, &env.StateDir} {
+		abs, err := filepath.Abs(*dir)
+		if err != nil {
+			return nil, fmt.Errorf("process workload of %s: %w", env.Rollout, err)
+		}
+		*dir = abs
+	}
+	// The marker must not change when the folder is reached by another path.
+	if real, err := filepath.EvalSymlinks(env.StateDir); err == nil {
+		env.StateDir = real
+	}
+	limit, _ := parseSize(cfg.Logs.MaxSize) // validated above
+	sum := sha256.Sum256([]byte(env.StateDir))
+	w := &Workload{
+		cfg:      cfg,
+		env:      env,
+		log:      env.Logger.With("rollout", env.Rollout),
+		signal:   unix.SignalNum(cfg.Stop.Signal),
+		logLimit: limit,
+		key:      hex.EncodeToString(sum[:8]),
+		changed:  make(chan struct{}, 1),
+		groups:   map[int]*group{},
+		buried:   map[string]record{},
+	}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	if err := w.prepareFolders(); err != nil {
+		return nil, err
+	}
+	if err := w.recall(); err != nil {
+		w.unlock()
+		return nil, err
+	}
+	w.takeOver()
+	w.running.Go(w.rotateLogs)
+	return w, nil
+}
+
+// Apply implements workload.Workload.
+func (w *Workload) Apply(_ context.Context, want workload.Want) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed {
+		return fmt.Errorf("process workload of %s is closed", w.env.Rollout)
+	}
+	if w.memory.Candidate == nil && want.Promoted {
+		// The run has ended already: the promoted group is the stable one now.
+		want = workload.Want{Stable: max(want.Stable, want.Canary)}
+	}
+	if w.memory.Candidate == nil && want.Canary > 0 {
+		return fmt.Errorf("starting a canary of %s: there is no candidate; name one in the file (workload.process.canary) or with serin release: %w",
+			w.env.Rollout, workload.ErrRefused)
+	}
+	if w.memory.Promoted != want.Promoted {
+		w.memory.Promoted = want.Promoted
+		w.remember()
+	}
+	counts := map[int]int{w.memory.Serving.ID: w.size(want.Stable)}
+	if c := w.memory.Candidate; c != nil {
+		counts[c.ID] = w.size(want.Canary)
+	}
+	w.scale(counts)
+	return nil
+}
+
+// size is the number of instances that take percent of all traffic.
+func (w *Workload) size(percent int) int {
+	if percent <= 0 {
+		return 0
+	}
+	return max(1, (w.cfg.Replicas*min(percent, 100)+99)/100)
+}
+
+// scale makes the groups as large as counts says, and ends all others. The
+// caller holds w.mu.
+func (w *Workload) scale(counts map[int]int) {
+	have := map[int]int{}
+	for _, i := range w.instances {
+		if i.stopRequested() {
+			continue
+		}
+		if have[i.group.id] >= counts[i.group.id] {
+			i.requestStop()
+			continue
+		}
+		have[i.group.id]++
+	}
+	for _, id := range []int{w.memory.Serving.ID, w.candidateID()} {
+		for have[id] < counts[id] {
+			i := w.newInstance(w.group(id), w.freeName(w.group(id)))
+			w.instances = append(w.instances, i)
+			w.running.Go(func() { i.supervise(nil) })
+			have[id]++
+		}
+	}
+}
+
+// freeName returns the first instance name of the group that nobody bears, not
+// even an instance that is being stopped.
+func (w *Workload) freeName(g *group) string {
+	taken := map[string]bool{}
+	for _, i := range w.instances {
+		taken[i.name] = true
+	}
+	for n := 0; ; n++ {
+		if name := instanceName(w.env.Rollout, g.version.Version, n); !taken[name] {
+			return name
+		}
+	}
+}
+
+func instanceName(rolloutName, version string, n int) string {
+	return fmt.Sprintf("%s-%s-%d", rolloutName, version, n)
+}
+
+// Observe implements workload.Workload.
+func (w *Workload) Observe(context.Context) (workload.Status, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := workload.Status{Stable: w.observe(w.group(w.memory.Serving.ID))}
+	if c := w.memory.Candidate; c != nil {
+		s.Canary = w.observe(w.group(c.ID))
+	}
+	return s, nil
+}
+
+// Changed implements workload.Notifier.
+func (w *Workload) Changed() <-chan struct{} { return w.changed }
+
+func (w *Workload) notify() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+// StopAll asks every instance to end and waits until all are gone, or ctx ends.
+// Which version serves is still remembered; Forget drops that too.
+func (w *Workload) StopAll(ctx context.Context) error {
+	w.mu.Lock()
+	w.scale(nil)
+	leaving := append([]*instance(nil), w.instances...)
+	w.mu.Unlock()
+	for _, i := range leaving {
+		select {
+		case <-i.done:
+		case <-ctx.Done():
+			return fmt.Errorf("stopping the processes of %s: %s has not ended: %w", w.env.Rollout, i.name, ctx.Err())
+		}
+	}
+	return nil
+}
+
+// Forget drops what is remembered about runs: the file's versions count again.
+// It is refused while instances are running; call StopAll before.
+func (w *Workload) Forget() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.instances) > 0 {
+		return fmt.Errorf("forgetting %s: %s is still running; stop it first: %w", w.env.Rollout, w.instances[0].name, workload.ErrRefused)
+	}
+	w.memory = w.initialMemory()
+	w.groups = map[int]*group{}
+	if err := os.Remove(w.memoryFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("forgetting %s: %w", w.env.Rollout, err)
+	}
+	return nil
+}
+
+// Close implements workload.Workload. The instances go on running; the next
+// New on the same folder takes them over.
+func (w *Workload) Close() error {
+	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return nil
+	}
+	w.closed = true
+	w.mu.Unlock()
+	w.cancel()
+	w.running.Wait()
+	w.unlock()
+	return nil
+}
