@@ -1,0 +1,107 @@
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/store"
+)
+
+// Bounds of the wait for an intent's answer: one tick and a little more, but
+// neither too short for a busy machine nor as long as a tick of an hour.
+const (
+	minAnswerTime = 5 * time.Second
+	maxAnswerTime = 30 * time.Second
+	// glance is how often the store is asked for an answer or for news, in case
+	// nobody says that there is one.
+	glance = 100 * time.Millisecond
+)
+
+// IntentRequest is what a person asks of a run. Who asks is not theirs to say:
+// it is the user at the other end of the socket.
+type IntentRequest struct {
+	Intent rollout.IntentKind `json:"intent" enum:"promote,pause,resume,rollback"`
+	Reason string             `json:"reason,omitempty" maxLength:"1000" doc:"In the person's own words"`
+	Full   bool               `json:"full,omitempty" doc:"With promote: end every remaining phase"`
+}
+
+// IntentAnswer is what became of an intent.
+type IntentAnswer struct {
+	ID string `json:"id"`
+	// Answered is false when the run has not looked yet: it will.
+	Answered bool   `json:"answered" doc:"False when the run has not looked at it yet; it will"`
+	Accepted bool   `json:"accepted"`
+	Message  string `json:"message"`
+}
+
+func (a *api) intents(doc huma.API) {
+	huma.Register(doc, operation(http.MethodPost, "/v1/runs/{id}/intents", "askOfRun", "Promote, pause, resume or roll back a run",
+		http.StatusNotFound, http.StatusConflict, http.StatusForbidden), a.intent)
+}
+
+func (a *api) intent(ctx context.Context, in *struct {
+	identified
+	Body IntentRequest
+}) (*body[IntentAnswer], error) {
+	who, err := actor(ctx)
+	if err != nil {
+		return nil, told(err)
+	}
+	r, err := a.run(ctx, in.ID)
+	if err != nil {
+		return nil, told(err)
+	}
+	if r.State.Ended() {
+		return nil, told(fmt.Errorf("%s of run %s: %w: it was %s", in.Body.Intent, r.ID, store.ErrEnded, r.State.Status))
+	}
+	if err := a.backend.Owns(r.Rollout); err != nil {
+		return nil, told(err)
+	}
+	i := rollout.Intent{
+		ID: rand.Text(), Kind: in.Body.Intent, At: time.Now().UTC(), Actor: who,
+		Reason: in.Body.Reason, Full: in.Body.Full && in.Body.Intent == rollout.Promote,
+	}
+	changes, stop := a.backend.Watch(r.ID)
+	defer stop()
+	if err := a.backend.Store().AddIntent(ctx, r.ID, i); err != nil {
+		return nil, told(fmt.Errorf("%s of run %s: %w", i.Kind, r.ID, err))
+	}
+	a.backend.Wake(r.ID)
+	wait := min(max(2*time.Duration(r.Plan.Analysis.Interval), minAnswerTime), maxAnswerTime)
+	said, err := a.awaitAnswer(ctx, r.ID, i.ID, changes, wait)
+	if errors.Is(err, store.ErrNotFound) {
+		return answer(IntentAnswer{ID: i.ID, Message: string(i.Kind) + " is noted; the run has not looked at it yet"}, nil)
+	}
+	return answer(IntentAnswer{ID: i.ID, Answered: true, Accepted: said.Accepted, Message: said.Message}, err)
+}
+
+// awaitAnswer returns what became of an intent; store.ErrNotFound when that was
+// not to be learnt within the time.
+func (a *api) awaitAnswer(ctx context.Context, run, intent string, changes <-chan struct{}, wait time.Duration) (engine.Answer, error) {
+	bound := time.NewTimer(wait)
+	defer bound.Stop()
+	again := time.NewTicker(glance)
+	defer again.Stop()
+	for {
+		said, err := a.backend.Store().Answer(ctx, run, intent)
+		if !errors.Is(err, store.ErrNotFound) {
+			return said, err
+		}
+		select {
+		case <-changes:
+		case <-again.C:
+		case <-bound.C:
+			return said, err
+		case <-ctx.Done():
+			return said, ctx.Err()
+		}
+	}
+}

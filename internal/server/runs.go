@@ -1,0 +1,53 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"serin.dev/serin/internal/store"
+)
+
+// maxRuns bounds one list of runs.
+const maxRuns = 1000
+
+// identified is the path parameter of everything about one run.
+type identified struct {
+	ID string `path:"id" maxLength:"253" doc:"Id of the run"`
+}
+
+func (a *api) runs(doc huma.API) {
+	huma.Register(doc, operation(http.MethodGet, "/v1/runs", "listRuns", "List runs, the newest first"),
+		func(ctx context.Context, in *struct {
+			Rollout string `query:"rollout" maxLength:"253" doc:"Only this rollout's runs"`
+			Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most this many"`
+		}) (*body[list[Run]], error) {
+			stored, err := a.backend.Store().Runs(ctx, in.Rollout, min(in.Limit, maxRuns))
+			if err != nil {
+				return nil, told(fmt.Errorf("list runs: %w", err))
+			}
+			runs := make([]Run, len(stored))
+			for i, r := range stored {
+				runs[i] = runOf(r)
+			}
+			return answer(list[Run]{Items: runs}, nil)
+		})
+	huma.Register(doc, operation(http.MethodGet, "/v1/runs/{id}", "getRun", "One run", http.StatusNotFound),
+		func(ctx context.Context, in *identified) (*body[Run], error) {
+			r, err := a.run(ctx, in.ID)
+			if err != nil {
+				return nil, told(err)
+			}
+			return answer(runOf(r), nil)
+		})
+}
+
+func (a *api) run(ctx context.Context, id string) (store.Run, error) {
+	r, err := a.backend.Store().Load(ctx, id)
+	if err != nil {
+		return r, fmt.Errorf("run %q: %w", id, err)
+	}
+	return r, nil
+}
