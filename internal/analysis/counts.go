@@ -31,6 +31,10 @@ var harmRatios = stats.Geometric(math.Exp(0.2), 40, 16)
 // Clump sizes for which bets are tuned.
 var clumpSizes = [...]float64{1, 8}
 
+// enoughEvents is how much variance (about: events) a block of ticks needs
+// before it says something of the noise.
+const enoughEvents = 0.5
+
 // The totals in Sums, after one log likelihood ratio for each of harmRatios.
 const (
 	countLikelihoods = 16
@@ -131,7 +135,7 @@ func (c *counts) add(rule countRule, t countTick) {
 			}
 		}
 	}
-	c.Noise.Add(x-k*share, information)
+	c.Noise.Add(x-k*share, information, enoughEvents)
 	all := t.canaryExposure + t.stableExposure
 	c.total(t, t.stableExposure/all, t.canaryExposure/all, information)
 	c.Sums.Total[countStableEvents] += t.stableEvents
@@ -152,7 +156,7 @@ func (c *counts) addKnown(rule countRule, t countTick) {
 		}
 	}
 	expected := t.canaryExposure * t.level.estimate * c.ratio(1)
-	c.Noise.Add(x-expected, expected)
+	c.Noise.Add(x-expected, expected, enoughEvents)
 	t.stableEvents = t.level.estimate
 	t.stableBeyond = t.level.beyond
 	c.total(t, 1, t.canaryExposure, expected)

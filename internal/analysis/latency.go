@@ -1,11 +1,251 @@
 package analysis
 
-// latencyCheck judges response times.
-type latencyCheck struct{}
+import (
+	"serin.dev/serin/internal/rollout"
+)
 
-func newLatencyCheck() *latencyCheck                     { return &latencyCheck{} }
-func (l *latencyCheck) clone() *latencyCheck             { return &latencyCheck{} }
-func (l *latencyCheck) newPhase()                        {}
-func (l *latencyCheck) mark()                            {}
-func (l *latencyCheck) add(r rules, t reading) bool      { return false }
-func (l *latencyCheck) result(r rules, t reading) Result { return Result{} }
+// latencyCheck judges response times: their body, that is all of them, and
+// their tail, above stable's p95 and p99. Until the canary is warm only a guard
+// watches, for what no warm-up explains.
+type latencyCheck struct {
+	Warm   warmup           `json:"warm"`
+	Guard  means            `json:"guard"`
+	Body   means            `json:"body"`
+	Tails  [len(tails)]tail `json:"tails"`
+	Sketch sketch           `json:"sketch"`
+	Spread spread           `json:"spread"`
+	Level  stableTimes      `json:"level"`
+	Phase  phaseShift       `json:"phase"`
+}
+
+// stableTimes is what is known of stable's response times over the run.
+type stableTimes struct {
+	// Variance is the fading mean of the variance of a score within a tick, and
+	// Weight the requests behind it.
+	Variance float64 `json:"variance,omitempty"`
+	Weight   float64 `json:"weight,omitempty"`
+	// Requests, Mean and Squares are the running mean of the scores and the sum
+	// of squared deviations of the ticks' means from it; Seconds the times.
+	Requests float64 `json:"requests,omitempty"`
+	Mean     float64 `json:"mean,omitempty"`
+	Squares  float64 `json:"squares,omitempty"`
+	Seconds  float64 `json:"seconds,omitempty"`
+	Ticks    float64 `json:"ticks,omitempty"`
+	// Fine is how many of Requests lay in narrow buckets.
+	Fine float64 `json:"fine,omitempty"`
+}
+
+// phaseShift is the comparison of means within one phase.
+type phaseShift struct {
+	Shift       float64 `json:"shift,omitempty"`
+	Information float64 `json:"information,omitempty"`
+}
+
+// The stake of each engine of the check.
+const (
+	bodyStake  = 0.45
+	tailStake  = 0.225
+	guardStake = 0.10
+)
+
+const (
+	// guardRatio is how much slower a cold canary may be.
+	guardRatio = 3
+	// leastVariance is that of scores which all fall into one bucket.
+	leastVariance = 1e-4
+	// varianceFading makes the latest hundred ticks or so count.
+	varianceFading = 0.99
+	// levelNoise is how far, in logarithms, stable's level may have moved since
+	// it was last seen, besides what it moved while it was seen.
+	levelNoise = 0.02
+)
+
+func newLatencyCheck() *latencyCheck {
+	l := &latencyCheck{Guard: newMeans(), Body: newMeans()}
+	for i := range l.Tails {
+		l.Tails[i] = newTail()
+	}
+	return l
+}
+
+func (l *latencyCheck) clone() *latencyCheck {
+	c := *l
+	c.Guard = l.Guard.clone()
+	c.Body = l.Body.clone()
+	for i := range l.Tails {
+		c.Tails[i] = l.Tails[i].clone()
+	}
+	c.Sketch.Cells = l.Sketch.Cells.clone(0)
+	c.Spread = l.Spread.clone()
+	return &c
+}
+
+func (l *latencyCheck) newPhase() {
+	l.Phase = phaseShift{}
+	for i := range l.Tails {
+		l.Tails[i].Phase = newProceedCounts()
+	}
+}
+
+func (l *latencyCheck) mark() {
+	l.Body.mark()
+	for i := range l.Tails {
+		l.Tails[i].Counts.mark()
+	}
+}
+
+func (l *latencyCheck) tailRule(r rules) countRule {
+	return countRule{null: 1, alpha: r.alpha * tailStake, exactOnly: r.check.ExactOnly}
+}
+
+// coarse says that the buckets do not resolve ten percent.
+func (l *latencyCheck) coarse() bool { return l.Level.Fine < 0.9*l.Level.Requests }
+
+func (l *latencyCheck) add(r rules, t reading) bool {
+	canary, ok := latencyOf(t.canary)
+	if !ok {
+		return false
+	}
+	stable, ok := latencyOf(t.stable)
+	if t.control && !ok {
+		return false
+	}
+	if t.control && !comparable(canary, stable, l.coarse()) {
+		return false
+	}
+	if !t.control {
+		stable = histogram{}
+	}
+	l.Spread.add(t.stable, t.canary, stable.distribution)
+	if canary.n > 0 && (stable.n > 0 || !t.control && l.Level.Requests > 0) {
+		l.compare(r, t, canary, stable)
+	}
+	l.learn(r, stable)
+	return true
+}
+
+// histogram is an arm's histogram with its summary.
+type histogram struct {
+	distribution
+	of *rollout.Histogram
+}
+
+func latencyOf(s *rollout.Sample) (histogram, bool) {
+	if s == nil {
+		return histogram{}, false
+	}
+	d, ok := describe(s.Latency)
+	return histogram{d, s.Latency}, ok
+}
+
+// comparable says whether two histograms' scores can be compared: always when
+// they are fine, else only with the same buckets.
+func comparable(a, b histogram, coarse bool) bool {
+	if a.n == 0 || b.n == 0 || a.fine >= 0.9*a.n && b.fine >= 0.9*b.n && !coarse {
+		return true
+	}
+	return sameGrid(a.of.Bounds, b.of.Bounds)
+}
+
+// compare takes in what both arms' times, or the canary's and stable's level,
+// say of each other.
+func (l *latencyCheck) compare(r rules, t reading, canary, stable histogram) {
+	tick := meanTick{
+		shift:          canary.mean - l.Level.Mean,
+		requests:       canary.n,
+		variance:       max(leastVariance, l.Level.Variance),
+		canaryRequests: canary.n,
+	}
+	if t.control {
+		tick.shift = canary.mean - stable.mean
+		tick.requests = canary.n * stable.n / (canary.n + stable.n)
+	}
+	switch {
+	case t.control && canary.known && stable.known:
+		tick.canarySeconds, tick.expectedSeconds = canary.seconds, canary.n*stable.seconds/stable.n
+	case !t.control && canary.known:
+		tick.canarySeconds, tick.expectedSeconds = canary.seconds, canary.n*l.Level.Seconds/l.Level.Requests
+	}
+	cold := !l.Warm.Done
+	l.Warm.add(r.timing, t.dt, instanceCount(t.canary), tick.shift, tick.requests/max(leastVariance, stable.variance, l.Level.Variance))
+	switch {
+	case l.Level.Weight == 0:
+		// The first tick: nothing is known yet of how much times vary.
+	case cold:
+		l.Guard.add(tick)
+	default:
+		l.Body.add(tick)
+		l.Phase.Shift += tick.requests / tick.variance * tick.shift
+		l.Phase.Information += tick.requests / tick.variance
+		l.compareTails(r, t, canary, stable)
+	}
+}
+
+func (l *latencyCheck) compareTails(r rules, t reading, canary, stable histogram) {
+	rule := l.tailRule(r)
+	for i := range l.Tails {
+		q := &l.Tails[i]
+		tick, ok := q.tick(canary.of, stable.of, canary.n, stable.n)
+		if !ok {
+			continue
+		}
+		if !t.control {
+			if tick.level, ok = q.Counts.levelNow(); !ok {
+				continue
+			}
+		}
+		q.Phase.add(1, tick.strictly())
+		if r.check.Strict {
+			tick = tick.strictly()
+		}
+		q.Counts.add(rule, tick)
+	}
+}
+
+// learn remembers stable's times, after they were used: what a tick is judged
+// by must not depend on the tick itself.
+func (l *latencyCheck) learn(r rules, stable histogram) {
+	if stable.n == 0 {
+		return
+	}
+	v := &l.Level
+	v.Weight = varianceFading*v.Weight + stable.n
+	v.Variance += (stable.variance - v.Variance) * stable.n / v.Weight
+	v.Requests += stable.n
+	off := stable.mean - v.Mean
+	v.Mean += off * stable.n / v.Requests
+	v.Squares += stable.n * off * (stable.mean - v.Mean)
+	v.Seconds += stable.seconds
+	v.Fine += stable.fine
+	v.Ticks++
+
+	chosen := true
+	for i := range l.Tails {
+		chosen = chosen && l.Tails[i].Edge > 0
+	}
+	if chosen {
+		return
+	}
+	l.Sketch.add(stable.of)
+	chosen = true
+	for i, about := range tails {
+		if q := &l.Tails[i]; q.Edge == 0 && l.Sketch.Count >= about.enough {
+			q.choose(&l.Sketch, stable.of.Bounds, about.fraction, r.margin)
+		}
+		chosen = chosen && l.Tails[i].Edge > 0
+	}
+	if chosen {
+		l.Sketch = sketch{}
+	}
+}
+
+// between is the variance of the comparison that more requests do not reduce,
+// with control and without.
+func (l *latencyCheck) between() (with, without float64) {
+	with, _ = l.Spread.between()
+	without = with + levelNoise*levelNoise
+	if v := l.Level; v.Requests > 0 {
+		without += v.Variance/v.Requests + max(0, (v.Squares-(v.Ticks-1)*v.Variance)/v.Requests)
+	}
+	return with, without
+}

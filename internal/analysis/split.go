@@ -73,7 +73,7 @@ func (c *splitCheck) add(canary, stable float64, weight int, stake float64) {
 	if c.All > 0 {
 		usual = stats.CanaryShare(c.oddsRatio(), odds)
 	}
-	c.Noise.Add(canary-n*usual, n*share*(1-share))
+	c.Noise.Add(canary-n*usual, n*share*(1-share), enoughEvents)
 	c.Seen = splitFading*c.Seen + canary
 	c.Meant = splitFading*c.Meant + n*share
 	c.All = splitFading*c.All + n

@@ -41,17 +41,20 @@ func logUnstaked(begun int) float64 {
 	return math.Log(laterStartStake * float64(maxStarts-begun))
 }
 
-// begins says whether a start begins with this tick. Starts inside a phase
-// leave enough of them over for the phases still to come.
-func (s *State) begins(phases, phase int, newPhase bool) bool {
+// begins says whether a start begins with this tick: the first of the run, of
+// a phase, or without control, or the next in a phase when enough of them are
+// left over for the phases to come and for the end of control.
+func (s *State) begins(phases, phase int, newPhase, control bool) bool {
 	left := maxStarts - len(s.Starts)
 	switch {
-	case left <= 0:
-		return false
-	case len(s.Starts) == 0 || newPhase:
+	case len(s.Starts) == 0:
 		return true
+	case !control && !s.Starts[len(s.Starts)-1].NoControl:
+		return left > 0
+	case left <= 1:
+		return false
 	}
-	return s.Elapsed-s.StartedAt >= s.Timing.Spacing && left > phases-1-phase
+	return newPhase || s.Elapsed-s.StartedAt >= s.Timing.Spacing && left > phases-1-phase
 }
 
 // sums are running totals, and what each of them was when each start began, so

@@ -28,18 +28,15 @@ type Block struct {
 	Squares float64 `json:"squares,omitempty"`
 }
 
-// minBlockVariance is the nominal variance (about: events) below which a block
-// stays open: sparser blocks have no usable second moment.
-const minBlockVariance = 0.5
-
-// Add takes in one tick's residual and its nominal variance.
-func (d *Dispersion) Add(residual, variance float64) {
+// Add takes in one tick's residual and its nominal variance. A block stays open
+// until its variance is enough: sparser blocks have no usable second moment.
+func (d *Dispersion) Add(residual, variance, enough float64) {
 	for i := range d.Blocks {
 		b := &d.Blocks[i]
 		b.Ticks++
 		b.Residual += residual
 		b.Variance += variance
-		if b.Ticks < blockLengths[i] || b.Variance < minBlockVariance {
+		if b.Ticks < blockLengths[i] || b.Variance < enough {
 			continue
 		}
 		r := b.Residual / math.Sqrt(b.Variance)

@@ -1,0 +1,128 @@
+package analysis
+
+import (
+	"math"
+	"slices"
+
+	"serin.dev/serin/internal/rollout"
+)
+
+// fineGrowth is the growth from bucket to bucket up to which a histogram
+// resolves a margin of ten percent.
+const fineGrowth = 1.12
+
+// distribution sums up one histogram. A response time's score is the logarithm
+// of the middle of its bucket.
+type distribution struct {
+	n float64
+	// mean and variance are those of the scores.
+	mean, variance float64
+	// relative is the squared coefficient of variation of the times themselves.
+	relative float64
+	// fine is how many lie in buckets narrow enough.
+	fine float64
+	// seconds is the sum of the times; known says whether it was measured.
+	seconds float64
+	known   bool
+}
+
+// bucketLogs returns the logarithms of a bucket's edges. The first bucket is
+// taken to be as wide as the second, and the last, open one as wide as the one
+// before it.
+func bucketLogs(bounds []float64, i int) (lo, hi float64) {
+	last := len(bounds) - 1
+	switch {
+	case i == 0:
+		hi = math.Log(bounds[0])
+		return hi - edgeGrowth(bounds, 1), hi
+	case i > last:
+		lo = math.Log(bounds[last])
+		return lo, lo + edgeGrowth(bounds, last)
+	}
+	return math.Log(bounds[i-1]), math.Log(bounds[i])
+}
+
+// edgeGrowth is the logarithm of bound i over the one before; for a single
+// bound a guess.
+func edgeGrowth(bounds []float64, i int) float64 {
+	if len(bounds) < 2 {
+		return math.Ln2
+	}
+	return math.Log(bounds[i] / bounds[i-1])
+}
+
+// describe sums up a histogram; ok is false when it has no distribution.
+func describe(h *rollout.Histogram) (d distribution, ok bool) {
+	if h == nil || len(h.Bounds) == 0 {
+		return d, false
+	}
+	var sum, squares, middle, middleSquares float64
+	for i, c := range h.Counts {
+		if c == 0 {
+			continue
+		}
+		lo, hi := bucketLogs(h.Bounds, i)
+		g := (lo + hi) / 2
+		d.n += c
+		sum += c * g
+		squares += c * g * g
+		seconds := math.Exp(g)
+		middle += c * seconds
+		middleSquares += c * seconds * seconds
+		if hi-lo <= logFineGrowth {
+			d.fine += c
+		}
+	}
+	if d.n == 0 {
+		return d, true
+	}
+	d.mean = sum / d.n
+	d.variance = max(0, squares/d.n-d.mean*d.mean)
+	d.relative = max(0, middleSquares*d.n/(middle*middle)-1)
+	d.seconds = middle
+	if h.Sum != nil {
+		d.seconds, d.known = *h.Sum, true
+	}
+	return d, true
+}
+
+var logFineGrowth = math.Log(fineGrowth)
+
+// sameBound says whether two bounds are one, written by different hands.
+func sameBound(a, b float64) bool { return math.Abs(a-b) <= 1e-6*b }
+
+// above counts the times above an edge. ok is false when the edge cuts through
+// a bucket, so that the count would not be comparable.
+func above(h *rollout.Histogram, edge float64) (n float64, ok bool) {
+	i, _ := slices.BinarySearch(h.Bounds, edge*(1-1e-6))
+	switch {
+	case i == len(h.Bounds):
+		// The grid ends below the edge: a count there may lie on either side.
+		return 0, h.Counts[i] == 0
+	case sameBound(h.Bounds[i], edge):
+		i++
+	case i > 0 || h.Counts[0] > 0:
+		return 0, false
+	}
+	for _, c := range h.Counts[i:] {
+		n += c
+	}
+	return n, true
+}
+
+// sameGrid says whether two histograms have the same buckets, one possibly a
+// part of the other's: whether every bound that lies in both ranges is in both.
+func sameGrid(a, b []float64) bool {
+	i, j := 0, 0
+	if a[0] < b[0] {
+		i, _ = slices.BinarySearch(a, b[0]*(1-1e-6))
+	} else {
+		j, _ = slices.BinarySearch(b, a[0]*(1-1e-6))
+	}
+	for ; i < len(a) && j < len(b); i, j = i+1, j+1 {
+		if !sameBound(a[i], b[j]) {
+			return false
+		}
+	}
+	return true
+}

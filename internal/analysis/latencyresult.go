@@ -1,0 +1,271 @@
+package analysis
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"serin.dev/serin/internal/stats"
+)
+
+// The engines of the latency check, in the order in which a tie is led.
+const (
+	engineBody = iota
+	engineTails
+	engineGuard = engineTails + len(tails)
+	engineCount = engineGuard + 1
+)
+
+// finding is what the latency check's engines say together: the mean of their
+// e-values, weighted by their stakes, led by the one that contributes most.
+type finding struct {
+	log    float64
+	leader int
+	// start is the leader's best.
+	start int
+}
+
+func (l *latencyCheck) find(r rules) finding {
+	var logs [engineCount]float64
+	var starts [engineCount]int
+	rule := l.tailRule(r)
+	null := math.Log(r.tolerated())
+	with, without := l.between()
+	logs[engineBody] = math.Log(bodyStake)
+	logs[engineGuard] = math.Log(guardStake)
+	if !r.check.ExactOnly {
+		ev := l.Body.evidence(null, with, without, r.starts)
+		logs[engineBody] += ev.log
+		starts[engineBody] = ev.start
+		// A warm canary's cold times are no evidence any more.
+		if shift, variance, ok := l.guardEstimate(); ok && !l.Warm.Done {
+			logs[engineGuard] += shiftEvidence(shift-null, variance+with)
+		}
+	}
+	for i := range l.Tails {
+		ev := l.Tails[i].Counts.evidence(rule)
+		logs[engineTails+i] = math.Log(tailStake) + ev.log
+		starts[engineTails+i] = ev.start
+	}
+	f := finding{log: stats.LogSumExp(logs[:])}
+	for i := range logs {
+		if logs[i] > logs[f.leader] {
+			f.leader = i
+		}
+	}
+	f.start = starts[f.leader]
+	return f
+}
+
+func (l *latencyCheck) guardEstimate() (shift, variance float64, ok bool) {
+	information := l.Guard.Sums.Total[meanInformation]
+	if information <= 0 {
+		return 0, 0, false
+	}
+	return l.Guard.Sums.Total[meanShift] / information, l.Guard.Noise.Phi() / information, true
+}
+
+// bodyRatio is the ratio of the arms' times over a start's window: of typical
+// times where the buckets resolve them, else of the means.
+func (l *latencyCheck) bodyRatio(start int, starts []StartPoint) float64 {
+	if expected := l.Body.window(start, meanExpectedSeconds, starts); l.coarse() && expected > 0 {
+		return boundedRatio(l.Body.window(start, meanCanarySeconds, starts), expected)
+	}
+	shift, _, ok := l.Body.estimate(start, starts)
+	if !ok {
+		return 0
+	}
+	return min(maxRatio, math.Exp(shift))
+}
+
+// size is the leader's estimate of the ratio and whether it is beyond the
+// margin.
+func (l *latencyCheck) size(r rules, f finding) (ratio float64, large bool) {
+	switch {
+	case f.leader == engineGuard:
+		shift, _, ok := l.guardEstimate()
+		return math.Exp(shift), ok && shift >= math.Log(guardRatio)
+	case f.leader == engineBody || l.coarse():
+		ratio = l.bodyRatio(f.start, r.starts)
+		return ratio, ratio >= r.margin
+	}
+	q := &l.Tails[f.leader-engineTails]
+	return q.ratio(f.start), q.large(f.start)
+}
+
+func (l *latencyCheck) result(r rules, t reading) Result {
+	if !t.control && l.Level.Requests == 0 {
+		return Result{Verdict: Inconclusive, Flags: []string{"no-control"}, Message: noLevel}
+	}
+	f := l.find(r)
+	ratio, large := l.size(r, f)
+	res := Result{Judged: true, Verdict: Inconclusive, Ratio: ratio, Evidence: eValue(f.log)}
+	if ratio > 0 && f.leader != engineGuard {
+		at := r.starts[f.start].At
+		res.Since = &at
+	}
+	l.flag(r, t, &res)
+	l.explain(r, t, f, &res)
+	if res.Evidence >= 1/r.alpha && large {
+		res.Verdict = Fail
+	} else {
+		l.proceed(r, t, &res)
+	}
+	res.Message = l.message(r, t, f, res)
+	return res
+}
+
+// proceed fills in what lets a phase end.
+func (l *latencyCheck) proceed(r rules, t reading, res *Result) {
+	if l.Phase.Information <= 0 {
+		return
+	}
+	between, without := l.between()
+	if !t.control {
+		between = without
+	}
+	m := math.Log(promotionMargin(r.margin))
+	shift := l.Phase.Shift / l.Phase.Information
+	variance := l.Body.Noise.Phi()/l.Phase.Information + between
+	proof := goodShiftEvidence(shift, variance, m)
+	tailsBearable := true
+	if !l.coarse() {
+		// The typical time's proof says nothing of the slowest: p95 must be
+		// shown to be within the rollback margin too, where it can be.
+		p95 := &l.Tails[0]
+		proof = min(proof, p95.Phase.log(p95.Counts.Noise.Phi()))
+		for i := range l.Tails {
+			q := &l.Tails[i]
+			tailsBearable = tailsBearable && q.Phase.bearable(q.Counts.Noise.Phi())
+		}
+	}
+	res.NonInferiority = eValue(proof)
+	res.NonInferior = res.NonInferiority >= 1/beta && tailsBearable
+	if res.NonInferior {
+		res.Verdict = Pass
+		res.Acceptable = true
+		return
+	}
+	if t.weight < lowShare {
+		res.Acceptable = tailsBearable && shift <= math.Log(r.margin)+math.Sqrt(variance)
+		if res.Acceptable {
+			res.Flags = append(res.Flags, "low-evidence")
+		}
+		return
+	}
+	// What instances of one version differ by is no reason to stop.
+	res.Acceptable = tailsBearable && shift <= min(math.Log(r.margin), m+math.Sqrt(between))
+}
+
+// flag qualifies the verdict.
+func (l *latencyCheck) flag(r rules, t reading, res *Result) {
+	if !l.Warm.Done {
+		res.Flags = append(res.Flags, "warming-up")
+	}
+	if l.coarse() {
+		res.Flags = append(res.Flags, "coarse-buckets")
+	}
+	if !t.control {
+		res.Flags = append(res.Flags, "no-control")
+	}
+	switch between, known := l.Spread.between(); {
+	case !known && l.Spread.Stable <= 1:
+		res.Flags = append(res.Flags, "single-instance")
+	case !known:
+		res.Flags = append(res.Flags, "instance-spread-unknown")
+	case detectableShift(between, r.alpha) > r.margin:
+		res.Flags = append(res.Flags, "instance-spread")
+	}
+	if !r.check.ExactOnly {
+		res.Flags = append(res.Flags, "approximate")
+	}
+}
+
+// explain adds what helps a person to weigh the verdict.
+func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
+	between, _ := l.between()
+	if f.leader == engineBody {
+		if shift, variance, ok := l.Body.estimate(f.start, r.starts); ok {
+			res.Low, res.High = bounds(shift, 1/(variance+between), r.alpha*bodyStake, f.start)
+		}
+		if res.Ratio >= r.margin {
+			res.Affected = l.Body.window(f.start, meanCanaryRequests, r.starts)
+		}
+	} else if i := f.leader - engineTails; i < len(l.Tails) {
+		total := func(n int) float64 { return l.Tails[i].Counts.since(f.start, n) }
+		if n, d := total(countNumerator), total(countDenominator); n > d {
+			res.Affected = total(countCanaryEvents) * (1 - d/n)
+		}
+	}
+	if l.Phase.Information > 0 && t.phaseElapsed > 0 {
+		whole := max(1, float64(r.phaseLength)/float64(t.phaseElapsed))
+		res.Detectable = detectableShift(l.Body.Noise.Phi()/(l.Phase.Information*whole)+between, r.alpha*bodyStake)
+	}
+}
+
+func (l *latencyCheck) message(r rules, t reading, f finding, res Result) string {
+	if !l.Warm.Done && res.Verdict != Fail {
+		if l.Warm.Ticks == 0 {
+			return "no response time of the canary yet"
+		}
+		return fmt.Sprintf("warming up for %s: response times are not compared yet, only watched for %dx stable",
+			l.Warm.Elapsed.Round(time.Second/10), guardRatio)
+	}
+	if res.Ratio == 0 {
+		return "no response times to compare yet"
+	}
+	text := l.sizeText(f, res.Ratio)
+	if !t.control {
+		text += " as it was before it lost its traffic"
+	}
+	if res.NonInferior {
+		return fmt.Sprintf("%s, shown not to be worse (odds 1:%s)", text, number(res.NonInferiority))
+	}
+	text += ", " + odds(res.Evidence, 1/r.alpha)
+	if res.Verdict != Fail && has(res.Flags, "instance-spread") {
+		text += "; " + l.spreadText(r)
+	}
+	return text
+}
+
+func (l *latencyCheck) sizeText(f finding, ratio float64) string {
+	if i := f.leader - engineTails; i >= 0 && i < len(l.Tails) {
+		q := &l.Tails[i]
+		total := func(n int) float64 { return q.Counts.since(f.start, n) }
+		text := fmt.Sprintf("%s of response times %s stable: %s of the canary's are above %s", tails[i].name, times(ratio),
+			percent(total(countCanaryEvents)/max(1, total(countCanaryExposure))), seconds(q.Edge))
+		if n := total(countStableExposure); n > 0 {
+			text += fmt.Sprintf(", %s of stable's", percent(total(countStableEvents)/n))
+		}
+		return text
+	}
+	if l.coarse() {
+		return fmt.Sprintf("mean response time %s stable", times(ratio))
+	}
+	return fmt.Sprintf("typical response time %s stable", times(ratio))
+}
+
+// spreadText says why more requests will not help, and what would.
+func (l *latencyCheck) spreadText(r rules) string {
+	tau, _ := l.Spread.tau()
+	text := fmt.Sprintf("stable's instances differ by %s among themselves, so %s of the canary cannot show %s",
+		percent(math.Sqrt(tau)), plural(max(1, l.Spread.Canary), "instance"), times(r.margin))
+	most := math.Log(r.margin)
+	if n := l.Spread.podsNeeded(most * most / (2 * (math.Log(1/r.alpha) + 3))); n > 0 {
+		text += fmt.Sprintf("; %d would", n)
+	}
+	return text
+}
+
+func seconds(s float64) string {
+	return time.Duration(s * float64(time.Second)).Round(time.Duration(math.Pow(10, math.Floor(math.Log10(s*1e9))-2))).String()
+}
+
+func has(flags []string, flag string) bool {
+	for _, f := range flags {
+		if f == flag {
+			return true
+		}
+	}
+	return false
+}

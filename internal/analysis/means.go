@@ -1,0 +1,164 @@
+package analysis
+
+import (
+	"math"
+
+	"serin.dev/serin/internal/stats"
+)
+
+// means is the engine for a value that every request has: the body of the
+// response times. It compares the arms' mean scores tick by tick, so that what
+// both share cancels, and asks for shifts of +3 % and more. Its evidence is a
+// Gaussian likelihood ratio, by the central limit theorem, with the noise
+// estimated from the run (φ̂) and room for differences between instances (ω²).
+type means struct {
+	Sums  sums             `json:"sums"`
+	Noise stats.Dispersion `json:"noise"`
+	// Pending are the totals of ticks that are too few to be normal yet.
+	Pending      Vector `json:"pending"`
+	PendingTicks int    `json:"pendingTicks,omitempty"`
+}
+
+// Shifts of the logarithm that are looked for.
+var harmShifts = [...]float64{.03, .05, .08, .12, .18, .27, .4, .6, .9, 1.4}
+
+// The totals in means.Sums.
+const (
+	// Σz/v and Σ1/v of the differences z with variances v.
+	meanShift = iota
+	meanInformation
+	meanCanaryRequests
+	// The canary's seconds, and what they would have been at stable's mean.
+	meanCanarySeconds
+	meanExpectedSeconds
+	meanTotals
+)
+
+// Ticks are merged until they hold this many of the canary's requests, and are
+// this many.
+const (
+	mergeRequests = 30
+	mergeTicks    = 2
+)
+
+// meanTick is one tick's comparison of means.
+type meanTick struct {
+	shift float64
+	// requests is the harmonic size n_c·n_s/(n_c+n_s), variance that of a score.
+	requests, variance float64
+	canaryRequests     float64
+	canarySeconds      float64
+	expectedSeconds    float64
+}
+
+func newMeans() means {
+	return means{Sums: newSums(meanTotals), Pending: make(Vector, meanTotals)}
+}
+
+func (m means) clone() means {
+	m.Sums = m.Sums.clone()
+	m.Pending = m.Pending.clone(0)
+	return m
+}
+
+func (m *means) mark() { m.Sums.mark() }
+
+// shift is the estimate over all ticks so far, drawn to 0 by a merge's worth of
+// requests.
+func (m *means) shift(variance float64) float64 {
+	prior := mergeRequests / variance
+	return m.Sums.Total[meanShift] / (m.Sums.Total[meanInformation] + prior)
+}
+
+func (m *means) add(t meanTick) {
+	if t.requests <= 0 {
+		return
+	}
+	m.Noise.Add(t.requests*(t.shift-m.shift(t.variance))/math.Sqrt(t.variance), t.requests, mergeRequests)
+	information := t.requests / t.variance
+	for i, v := range [meanTotals]float64{information * t.shift, information, t.canaryRequests, t.canarySeconds, t.expectedSeconds} {
+		m.Pending[i] += v
+	}
+	m.PendingTicks++
+	if m.PendingTicks < mergeTicks || m.Pending[meanCanaryRequests] < mergeRequests {
+		return
+	}
+	for i, v := range m.Pending {
+		m.Sums.Total[i] += v
+		m.Pending[i] = 0
+	}
+	m.PendingTicks = 0
+}
+
+// window returns total i over the window of start s. What came without control
+// counts for the starts from then on only, which count nothing else: a
+// comparison with the past has other errors than one with the present.
+func (m *means) window(s, i int, starts []StartPoint) float64 {
+	if starts[s].NoControl {
+		return m.Sums.since(s, i)
+	}
+	for n := s + 1; n < len(starts); n++ {
+		if starts[n].NoControl {
+			return m.Sums.since(s, i) - m.Sums.since(n, i)
+		}
+	}
+	return m.Sums.since(s, i)
+}
+
+// estimate is the shift over a start's window and its variance without what
+// differs between instances; ok is false when there is none yet.
+func (m *means) estimate(s int, starts []StartPoint) (shift, variance float64, ok bool) {
+	information := m.window(s, meanInformation, starts)
+	// A difference of totals leaves dust.
+	if information <= 1e-9*m.Sums.Total[meanInformation] || information <= 0 {
+		return 0, 0, false
+	}
+	return m.window(s, meanShift, starts) / information, m.Noise.Phi() / information, true
+}
+
+// evidence is that of a shift above null; between is the variance that more
+// requests do not reduce, for a start with control and for one without.
+func (m *means) evidence(null, between, betweenKnown float64, starts []StartPoint) evidence {
+	var byStart [maxStarts + 1]float64
+	best := 0
+	for s := range starts {
+		byStart[s] = logStake(s)
+		if shift, variance, ok := m.estimate(s, starts); ok {
+			extra := between
+			if starts[s].NoControl {
+				extra = betweenKnown
+			}
+			byStart[s] += shiftEvidence(shift-null, variance+extra)
+		}
+		if byStart[s] > byStart[best] {
+			best = s
+		}
+	}
+	byStart[len(starts)] = logUnstaked(len(starts))
+	return evidence{log: stats.LogSumExp(byStart[:len(starts)+1]), start: best}
+}
+
+// shiftEvidence is the logarithm of the mixture likelihood ratio of a positive
+// shift, from an estimate and its variance.
+func shiftEvidence(shift, variance float64) float64 {
+	var terms [len(harmShifts)]float64
+	for k, d := range harmShifts {
+		terms[k] = d * (shift - d/2) / variance
+	}
+	return stats.LogMeanExp(terms[:])
+}
+
+// Shifts for which the proof of not being inferior is tuned.
+var goodShifts = [...]float64{-.3, -.1, -.03, 0, .01}
+
+// goodShiftEvidence is the logarithm of the e-value against "the shift is at
+// least bound".
+func goodShiftEvidence(shift, variance, bound float64) float64 {
+	var terms [len(goodShifts)]float64
+	for k, g := range goodShifts {
+		// A bound so near that a good shift lies beyond it gives that one no say.
+		d := max(0, bound-g)
+		terms[k] = d * ((bound - shift) - d/2) / variance
+	}
+	return stats.LogMeanExp(terms[:])
+}

@@ -1,0 +1,163 @@
+package analysis
+
+import (
+	"math"
+
+	"serin.dev/serin/internal/rollout"
+)
+
+// spread learns how much instances of the same version differ from each other
+// (τ²), from stable's. One canary instance that is slower by no more than that
+// says nothing about its version.
+type spread struct {
+	// Instances are stable's, by name, at most spreadLimit of them.
+	Instances map[string]instanceScore `json:"instances,omitempty"`
+	// Canary and Stable are how many instances each arm has.
+	Canary int `json:"canary,omitempty"`
+	Stable int `json:"stable,omitempty"`
+}
+
+// instanceScore is the sum of an instance's deviations from its arm, each
+// weighted by its requests, and the noise that requests alone put in it.
+type instanceScore struct {
+	Requests  float64 `json:"n"`
+	Deviation float64 `json:"d"`
+	Noise     float64 `json:"v"`
+}
+
+const (
+	spreadLimit = 32
+	// spreadRequests is how many requests make an instance's score.
+	spreadRequests = 30
+	// Before anything is seen, instances are taken to differ by 5 %, which
+	// weighs as much as three instances' figures do.
+	priorSpread  = 0.05
+	priorFreedom = 2
+)
+
+func (s spread) clone() spread {
+	if s.Instances != nil {
+		instances := make(map[string]instanceScore, len(s.Instances))
+		for name, in := range s.Instances {
+			instances[name] = in
+		}
+		s.Instances = instances
+	}
+	return s
+}
+
+// add takes in how many instances there are and how stable's fared in a tick
+// in which the arm as a whole had the given distribution.
+func (s *spread) add(stable, canary *rollout.Sample, arm distribution) {
+	if n := instanceCount(canary); n > 0 {
+		s.Canary = n
+	}
+	if n := instanceCount(stable); n > 0 {
+		s.Stable = n
+	}
+	if stable == nil || arm.n == 0 || arm.seconds <= 0 {
+		return
+	}
+	for _, name := range sortedKeys(stable.ByInstance) {
+		in := stable.ByInstance[name]
+		if in == nil || in.Latency == nil {
+			continue
+		}
+		score, known := s.Instances[name]
+		if !known && len(s.Instances) >= spreadLimit {
+			continue
+		}
+		n, deviation, noise := deviationOf(in.Latency, arm)
+		if n == 0 {
+			continue
+		}
+		if s.Instances == nil {
+			s.Instances = map[string]instanceScore{}
+		}
+		score.Requests += n
+		score.Deviation += n * deviation
+		score.Noise += n * noise
+		s.Instances[name] = score
+	}
+}
+
+func instanceCount(s *rollout.Sample) int {
+	switch {
+	case s == nil:
+		return 0
+	case s.Instances != nil:
+		return *s.Instances
+	}
+	return len(s.ByInstance)
+}
+
+// deviationOf is by what part an instance was slower than its arm, and the
+// variance that one request's figure has.
+func deviationOf(h *rollout.Histogram, arm distribution) (n, deviation, noise float64) {
+	if h.Sum != nil {
+		switch {
+		case h.Count != nil:
+			n = *h.Count
+		default:
+			for _, c := range h.Counts {
+				n += c
+			}
+		}
+		if n > 0 {
+			return n, *h.Sum/n/(arm.seconds/arm.n) - 1, arm.relative
+		}
+		return 0, 0, 0
+	}
+	d, _ := describe(h)
+	return d.n, d.mean - arm.mean, arm.variance
+}
+
+// between is ω²: the variance that differences between instances put in the
+// comparison of the arms, which more requests do not reduce. known is false
+// when stable's instances were not seen one by one, or it has just one.
+func (s *spread) between() (variance float64, known bool) {
+	tau, ok := s.tau()
+	if !ok {
+		return 0, false
+	}
+	return tau * (1/float64(max(1, s.Canary)) + 1/float64(max(1, s.Stable))), true
+}
+
+// tau is τ², the variance between instances less that of their requests.
+func (s *spread) tau() (float64, bool) {
+	var n, sum, squares, noise float64
+	// In the order of names: floating-point sums depend on their order.
+	for _, name := range sortedKeys(s.Instances) {
+		in := s.Instances[name]
+		if in.Requests < spreadRequests {
+			continue
+		}
+		d := in.Deviation / in.Requests
+		n++
+		sum += d
+		squares += d * d
+		noise += in.Noise / (in.Requests * in.Requests)
+	}
+	switch {
+	case len(s.Instances) < 2:
+		return 0, false
+	case n < 2:
+		return priorSpread * priorSpread, true
+	}
+	seen := max(0, (squares-sum*sum/n)/(n-1)-noise/n)
+	return (priorFreedom*priorSpread*priorSpread + (n-1)*seen) / (priorFreedom + n - 1), true
+}
+
+// podsNeeded is how many canary instances it would take to attribute a shift of
+// that size, given at most so much variance; 0 when no number would do.
+func (s *spread) podsNeeded(variance float64) int {
+	tau, ok := s.tau()
+	if !ok {
+		return 0
+	}
+	left := variance - tau/float64(max(1, s.Stable))
+	if left <= 0 {
+		return 0
+	}
+	return int(math.Ceil(tau / left))
+}

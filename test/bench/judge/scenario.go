@@ -1,0 +1,68 @@
+package main
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"serin.dev/serin/internal/analysis"
+	"serin.dev/serin/internal/rollout"
+)
+
+type kind int
+
+const (
+	// null: the canary is no worse than stable.
+	null kind = iota
+	// tolerated: it is worse, by less than the margin.
+	tolerated
+	// fault: it is worse by more.
+	fault
+)
+
+// scenario is a family of synthetic runs.
+type scenario struct {
+	name string
+	kind kind
+	// length is how long a run is watched, onset when the fault begins.
+	length, onset time.Duration
+	// warmup is taken off the time to detection: the note's figures have none.
+	warmup time.Duration
+	config analysis.Config
+	// source draws a run: a function from tick to tick.
+	source func(*rand.Rand) func(at) rollout.Arms
+	// note is what the design note reports; noteMedian and noteRate are bars
+	// where the note has figures for them (0: none).
+	note       string
+	noteMedian float64 // seconds from onset to rollback
+	noteRate   float64 // fraction rolled back
+}
+
+// at is a tick's place in its run.
+type at struct {
+	index  int
+	since  time.Duration // since the beginning of the run, at the tick's start
+	weight int
+	phase  int
+}
+
+const interval = 10 * time.Second
+
+// config has the shares of alpha that the note's figures have.
+func config(alpha float64, checks []rollout.Check, phases ...rollout.Phase) analysis.Config {
+	return analysis.Config{
+		Analysis: rollout.Analysis{Interval: rollout.Duration(interval), Alpha: alpha, Checks: checks},
+		Phases:   phases,
+	}
+}
+
+func halfHours(weights ...int) []rollout.Phase {
+	var phases []rollout.Phase
+	for _, w := range weights {
+		phases = append(phases, rollout.Phase{Weight: w, Duration: rollout.DefaultPhase})
+	}
+	return phases
+}
+
+func scenarios() []scenario {
+	return append(errorScenarios(), latencyScenarios()...)
+}
