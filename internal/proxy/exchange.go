@@ -38,8 +38,7 @@ var errNoBackend = errors.New("no backend")
 
 // begin chooses the arm and the first instance. force is the forced arm or
 // empty, key the sticky key or empty.
-func (x *exchange) begin(p *Proxy, now time.Time, force Arm, key string) error {
-	t := p.table.Load()
+func (x *exchange) begin(p *Proxy, t *table, now time.Time, force Arm, key string) error {
 	*x = exchange{p: p, table: t, start: now, out: outcome{class: noError}}
 	switch {
 	case force != "":
@@ -98,7 +97,9 @@ func (x *exchange) fail(c class) {
 
 // failed notes that the try at x.at failed with class c. unsent: the backend has
 // certainly seen nothing of the request. replayable: it is idempotent, without a
-// body, and no byte of a response came. It returns whether to try again, at x.at.
+// body, and no byte of a response came; then a broken connection is worth another
+// try (a timeout is not: the user has waited enough). It returns whether to try
+// again, at x.at.
 func (x *exchange) failed(c class, unsent, replayable bool) (again bool) {
 	now := time.Now()
 	if c == classConnect && x.at.up.failed(now) {
@@ -107,7 +108,7 @@ func (x *exchange) failed(c class, unsent, replayable bool) (again bool) {
 	if x.at == x.counted {
 		x.fail(c)
 	}
-	if (!unsent && !replayable) || x.forced || x.tries >= maxTries {
+	if (!unsent && !(replayable && c == classReset)) || x.forced || x.tries >= maxTries {
 		return false
 	}
 	next := x.alternative(now)
@@ -133,6 +134,31 @@ func (x *exchange) alternative(now time.Time) *instance {
 		return t.canary.pick(now, x.at, true)
 	}
 	return nil
+}
+
+// reroute moves a request that has been sent nowhere yet to stable when the
+// weight has fallen to 0 since it began (connecting may take a while), and says
+// whether it did. The request is then stable's, as if it had come later.
+func (x *exchange) reroute() bool {
+	if x.arm != Canary || x.forced || x.at != x.counted {
+		return false
+	}
+	t := x.p.table.Load()
+	if t == x.table || t.split.Weight > 0 {
+		return false
+	}
+	in := t.stable.pick(time.Now(), nil, true)
+	if in == nil {
+		return false
+	}
+	x.total().inflight.Add(-1)
+	x.meter().inflight.Add(-1)
+	x.at.up.pending.Add(-1)
+	x.table, x.arm, x.at, x.counted = t, Stable, in, in
+	x.total().start()
+	x.meter().start()
+	x.at.up.pending.Add(1)
+	return true
 }
 
 // answered notes the response's status and, for a stream that lasts as long as

@@ -65,7 +65,7 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Connection", "close")
 	}
 	x := new(exchange)
-	if err := x.begin(p, time.Now(), force, key); err != nil {
+	if err := x.begin(p, p.table.Load(), time.Now(), force, key); err != nil {
 		writeFailure(w, x.arm, err)
 		return
 	}

@@ -53,6 +53,7 @@ type table struct {
 	split          Split
 	sequence       *sequence
 	stable, canary *group
+	direct         bool // every backend can be reached by the direct path
 }
 
 func (t *table) group(a Arm) *group {
@@ -75,6 +76,7 @@ func (p *Proxy) Update(s Split) error {
 	defer p.mu.Unlock()
 	old := p.table.Load()
 
+	next := &table{split: s, sequence: old.sequence, direct: true}
 	// Connections, ejections and pending counts belong to the URL: a canary
 	// that becomes stable keeps them.
 	upstreams := make(map[string]*upstream)
@@ -93,13 +95,13 @@ func (p *Proxy) Update(s Split) error {
 				up = newUpstream(u, &p.cfg)
 			}
 			upstreams[b.URL] = up
+			next.direct = next.direct && up.pool != nil
 			g.instances = append(g.instances, &instance{name: b.Name, up: up,
 				judged: p.ledger.judged(a).instance(b.Name),
 				forced: p.ledger.forced(a).instance(b.Name)})
 		}
 		return g, nil
 	}
-	next := &table{split: s, sequence: old.sequence}
 	var err error
 	if next.stable, err = arm(Stable, s.Stable); err != nil {
 		return fmt.Errorf("proxy split: %w", err)

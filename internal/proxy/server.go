@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -15,20 +14,27 @@ import (
 
 // server accepts client connections and ends them in good order.
 type server struct {
+	p        *Proxy
 	http     *http.Server
 	tls      bool
 	grace    time.Duration
 	draining atomic.Bool
 	upgrades upgrades
+	buffers  sync.Pool
+	handoff  *handoff // from the direct path to http; nil with TLS
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
-	open      map[net.Conn]struct{} // client connections that are not upgraded
+	open      map[net.Conn]struct{}    // client connections that are not upgraded
+	direct    map[*clientConn]struct{} // those of them on the direct path
 }
 
 func newServer(p *Proxy) *server {
 	s := &server{
+		p:         p,
 		grace:     p.cfg.DrainGrace,
+		buffers:   sync.Pool{New: newRelayBuffers},
+		direct:    make(map[*clientConn]struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		open:      make(map[net.Conn]struct{}),
 	}
@@ -47,6 +53,8 @@ func newServer(p *Proxy) *server {
 	if p.certs != nil {
 		s.tls = true
 		s.http.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: p.certs.get}
+	} else {
+		s.handoff = newHandoff()
 	}
 	return s
 }
@@ -88,7 +96,8 @@ func (s *server) serve(ln net.Listener) error {
 	if s.tls {
 		err = s.http.ServeTLS(ln, "", "")
 	} else {
-		err = s.http.Serve(ln)
+		s.handoff.start.Do(func() { go func() { _ = s.http.Serve(s.handoff) }() })
+		err = s.accept(ln)
 	}
 	if s.draining.Load() {
 		return http.ErrServerClosed
@@ -111,7 +120,12 @@ func (s *server) shutdown(ctx context.Context) error {
 	grace := time.NewTimer(s.grace)
 	defer grace.Stop()
 	if err := poll(ctx, grace.C, func() bool { return s.openConnections() == 0 }); err == nil {
-		err = s.http.Shutdown(ctx)
+		s.closeIdleDirect()
+		// Those left are answering; each may still turn to net/http.
+		err = poll(ctx, nil, func() bool { return s.directConnections() == 0 })
+		if err == nil {
+			err = s.http.Shutdown(ctx)
+		}
 		if err == nil {
 			err = poll(ctx, nil, s.upgrades.none)
 		}
@@ -121,6 +135,7 @@ func (s *server) shutdown(ctx context.Context) error {
 	}
 	left := s.openConnections() + s.upgrades.count()
 	s.upgrades.closeAll()
+	s.closeDirect()
 	return errors.Join(fmt.Errorf("shutting down: %d connections cut: %w", left, ctx.Err()), s.http.Close())
 }
 
@@ -139,45 +154,4 @@ func poll(ctx context.Context, enough <-chan time.Time, done func() bool) error 
 		}
 	}
 	return nil
-}
-
-// upgrades are the connections that speak something else than HTTP by now.
-type upgrades struct {
-	mu   sync.Mutex
-	open map[io.Closer]struct{}
-}
-
-func (u *upgrades) add(c io.Closer) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.open == nil {
-		u.open = make(map[io.Closer]struct{})
-	}
-	u.open[c] = struct{}{}
-}
-
-func (u *upgrades) remove(c io.Closer) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	delete(u.open, c)
-}
-
-func (u *upgrades) count() int {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return len(u.open)
-}
-
-func (u *upgrades) none() bool { return u.count() == 0 }
-
-func (u *upgrades) closeAll() {
-	u.mu.Lock()
-	open := make([]io.Closer, 0, len(u.open))
-	for c := range u.open {
-		open = append(open, c)
-	}
-	u.mu.Unlock()
-	for _, c := range open {
-		_ = c.Close()
-	}
 }

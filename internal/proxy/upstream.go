@@ -15,6 +15,7 @@ import (
 type upstream struct {
 	url       *url.URL // http or https
 	transport *http.Transport
+	pool      *connPool // for the direct path; nil: not HTTP/1.1 without TLS
 	pending   atomic.Int64
 	ejection
 }
@@ -65,10 +66,24 @@ func newUpstream(u *url.URL, cfg *Config) *upstream {
 		up.transport.Protocols.SetHTTP2(true)
 	default:
 		up.transport.Protocols.SetHTTP1(true)
+		up.pool = &connPool{addr: hostPort(u), dialer: dialer, maxIdle: cfg.MaxIdlePerBackend, idleFor: cfg.BackendIdleTimeout}
 	}
 	return up
 }
 
 // retire closes the connections nobody uses; those in use close when they are
 // done.
-func (u *upstream) retire() { u.transport.CloseIdleConnections() }
+func (u *upstream) retire() {
+	u.transport.CloseIdleConnections()
+	if u.pool != nil {
+		u.pool.retire()
+	}
+}
+
+func hostPort(u *url.URL) string {
+	port := u.Port()
+	if port == "" {
+		port = "80"
+	}
+	return net.JoinHostPort(u.Hostname(), port)
+}
