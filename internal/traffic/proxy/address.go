@@ -1,0 +1,8 @@
+package proxy
+
+import (
+	"errors"
+	"syscall"
+)
+
+func isAddressTaken(err error) bool { return errors.Is(err, syscall.EADDRINUSE) }

@@ -1,0 +1,250 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"serin.dev/serin/internal/proxy"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic"
+)
+
+// Env is what a Router needs to know about where it runs.
+type Env struct {
+	// Rollout is the rollout's name, for messages.
+	Rollout string
+	// BaseDir is the folder of the rollout's file: certificates with relative
+	// paths are there.
+	BaseDir string
+	// StateDir is this rollout's own folder; the weight in effect is kept there.
+	StateDir string
+	// Fresh forgets the weight that an earlier Serin had in effect.
+	Fresh bool
+	// Listener and MetricsListener were inherited from a predecessor or from
+	// systemd; nil: Start binds the addresses of the configuration.
+	Listener, MetricsListener net.Listener
+	// Logger gets what an operator should know; nil discards it.
+	Logger *slog.Logger
+}
+
+// ErrAddressTaken is wrapped by Start when another program listens there.
+var ErrAddressTaken = errors.New("another program listens there")
+
+// Router is a traffic.Router over a reverse proxy of its own.
+type Router struct {
+	cfg    Config
+	env    Env
+	log    *slog.Logger
+	proxy  *proxy.Proxy
+	memory *weightFile
+	failed chan error
+
+	serving         sync.WaitGroup
+	listener        net.Listener // set by Start
+	metricsListener net.Listener
+	metrics         *http.Server
+
+	mu       sync.Mutex
+	applied  bool
+	promoted bool
+	before   remembered // what was in effect when an earlier Serin died
+}
+
+var (
+	_ traffic.Router    = (*Router)(nil)
+	_ rollout.Validator = (*Config)(nil)
+)
+
+// New makes the router and its proxy. It answers nobody before Start, and
+// everybody with 503 before the first Apply.
+func New(cfg Config, env Env) (*Router, error) {
+	for _, p := range cfg.Validate() {
+		if !p.Warning {
+			return nil, fmt.Errorf("proxy of %s: %s %s; %s: %w", env.Rollout, p.Field, p.Message, p.Mend, traffic.ErrRefused)
+		}
+	}
+	if env.Logger == nil {
+		env.Logger = slog.New(slog.DiscardHandler)
+	}
+	log := env.Logger.With("rollout", env.Rollout)
+	forwarding := cfg.forwarding()
+	forwarding.Logger = log
+	if cfg.TLS != nil {
+		forwarding.CertFile = resolve(env.BaseDir, cfg.TLS.CertFile)
+		forwarding.KeyFile = resolve(env.BaseDir, cfg.TLS.KeyFile)
+	}
+	p, err := proxy.New(forwarding)
+	if err != nil {
+		return nil, fmt.Errorf("proxy of %s: %w", env.Rollout, err)
+	}
+	r := &Router{cfg: cfg, env: env, log: log, proxy: p, failed: make(chan error, 2)}
+	r.memory, r.before = openWeightFile(filepath.Join(env.StateDir, "proxy.weight"), env.Fresh, log)
+	return r, nil
+}
+
+func resolve(base, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(base, path)
+}
+
+// Proxy is the reverse proxy itself, for whoever reads its statistics.
+func (r *Router) Proxy() *proxy.Proxy { return r.proxy }
+
+// Apply implements traffic.Router.
+func (r *Router) Apply(ctx context.Context, s traffic.Split) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("splitting traffic of %s: %w", r.env.Rollout, err)
+	}
+	if s.Weight < 0 || s.Weight > rollout.Full {
+		return fmt.Errorf("splitting traffic of %s: weight %d is not from 0 to 100: %w", r.env.Rollout, s.Weight, traffic.ErrRefused)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	want := proxy.Split{Weight: s.Weight, Stable: backends(s.Stable), Canary: backends(s.Canary)}
+	if !r.applied || !same(r.proxy.Split(), want) {
+		if err := r.proxy.Update(want); err != nil {
+			return fmt.Errorf("splitting traffic of %s: %w", r.env.Rollout, err)
+		}
+	}
+	r.applied, r.promoted = true, s.Promoted
+	// After the swap: what is remembered was in effect.
+	r.memory.write(remembered{known: true, weight: s.Weight, promoted: s.Promoted})
+	return nil
+}
+
+func backends(instances []rollout.Instance) []proxy.Backend {
+	out := make([]proxy.Backend, 0, len(instances))
+	for _, i := range instances {
+		out = append(out, proxy.Backend{Name: i.Name, URL: i.URL})
+	}
+	return out
+}
+
+func same(a, b proxy.Split) bool {
+	return a.Weight == b.Weight && slices.Equal(a.Stable, b.Stable) && slices.Equal(a.Canary, b.Canary)
+}
+
+// Observe implements traffic.Router. Before the first Apply it tells what was
+// in effect when an earlier Serin on the same state folder ended.
+func (r *Router) Observe(context.Context) (traffic.Observed, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	o := traffic.Observed{
+		CanaryInflight:   r.proxy.Inflight(proxy.Canary),
+		DrainingInflight: r.draining(),
+	}
+	if !r.applied {
+		o.Known, o.Weight, o.Promoted, o.InEffect = r.before.known, r.before.weight, r.before.promoted, r.before.known
+		return o, nil
+	}
+	o.Known, o.Weight, o.Promoted, o.InEffect = true, r.proxy.Split().Weight, r.promoted, true
+	return o, nil
+}
+
+// draining counts the requests at stable instances that the split no longer
+// names.
+func (r *Router) draining() int {
+	named := map[string]bool{}
+	for _, b := range r.proxy.Split().Stable {
+		named[b.Name] = true
+	}
+	stats := r.proxy.Snapshot()
+	n := 0
+	for _, arm := range []proxy.ArmStats{stats.Stable, stats.ForcedStable} {
+		for name, instance := range arm.Instances {
+			if !named[name] {
+				n += instance.Inflight
+			}
+		}
+	}
+	return n
+}
+
+// Start binds the addresses, unless they were inherited, and serves until
+// Close. It returns when connections are accepted.
+func (r *Router) Start(ctx context.Context) error {
+	r.listener, r.metricsListener = r.env.Listener, r.env.MetricsListener
+	var err error
+	if r.listener == nil {
+		if r.listener, err = r.bind(ctx, r.cfg.Listen, "listen"); err != nil {
+			return err
+		}
+	}
+	if r.metricsListener == nil && r.cfg.MetricsListen != "" {
+		if r.metricsListener, err = r.bind(ctx, r.cfg.MetricsListen, "metricsListen"); err != nil {
+			r.listener.Close()
+			return err
+		}
+	}
+	r.serve("proxy", func() error { return r.proxy.Serve(r.listener) })
+	if r.metricsListener != nil {
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", r.proxy.MetricsHandler())
+		r.metrics = &http.Server{
+			Handler:           mux,
+			ReadHeaderTimeout: 10 * time.Second,
+			ReadTimeout:       30 * time.Second,
+			WriteTimeout:      30 * time.Second,
+			IdleTimeout:       90 * time.Second,
+			ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
+		}
+		r.serve("metrics", func() error { return r.metrics.Serve(r.metricsListener) })
+	}
+	return nil
+}
+
+func (r *Router) serve(what string, run func() error) {
+	r.serving.Go(func() {
+		if err := run(); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			r.log.Error("no longer accepting connections", "server", what, "error", err)
+			r.failed <- fmt.Errorf("serving the %s of %s: %w", what, r.env.Rollout, err)
+		}
+	})
+}
+
+func (r *Router) bind(ctx context.Context, address, field string) (net.Listener, error) {
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	switch {
+	case err == nil:
+		return ln, nil
+	case isAddressTaken(err):
+		return nil, fmt.Errorf("listening on %s for %s: %w; end that program, or choose another address in spec.traffic.proxy.%s", address, r.env.Rollout, ErrAddressTaken, field)
+	case errors.Is(err, os.ErrPermission):
+		return nil, fmt.Errorf("listening on %s for %s: %w; choose a port from 1024 up, or give Serin CAP_NET_BIND_SERVICE", address, r.env.Rollout, err)
+	}
+	return nil, fmt.Errorf("listening on %s for %s: %w; correct spec.traffic.proxy.%s", address, r.env.Rollout, err, field)
+}
+
+// Failed receives an error when serving ends although nobody called Close.
+func (r *Router) Failed() <-chan error { return r.failed }
+
+// Listener is what users reach, for its address and for handing it over; nil
+// before Start. MetricsListener is the same for /metrics, nil without it.
+func (r *Router) Listener() net.Listener        { return r.listener }
+func (r *Router) MetricsListener() net.Listener { return r.metricsListener }
+
+// Close stops accepting and finishes the requests in flight until ctx ends.
+// The weight stays remembered.
+func (r *Router) Close(ctx context.Context) error {
+	err := r.proxy.Shutdown(ctx)
+	if r.metrics != nil {
+		err = errors.Join(err, r.metrics.Shutdown(ctx))
+	}
+	r.serving.Wait()
+	r.memory.close()
+	if err != nil {
+		return fmt.Errorf("closing the proxy of %s: %w", r.env.Rollout, err)
+	}
+	return nil
+}
