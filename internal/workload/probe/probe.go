@@ -167,3 +167,20 @@ func sleep(ctx context.Context, d time.Duration) bool {
 		return false
 	}
 }
+
+// TCP returns the tcp:// URL of where an http://, https:// or h2c:// URL
+// connects to.
+func TCP(raw string) string {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return raw
+	}
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443"}[u.Scheme]
+	}
+	if port == "" {
+		port = "80"
+	}
+	return "tcp://" + net.JoinHostPort(u.Hostname(), port)
+}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serin.dev/serin/internal/workload"
+	"serin.dev/serin/internal/workload/statefile"
 )
 
 // memory is what must outlive a restart of Serin: which group serves and which
@@ -131,7 +132,7 @@ func (w *Workload) newGroup(v workload.Version) *remembered {
 func (w *Workload) remember() {
 	data, err := json.Marshal(w.memory)
 	if err == nil {
-		err = replaceFile(w.memoryFile(), data, true)
+		err = statefile.Replace(w.memoryFile(), data, true)
 	}
 	if err != nil {
 		w.log.Error("which version serves could not be saved; free some disk space, or a restart of Serin may go back to the one before",

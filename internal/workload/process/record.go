@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"serin.dev/serin/internal/workload/statefile"
 )
 
 // record is the pid file of an instance: what a later Serin needs to take it
@@ -44,7 +46,7 @@ func (w *Workload) recordFile(name string) string {
 func (i *instance) save() {
 	data, err := json.Marshal(i.record)
 	if err == nil {
-		err = replaceFile(i.w.recordFile(i.name), data, false)
+		err = statefile.Replace(i.w.recordFile(i.name), data, false)
 	}
 	if err != nil {
 		i.w.log.Warn("the pid file could not be written; the instance runs all the same", "instance", i.name, "error", err)

@@ -1,4 +1,6 @@
-package process
+// Package statefile keeps a small state file up to date also when the disk is
+// full. It knows no content.
+package statefile
 
 import (
 	"bytes"
@@ -11,10 +13,10 @@ import (
 // end are room for the next content, which may then be written in place.
 const block = 4096
 
-// replaceFile makes data the content of a small state file. It writes beside it
+// Replace makes data the content of a small state file. It writes beside it
 // and renames; where that fails, as on a full disk, it writes over the blocks
 // that the file has already.
-func replaceFile(path string, data []byte, durable bool) error {
+func Replace(path string, data []byte, durable bool) error {
 	padded := make([]byte, (len(data)/block+1)*block)
 	copy(padded, data)
 	copy(padded[len(data):], bytes.Repeat([]byte(" "), len(padded)-len(data)))

@@ -1,0 +1,147 @@
+package endpoints
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"serin.dev/serin/internal/workload"
+	"serin.dev/serin/internal/workload/statefile"
+)
+
+// memory is what must outlive a restart of Serin: which version serves and
+// which is the candidate.
+type memory struct {
+	Format    int               `json:"format"`
+	Serving   workload.Version  `json:"serving"`
+	Candidate *workload.Version `json:"candidate,omitempty"`
+	// Begun says that Candidate came with BeginRun and not from the file.
+	Begun    bool `json:"begun,omitempty"`
+	Promoted bool `json:"promoted,omitempty"`
+}
+
+const memoryFormat = 1
+
+// initialMemory is what holds before any run: the file's versions.
+func (w *Workload) initialMemory() memory {
+	m := memory{Format: memoryFormat, Serving: w.cfg.Stable.release()}
+	if !w.cfg.Canary.isZero() {
+		m.Candidate = new(w.cfg.Canary.release())
+	}
+	return m
+}
+
+// recall loads the memory, or begins one from the file.
+func (w *Workload) recall() error {
+	w.memory = w.initialMemory()
+	data, err := os.ReadFile(w.memoryFile())
+	switch {
+	case errors.Is(err, os.ErrNotExist), err == nil && w.env.Fresh:
+		w.remember()
+		return nil
+	case err != nil:
+		return fmt.Errorf("reading which version of %s serves: %w", w.env.Rollout, err)
+	}
+	var m memory
+	if err := json.Unmarshal(data, &m); err != nil || len(m.Serving.URLs) == 0 {
+		return fmt.Errorf("reading which version of %s serves: %s is damaged (%v); move it away to start from the file's versions", w.env.Rollout, w.memoryFile(), err)
+	}
+	if m.Format > memoryFormat {
+		return fmt.Errorf("reading which version of %s serves: %s was written by a newer Serin (format %d, this one knows %d); use that one", w.env.Rollout, w.memoryFile(), m.Format, memoryFormat)
+	}
+	if c := w.memory.Candidate; m.Candidate == nil && c != nil && c.Version != m.Serving.Version {
+		m.Candidate = c
+	}
+	w.memory = m
+	if m.Serving.Version != w.cfg.Stable.Version && !m.Promoted {
+		w.log.Warn("the file's stable version is not the one that serves; the one that serves is kept",
+			"file", w.cfg.Stable.Version, "serves", m.Serving.Version)
+	}
+	return nil
+}
+
+// remember saves the memory. A full disk must not stop a run, so it only
+// complains.
+func (w *Workload) remember() {
+	data, err := json.Marshal(w.memory)
+	if err == nil {
+		err = statefile.Replace(w.memoryFile(), data, true)
+	}
+	if err != nil {
+		w.log.Error("which version serves could not be saved; free some disk space, or a restart of Serin may go back to the one before",
+			"file", w.memoryFile(), "error", err)
+	}
+}
+
+// Serving implements workload.Releaser.
+func (w *Workload) Serving() workload.Version {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.memory.Promoted && w.memory.Candidate != nil {
+		return *w.memory.Candidate
+	}
+	return w.memory.Serving
+}
+
+// BeginRun implements workload.Releaser.
+func (w *Workload) BeginRun(candidate workload.Version) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	refused := func(format string, args ...any) error {
+		return fmt.Errorf("releasing %s of %s: %s: %w", candidate.Version, w.env.Rollout, fmt.Sprintf(format, args...), workload.ErrRefused)
+	}
+	if c := w.memory.Candidate; c != nil && w.memory.Begun {
+		if sameVersion(*c, candidate) {
+			return nil
+		}
+		return refused("the run of %s has not ended", c.Version)
+	}
+	if w.memory.Serving.Version == candidate.Version {
+		return fmt.Errorf("releasing %s of %s: %w", candidate.Version, w.env.Rollout, workload.ErrServing)
+	}
+	check := Config{
+		Stable: Version{Version: w.memory.Serving.Version, URLs: w.memory.Serving.URLs},
+		Canary: Version{Version: candidate.Version, URLs: candidate.URLs},
+		Health: w.cfg.Health,
+	}
+	for _, p := range check.Validate() {
+		if field, ok := strings.CutPrefix(p.Field, "canary."); ok && !p.Warning {
+			return refused("%s %s; %s", field, p.Message, p.Mend)
+		}
+	}
+	if w.canary != nil {
+		return refused("the file's own candidate is being watched")
+	}
+	w.memory.Candidate, w.memory.Begun, w.memory.Promoted = &candidate, true, false
+	w.remember()
+	return nil
+}
+
+// EndRun implements workload.Releaser.
+func (w *Workload) EndRun(promoted bool) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.memory.Candidate == nil {
+		return nil
+	}
+	if promoted {
+		w.memory.Serving = *w.memory.Candidate
+		w.stable, w.canary = w.canary, w.stable // with what is known of its health
+	}
+	w.canary = w.watch(w.canary, nil, 0)
+	w.memory.Candidate, w.memory.Begun, w.memory.Promoted = nil, false, false
+	w.remember()
+	w.notify()
+	return nil
+}
+
+// sameVersion compares two versions as they are saved, so that what has been
+// saved equals what has not.
+func sameVersion(a, b workload.Version) bool {
+	x, errX := json.Marshal(a)
+	y, errY := json.Marshal(b)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
