@@ -6,11 +6,11 @@ type Analysis struct {
 	Interval Duration `json:"interval"`
 	// Alpha bounds the probability that a canary no worse than stable is ever
 	// rolled back by statistics, over the whole run and all checks.
-	Alpha float64 `json:"alpha"`
+	Alpha float64 `json:"alpha" jsonschema:"exclusiveMinimum=0,maximum=0.5"`
 	// Metrics is where samples come from; at most one adapter. None means the
 	// traffic adapter's own statistics, or Prometheus on a cluster.
 	Metrics Adapter `json:"metrics"`
-	Checks  []Check `json:"checks"`
+	Checks  []Check `json:"checks" jsonschema:"minItems=1"`
 }
 
 // CheckType is the kind of signal a check compares.
@@ -49,11 +49,11 @@ type Check struct {
 // Margin is a bound on the ratio canary : stable; exactly one field is set.
 type Margin struct {
 	// Ratio 2 means: twice stable's.
-	Ratio float64 `json:"ratio,omitempty"`
+	Ratio float64 `json:"ratio,omitempty" jsonschema:"exclusiveMinimum=1,example=2"`
 	// Increase 10% means: 1.1 times stable's.
-	Increase Percent `json:"increase,omitempty"`
+	Increase Percent `json:"increase,omitempty" jsonschema:"example=10%"`
 	// Decrease 5% means: 0.95 times stable's; lower is worse.
-	Decrease Percent `json:"decrease,omitempty"`
+	Decrease Percent `json:"decrease,omitempty" jsonschema:"example=5%"`
 }
 
 // AsRatio returns the margin as a ratio canary : stable; 0 when none is set.

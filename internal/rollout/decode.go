@@ -116,11 +116,21 @@ func (d *decoder) decode(n *node, path string, v reflect.Value) bool {
 // fields was to be, and for none where that is a choice, as in early: null. A
 // lone value must not be forgotten.
 func (d *decoder) decodeNull(n *node, path string, v reflect.Value) bool {
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
+	_, readsItself := v.Addr().Interface().(json.Unmarshaler)
+	_, readsText := v.Addr().Interface().(encoding.TextUnmarshaler)
+	switch {
+	case v.Type() == reflect.TypeFor[Adapter]():
+		return true
+	case v.Type() == reflect.TypeFor[json.RawMessage]():
+		v.SetBytes([]byte("null"))
+		return true
+	case v.Kind() == reflect.Pointer, v.Kind() == reflect.Interface:
 		v.SetZero()
 		return true
-	case reflect.Struct, reflect.Map, reflect.Slice:
+	case readsItself, readsText:
+	case v.Kind() == reflect.Struct:
+		return d.decodeStruct(&node{shape: mappingShape, line: n.line, column: n.column}, path, v)
+	case v.Kind() == reflect.Map, v.Kind() == reflect.Slice:
 		return true
 	}
 	d.problem(n, path, "is empty", "write "+example(v.Type())+", or remove the line")

@@ -27,6 +27,15 @@ func newRollout() *Rollout {
 	}
 }
 
+// DefaultSpec returns what a file gets that names a workload and its traffic
+// and nothing else.
+func DefaultSpec() Spec {
+	s := newRollout().Spec
+	s.Plan.Phases = DefaultPhases()
+	s.Analysis.Checks = DefaultChecks()
+	return s
+}
+
 // setDefaults fills an element of a list before it is decoded.
 func setDefaults(v reflect.Value) {
 	switch e := v.Addr().Interface().(type) {

@@ -16,15 +16,15 @@ const (
 // Rollout is the standing description of how a workload is released: the
 // document a user writes, the same on one machine and on a cluster.
 type Rollout struct {
-	APIVersion string   `json:"apiVersion" jsonschema:"required"`
-	Kind       string   `json:"kind" jsonschema:"required"`
+	APIVersion string   `json:"apiVersion" jsonschema:"required,enum=serin.dev/v1alpha1"`
+	Kind       string   `json:"kind" jsonschema:"required,enum=CanaryRollout"`
 	Metadata   Metadata `json:"metadata" jsonschema:"required,example={name: shop}"`
 	Spec       Spec     `json:"spec" jsonschema:"required,example={workload: …}"`
 }
 
 // Metadata names a rollout.
 type Metadata struct {
-	Name        string            `json:"name" jsonschema:"required,example=shop"`
+	Name        string            `json:"name" jsonschema:"required,example=shop,pattern=^[a-z0-9]([a-z0-9-]*[a-z0-9])?$,maxLength=63"`
 	Namespace   string            `json:"namespace,omitempty"`
 	Labels      map[string]string `json:"labels,omitempty"`
 	Annotations map[string]string `json:"annotations,omitempty"`
