@@ -1,0 +1,104 @@
+package view
+
+import (
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Screen keeps one view in one place of a terminal. It is used from one
+// goroutine. Close must be called before anything else is printed.
+type Screen struct {
+	w     io.Writer
+	size  func() (width, height int)
+	color bool
+	// shown are the lines on the terminal, width the terminal's when they were
+	// written.
+	shown []string
+	width int
+}
+
+// NewScreen returns a screen on a terminal. size is asked before each drawing.
+func NewScreen(w io.Writer, size func() (width, height int), color bool) *Screen {
+	return &Screen{w: w, size: size, color: color}
+}
+
+const (
+	hideCursor = "\x1b[?25l"
+	showCursor = "\x1b[?25h"
+	// A terminal that knows synchronized output shows the drawing at once; one
+	// that does not ignores these.
+	beginSync  = "\x1b[?2026h"
+	endSync    = "\x1b[?2026l"
+	eraseRight = "\x1b[K"
+	eraseBelow = "\x1b[J"
+)
+
+// Show draws a view in place of the one before.
+func (s *Screen) Show(m Model) error {
+	width, height := s.size()
+	// The last line stays free: writing it would scroll the terminal.
+	return s.draw(Render(m, width, height-1, s.color), width)
+}
+
+// Say prints a line above the view, where it stays.
+func (s *Screen) Say(line string) error {
+	width, _ := s.size()
+	shown := s.shown
+	if _, err := io.WriteString(s.w, beginSync+s.home(width)+eraseBelow+line+"\n"+endSync); err != nil {
+		return err
+	}
+	s.shown = nil
+	return s.draw(shown, width)
+}
+
+func (s *Screen) draw(lines []string, width int) error {
+	var b strings.Builder
+	b.WriteString(beginSync + hideCursor + s.home(width))
+	if width != s.width {
+		b.WriteString(eraseBelow)
+	}
+	for _, line := range lines {
+		b.WriteString(line + eraseRight + "\n")
+	}
+	b.WriteString(eraseBelow + endSync)
+	s.shown, s.width = lines, width
+	_, err := io.WriteString(s.w, b.String())
+	return err
+}
+
+// home moves the cursor to the view's first line. A terminal that has become
+// narrower has broken lines that were longer.
+func (s *Screen) home(width int) string {
+	rows := 0
+	for _, line := range s.shown {
+		rows++
+		if n := columns(withoutStyle(line)); width < s.width && n > width {
+			rows += (n - 1) / max(width, 1)
+		}
+	}
+	if rows == 0 {
+		return "\r"
+	}
+	return fmt.Sprintf("\r\x1b[%dA", rows)
+}
+
+// withoutStyle is a rendered line without its color.
+func withoutStyle(line string) string {
+	var b strings.Builder
+	for {
+		before, after, found := strings.Cut(line, "\x1b[")
+		b.WriteString(before)
+		if !found {
+			return b.String()
+		}
+		_, line, _ = strings.Cut(after, "m")
+	}
+}
+
+// Close leaves the last view where it is and gives the cursor back.
+func (s *Screen) Close() error {
+	s.shown = nil
+	_, err := io.WriteString(s.w, showCursor)
+	return err
+}
