@@ -29,15 +29,22 @@ type Env struct {
 	StateDir string
 	// Fresh forgets the weight that an earlier Serin had in effect.
 	Fresh bool
-	// Listener and MetricsListener were inherited from a predecessor or from
-	// systemd; nil: Start binds the addresses of the configuration.
-	Listener, MetricsListener net.Listener
+	// Inherited holds listening sockets of a predecessor or of systemd, by the
+	// names that Files gives them. Start takes them instead of binding, and
+	// closes the files.
+	Inherited map[string]*os.File
 	// Logger gets what an operator should know; nil discards it.
 	Logger *slog.Logger
 }
 
 // ErrAddressTaken is wrapped by Start when another program listens there.
 var ErrAddressTaken = errors.New("another program listens there")
+
+// Names of the listening sockets.
+const (
+	UsersSocket   = "proxy"   // what users reach
+	MetricsSocket = "metrics" // /metrics
+)
 
 // Router is a traffic.Router over a reverse proxy of its own.
 type Router struct {
@@ -48,12 +55,13 @@ type Router struct {
 	memory *weightFile
 	failed chan error
 
-	serving         sync.WaitGroup
+	serving sync.WaitGroup
+	metrics *http.Server // set by Start, nil without /metrics
+
+	mu              sync.Mutex
 	listener        net.Listener // set by Start
 	metricsListener net.Listener
-	metrics         *http.Server
 
-	mu       sync.Mutex
 	applied  bool
 	promoted bool
 	before   remembered // what was in effect when an earlier Serin died
@@ -174,21 +182,22 @@ func (r *Router) draining() int {
 // Start binds the addresses, unless they were inherited, and serves until
 // Close. It returns when connections are accepted.
 func (r *Router) Start(ctx context.Context) error {
-	r.listener, r.metricsListener = r.env.Listener, r.env.MetricsListener
-	var err error
-	if r.listener == nil {
-		if r.listener, err = r.bind(ctx, r.cfg.Listen, "listen"); err != nil {
+	users, err := r.listen(ctx, UsersSocket, r.cfg.Listen, "listen")
+	if err != nil {
+		return err
+	}
+	var scrapes net.Listener
+	if r.cfg.MetricsListen != "" {
+		if scrapes, err = r.listen(ctx, MetricsSocket, r.cfg.MetricsListen, "metricsListen"); err != nil {
+			users.Close()
 			return err
 		}
 	}
-	if r.metricsListener == nil && r.cfg.MetricsListen != "" {
-		if r.metricsListener, err = r.bind(ctx, r.cfg.MetricsListen, "metricsListen"); err != nil {
-			r.listener.Close()
-			return err
-		}
-	}
-	r.serve("proxy", func() error { return r.proxy.Serve(r.listener) })
-	if r.metricsListener != nil {
+	r.mu.Lock()
+	r.listener, r.metricsListener = users, scrapes
+	r.mu.Unlock()
+	r.serve("proxy", func() error { return r.proxy.Serve(users) })
+	if scrapes != nil {
 		mux := http.NewServeMux()
 		mux.Handle("GET /metrics", r.proxy.MetricsHandler())
 		r.metrics = &http.Server{
@@ -199,7 +208,7 @@ func (r *Router) Start(ctx context.Context) error {
 			IdleTimeout:       90 * time.Second,
 			ErrorLog:          slog.NewLogLogger(r.log.Handler(), slog.LevelDebug),
 		}
-		r.serve("metrics", func() error { return r.metrics.Serve(r.metricsListener) })
+		r.serve("metrics", func() error { return r.metrics.Serve(scrapes) })
 	}
 	return nil
 }
@@ -213,7 +222,11 @@ func (r *Router) serve(what string, run func() error) {
 	})
 }
 
-func (r *Router) bind(ctx context.Context, address, field string) (net.Listener, error) {
+// listen takes the inherited socket of that name, or binds address.
+func (r *Router) listen(ctx context.Context, name, address, field string) (net.Listener, error) {
+	if f := r.env.Inherited[name]; f != nil {
+		return proxy.FromFile(f)
+	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	switch {
 	case err == nil:
@@ -229,10 +242,48 @@ func (r *Router) bind(ctx context.Context, address, field string) (net.Listener,
 // Failed receives an error when serving ends although nobody called Close.
 func (r *Router) Failed() <-chan error { return r.failed }
 
-// Listener is what users reach, for its address and for handing it over; nil
-// before Start. MetricsListener is the same for /metrics, nil without it.
-func (r *Router) Listener() net.Listener        { return r.listener }
-func (r *Router) MetricsListener() net.Listener { return r.metricsListener }
+// Listen is the address that users reach: the configured one, and once Start
+// has returned the one in use.
+func (r *Router) Listen() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listener == nil {
+		return r.cfg.Listen
+	}
+	return r.listener.Addr().String()
+}
+
+// Metrics is the address of /metrics, empty without it.
+func (r *Router) Metrics() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.metricsListener == nil {
+		return r.cfg.MetricsListen
+	}
+	return r.metricsListener.Addr().String()
+}
+
+// Files returns the listening sockets by name, for a successor's
+// Env.Inherited. The caller closes them.
+func (r *Router) Files() (map[string]*os.File, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	files := map[string]*os.File{}
+	for name, ln := range map[string]net.Listener{UsersSocket: r.listener, MetricsSocket: r.metricsListener} {
+		if ln == nil {
+			continue
+		}
+		f, err := proxy.File(ln)
+		if err != nil {
+			for _, f := range files {
+				f.Close()
+			}
+			return nil, fmt.Errorf("handing over the sockets of %s: %w", r.env.Rollout, err)
+		}
+		files[name] = f
+	}
+	return files, nil
+}
 
 // Close stops accepting and finishes the requests in flight until ctx ends.
 // The weight stays remembered.
