@@ -1,0 +1,185 @@
+package builtin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"serin.dev/serin/internal/gate"
+	"serin.dev/serin/internal/gate/command"
+	"serin.dev/serin/internal/metrics"
+	"serin.dev/serin/internal/metrics/proxystats"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/runner"
+	"serin.dev/serin/internal/traffic"
+	trafficproxy "serin.dev/serin/internal/traffic/proxy"
+	"serin.dev/serin/internal/workload"
+	"serin.dev/serin/internal/workload/endpoints"
+	"serin.dev/serin/internal/workload/process"
+)
+
+// Workload is what a workload on this machine offers: it outlives runs.
+type Workload interface {
+	workload.Workload
+	workload.Releaser
+}
+
+// Router is what a router inside this process offers.
+type Router interface {
+	traffic.Router
+	// Start binds its addresses, or takes the inherited ones, and serves.
+	Start(ctx context.Context) error
+	// Listen is the address users reach.
+	Listen() string
+	// Files returns copies of the listening sockets by name, to be inherited by
+	// a successor; the caller closes them.
+	Files() (map[string]*os.File, error)
+	// Failed yields an error when serving ends by itself.
+	Failed() <-chan error
+	// Close finishes requests in flight until ctx ends.
+	Close(ctx context.Context) error
+}
+
+// Machine is the adapters of one rollout on one machine.
+type Machine struct {
+	Workload Workload
+	Router   Router
+	Metrics  metrics.Source
+}
+
+// NewMachine builds a rollout's adapters. It starts nothing.
+func NewMachine(r rollout.Rollout, env Env) (*Machine, error) {
+	build, err := find(workloads, rollout.WorkloadPort, r.Spec.Workload.Kind)
+	if err != nil {
+		return nil, err
+	}
+	route, err := find(routers, rollout.TrafficPort, r.Spec.Traffic.Kind)
+	if err != nil {
+		return nil, err
+	}
+	source := r.Spec.Analysis.Metrics
+	if source.IsZero() {
+		source = rollout.Adapter{Kind: defaultSource, Config: []byte("{}")}
+	}
+	measure, err := find(sources, rollout.MetricsPort, source.Kind)
+	if err != nil {
+		return nil, err
+	}
+	m := &Machine{}
+	if m.Router = env.Router; m.Router == nil {
+		if m.Router, err = route(r.Spec.Traffic, env); err != nil {
+			return nil, err
+		}
+	}
+	if m.Metrics, err = measure(source, m.Router, env); err != nil {
+		return nil, err
+	}
+	if m.Workload, err = build(r.Spec.Workload, env); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// Changed signals changes of the workload; nil where it cannot say.
+func (m *Machine) Changed() <-chan struct{} {
+	if n, ok := m.Workload.(workload.Notifier); ok {
+		return n.Changed()
+	}
+	return nil
+}
+
+// Close releases everything but the router, which is closed by itself so that
+// requests can finish. Instances go on running.
+func (m *Machine) Close() error { return errors.Join(m.Metrics.Close(), m.Workload.Close()) }
+
+// FileCandidate is the candidate that a rollout's file names: the canary of
+// its workload, or stable's way to run where it names none.
+func FileCandidate(r rollout.Rollout) (workload.Version, error) {
+	var versions struct {
+		Stable workload.Version `json:"stable"`
+		Canary workload.Version `json:"canary"`
+	}
+	if err := json.Unmarshal(r.Spec.Workload.Config, &versions); err != nil {
+		return workload.Version{}, fmt.Errorf("read the workload of %s: %w", r.Metadata.Name, err)
+	}
+	v := versions.Canary
+	if len(v.Command) == 0 && len(v.URLs) == 0 {
+		version := v.Version
+		v = versions.Stable
+		v.Version, v.URLs = version, nil
+	}
+	return v, nil
+}
+
+// Gates is what a run's hooks and tests are.
+type Gates struct {
+	Hooks map[string]runner.Hook
+	Tests []runner.Test
+}
+
+// NewGates builds a rollout's hooks and tests; dir is the folder of its file.
+func NewGates(r rollout.Rollout, dir string) (Gates, error) {
+	g := Gates{Hooks: map[string]runner.Hook{}}
+	for _, t := range r.Spec.Tests {
+		build, err := find(tests, rollout.TestPort, t.Kind)
+		if err != nil {
+			return g, err
+		}
+		gate, err := build(t.Adapter, dir)
+		if err != nil {
+			return g, fmt.Errorf("test %q: %w", t.Name, err)
+		}
+		g.Tests = append(g.Tests, runner.Test{Name: t.Name, Gate: gate, Interval: time.Duration(t.Interval), Timeout: time.Duration(t.Timeout)})
+	}
+	for _, h := range r.Spec.Hooks {
+		if h.Kind == rollout.ApprovalKind {
+			continue
+		}
+		build, err := find(hooks, rollout.HookPort, h.Kind)
+		if err != nil {
+			return g, err
+		}
+		gate, err := build(h.Adapter, dir)
+		if err != nil {
+			return g, fmt.Errorf("hook %q: %w", h.Name, err)
+		}
+		g.Hooks[h.Name] = runner.Hook{Gate: gate, Timeout: time.Duration(h.Timeout), Retries: h.Retries}
+	}
+	return g, nil
+}
+
+// newCommand runs the program in the folder of the rollout's file unless it
+// names another.
+func newCommand(c command.Config, dir string) (gate.Gate, error) {
+	if !filepath.IsAbs(c.Dir) {
+		c.Dir = filepath.Join(dir, c.Dir)
+	}
+	return command.New(c)
+}
+
+func newProcess(c process.Config, e Env) (Workload, error) {
+	return process.New(c, process.Env{Rollout: e.Rollout, BaseDir: e.BaseDir, StateDir: e.StateDir, Fresh: e.Fresh, Logger: e.Logger})
+}
+
+func newEndpoints(c endpoints.Config, e Env) (Workload, error) {
+	return endpoints.New(c, endpoints.Env{Rollout: e.Rollout, StateDir: e.StateDir, Fresh: e.Fresh, Logger: e.Logger})
+}
+
+func newProxy(c trafficproxy.Config, e Env) (Router, error) {
+	return trafficproxy.New(c, trafficproxy.Env{
+		Rollout: e.Rollout, BaseDir: e.BaseDir, StateDir: e.StateDir, Fresh: e.Fresh, Logger: e.Logger,
+		Inherited: e.Inherited,
+	})
+}
+
+func newProxyStats(_ rollout.Adapter, r Router, _ Env) (metrics.Source, error) {
+	p, ok := r.(*trafficproxy.Router)
+	if !ok {
+		return nil, errors.New("the proxy's statistics need traffic: {proxy: …}; name another metrics adapter")
+	}
+	return proxystats.New(p.Proxy()), nil
+}
