@@ -10,7 +10,8 @@ type Analysis struct {
 	// Metrics is where samples come from; at most one adapter. None means the
 	// traffic adapter's own statistics, or Prometheus on a cluster.
 	Metrics Adapter `json:"metrics"`
-	Checks  []Check `json:"checks" jsonschema:"minItems=1"`
+	// Checks are the criteria; any of them can roll the run back.
+	Checks []Check `json:"checks" jsonschema:"minItems=1"`
 }
 
 // CheckType is the kind of signal a check compares.
@@ -35,7 +36,8 @@ func CheckTypes() []CheckType {
 type Check struct {
 	// Name is how the check is called in verdicts; for a business check it is
 	// also its key in the samples.
-	Name string    `json:"name"`
+	Name string `json:"name"`
+	// Type is the kind of signal that is compared.
 	Type CheckType `json:"type" jsonschema:"required"`
 	// Rollback is the margin: the size of harm that is not tolerated.
 	Rollback Margin `json:"rollback,omitzero"`

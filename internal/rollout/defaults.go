@@ -36,13 +36,18 @@ func DefaultSpec() Spec {
 	return s
 }
 
+// DefaultTest returns what a test gets that says only how it is carried out.
+func DefaultTest() Test {
+	return Test{Interval: DefaultTestInterval, Timeout: DefaultTestTimeout, Failures: DefaultTestFailures, OnFailure: FailRollback}
+}
+
 // setDefaults fills an element of a list before it is decoded.
 func setDefaults(v reflect.Value) {
 	switch e := v.Addr().Interface().(type) {
 	case *Phase:
 		e.Duration = DefaultPhase
 	case *Test:
-		*e = Test{Interval: DefaultTestInterval, Timeout: DefaultTestTimeout, Failures: DefaultTestFailures, OnFailure: FailRollback}
+		*e = DefaultTest()
 	}
 }
 

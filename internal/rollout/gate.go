@@ -12,12 +12,15 @@ const (
 // Test is a continuous test: it runs again and again through every phase
 // against the canary directly.
 type Test struct {
+	// Name is how the test is called in records and reports.
 	Name string `json:"name" jsonschema:"required,example=checkout"`
 	// Interval is the time between the starts of two runs of the test.
 	Interval Duration `json:"interval,omitempty"`
-	Timeout  Duration `json:"timeout,omitempty"`
+	// Timeout bounds one run of the test; at most the interval.
+	Timeout Duration `json:"timeout,omitempty"`
 	// Failures is how many failures in a row count as failed.
-	Failures  int       `json:"failures,omitempty"`
+	Failures int `json:"failures,omitempty"`
+	// OnFailure says what a failed test means for the run.
 	OnFailure OnFailure `json:"onFailure,omitempty"`
 	// Adapter is how the test is carried out; exactly one.
 	Adapter `json:",inline"`
@@ -45,21 +48,26 @@ const ApprovalKind = "approval"
 
 // Hook runs once at its point.
 type Hook struct {
+	// Name is how the hook is called in records and reports.
 	Name string `json:"name" jsonschema:"required,example=migrate"`
-	At   Point  `json:"at" jsonschema:"required"`
+	// At is the point of the run at which the hook is called.
+	At Point `json:"at" jsonschema:"required"`
 	// Weights limits a BeforePhase hook to the phases of these weights; empty
 	// means every phase.
 	Weights []int `json:"weights,omitempty"`
 	// Timeout bounds one call; for an approval, the wait (0: no bound).
 	Timeout Duration `json:"timeout,omitempty"`
 	// Retries is how often a failed call is tried again before it counts.
-	Retries   int       `json:"retries,omitempty"`
+	Retries int `json:"retries,omitempty"`
+	// OnFailure says what a failed hook means for the run.
 	OnFailure OnFailure `json:"onFailure,omitempty"`
 	Adapter   `json:",inline"`
 }
 
 // Notifier is one receiver of messages about runs.
 type Notifier struct {
+	// Name is how the receiver is called in records; default: its adapter's
+	// kind, numbered when there are several.
 	Name string `json:"name,omitempty"`
 	// Events limits what is told; empty means everything.
 	Events  []Event `json:"events,omitempty"`

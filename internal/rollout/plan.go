@@ -8,7 +8,8 @@ type Plan struct {
 	// Prepare bounds the time from the start of the run until the canary is
 	// ready for its first request.
 	Prepare Duration `json:"prepare"`
-	Phases  []Phase  `json:"phases" jsonschema:"minItems=1"`
+	// Phases are passed in order; their weights rise.
+	Phases []Phase `json:"phases" jsonschema:"minItems=1"`
 	// Early, when set, lets a phase end before its duration once every check
 	// has proven the canary not inferior.
 	Early *Early `json:"early,omitempty"`
@@ -22,7 +23,8 @@ type Plan struct {
 // Phase is a weight and how long it is watched.
 type Phase struct {
 	// Weight is the percent of traffic routed to the canary, 1 to 100.
-	Weight   int      `json:"weight" jsonschema:"required,example=5,minimum=1,maximum=100"`
+	Weight int `json:"weight" jsonschema:"required,example=5,minimum=1,maximum=100"`
+	// Duration is how long the phase is watched.
 	Duration Duration `json:"duration"`
 	// Approval makes the run wait for a person before this phase begins.
 	Approval bool `json:"approval,omitempty"`

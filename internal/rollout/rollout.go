@@ -16,17 +16,27 @@ const (
 // Rollout is the standing description of how a workload is released: the
 // document a user writes, the same on one machine and on a cluster.
 type Rollout struct {
-	APIVersion string   `json:"apiVersion" jsonschema:"required,enum=serin.dev/v1alpha1"`
-	Kind       string   `json:"kind" jsonschema:"required,enum=CanaryRollout"`
-	Metadata   Metadata `json:"metadata" jsonschema:"required,example={name: shop}"`
-	Spec       Spec     `json:"spec" jsonschema:"required,example={workload: …}"`
+	// APIVersion is the version of the file's form.
+	APIVersion string `json:"apiVersion" jsonschema:"required,enum=serin.dev/v1alpha1"`
+	// Kind says that the document is a rollout.
+	Kind string `json:"kind" jsonschema:"required,enum=CanaryRollout"`
+	// Metadata names the rollout.
+	Metadata Metadata `json:"metadata" jsonschema:"required,example={name: shop}"`
+	// Spec says how the workload is released.
+	Spec Spec `json:"spec" jsonschema:"required,example={workload: …}"`
 }
 
 // Metadata names a rollout.
 type Metadata struct {
-	Name        string            `json:"name" jsonschema:"required,example=shop,pattern=^[a-z0-9]([a-z0-9-]*[a-z0-9])?$,maxLength=63"`
-	Namespace   string            `json:"namespace,omitempty"`
-	Labels      map[string]string `json:"labels,omitempty"`
+	// Name is unique on the machine, or in the namespace: up to 63 lower-case
+	// letters, digits and hyphens.
+	Name string `json:"name" jsonschema:"required,example=shop,pattern=^[a-z0-9]([a-z0-9-]*[a-z0-9])?$,maxLength=63"`
+	// Namespace is where the rollout lives on a cluster.
+	Namespace string `json:"namespace,omitempty"`
+	// Labels are the user's own marks; Serin keeps them and does not read them.
+	Labels map[string]string `json:"labels,omitempty"`
+	// Annotations are the user's own notes; Serin keeps them and does not read
+	// them.
 	Annotations map[string]string `json:"annotations,omitempty"`
 }
 
@@ -36,8 +46,10 @@ type Spec struct {
 	// Workload says what is released; exactly one adapter.
 	Workload Adapter `json:"workload" jsonschema:"required"`
 	// Traffic says how requests are split; exactly one adapter.
-	Traffic  Adapter  `json:"traffic" jsonschema:"required"`
-	Plan     Plan     `json:"plan"`
+	Traffic Adapter `json:"traffic" jsonschema:"required"`
+	// Plan says in which phases the traffic grows.
+	Plan Plan `json:"plan"`
+	// Analysis says what is compared between the two versions.
 	Analysis Analysis `json:"analysis"`
 	// Tests run all through every phase against the canary directly.
 	Tests []Test `json:"tests,omitempty"`
