@@ -186,7 +186,12 @@ type evidence struct {
 	start int
 }
 
-func (c *counts) evidence(rule countRule) evidence {
+// evidence is what the ticks so far say against the null. between is the
+// variance of the logarithm of the rate ratio that more events do not reduce:
+// what instances of one version differ by. The window's likelihood ratio is
+// tempered by it as by noise, since (φ + I·between)/I is the variance of the
+// estimate; a power of a bet below one is a bet still.
+func (c *counts) evidence(rule countRule, between float64) evidence {
 	starts := c.Sums.starts()
 	unstaked := logUnstaked(starts)
 	phi := c.Noise.Phi()
@@ -194,8 +199,9 @@ func (c *counts) evidence(rule countRule) evidence {
 	var scaled [countLikelihoods]float64
 	best := 0
 	for s := range starts {
+		temper := 1 / (phi + between*c.Sums.since(s, countInformation))
 		for j := range scaled {
-			scaled[j] = c.Sums.since(s, j) / phi
+			scaled[j] = c.Sums.since(s, j) * temper
 		}
 		byStart[s] = logStake(s) + stats.LogMeanExp(scaled[:])
 		if byStart[s] > byStart[best] {
@@ -205,6 +211,7 @@ func (c *counts) evidence(rule countRule) evidence {
 	byStart[starts] = unstaked
 	likelihood := stats.LogSumExp(byStart[:starts+1])
 	bets := stats.LogAddExp(stats.LogMeanExp(c.Bets), unstaked)
+	bets *= phi / (phi + between*c.Sums.Total[countInformation])
 	if rule.exactOnly {
 		return evidence{log: bets, start: best}
 	}

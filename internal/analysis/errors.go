@@ -58,7 +58,7 @@ func (e *errorCheck) result(r rules, t reading) Result {
 	if _, ok := e.Counts.levelNow(); !ok && !t.control {
 		return Result{Verdict: Inconclusive, Flags: []string{"no-control"}, Message: noLevel}
 	}
-	ev := e.Counts.evidence(e.rule(r))
+	ev := e.Counts.evidence(e.rule(r), 0)
 	phi := e.Counts.Noise.Phi()
 	total := func(i int) float64 { return e.Counts.since(ev.start, i) }
 	numerator, denominator := total(countNumerator), total(countDenominator)

@@ -51,22 +51,38 @@ func edgeGrowth(bounds []float64, i int) float64 {
 	return math.Log(bounds[i] / bounds[i-1])
 }
 
+// bucketMiddle is exp(g), the geometric middle of bucket i, without the
+// exponential where there is a cheaper way.
+func bucketMiddle(bounds []float64, i int, g float64) float64 {
+	if i == 0 || i == len(bounds) {
+		return math.Exp(g)
+	}
+	return math.Sqrt(bounds[i-1] * bounds[i])
+}
+
 // describe sums up a histogram; ok is false when it has no distribution.
 func describe(h *rollout.Histogram) (d distribution, ok bool) {
 	if h == nil || len(h.Bounds) == 0 {
 		return d, false
 	}
 	var sum, squares, middle, middleSquares float64
+	upper, edge := -1, 0.0 // the last bucket looked at, and its upper edge
 	for i, c := range h.Counts {
 		if c == 0 {
 			continue
 		}
-		lo, hi := bucketLogs(h.Bounds, i)
+		var lo, hi float64
+		if i > 0 && i == upper+1 && i < len(h.Bounds) {
+			lo, hi = edge, math.Log(h.Bounds[i])
+		} else {
+			lo, hi = bucketLogs(h.Bounds, i)
+		}
+		upper, edge = i, hi
 		g := (lo + hi) / 2
 		d.n += c
 		sum += c * g
 		squares += c * g * g
-		seconds := math.Exp(g)
+		seconds := bucketMiddle(h.Bounds, i, g)
 		middle += c * seconds
 		middleSquares += c * seconds * seconds
 		if hi-lo <= logFineGrowth {

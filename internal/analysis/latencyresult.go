@@ -19,6 +19,9 @@ const (
 // finding is what the latency check's engines say together: the mean of their
 // e-values, weighted by their stakes, led by the one that contributes most.
 type finding struct {
+	// with and without are between()'s, kept because they take time.
+	with, without float64
+
 	log    float64
 	leader int
 	// start is the leader's best.
@@ -43,11 +46,12 @@ func (l *latencyCheck) find(r rules) finding {
 		}
 	}
 	for i := range l.Tails {
-		ev := l.Tails[i].Counts.evidence(rule)
+		slope := l.Tails[i].slope(0)
+		ev := l.Tails[i].Counts.evidence(rule, with*slope*slope)
 		logs[engineTails+i] = math.Log(tailStake) + ev.log
 		starts[engineTails+i] = ev.start
 	}
-	f := finding{log: stats.LogSumExp(logs[:])}
+	f := finding{with: with, without: without, log: stats.LogSumExp(logs[:])}
 	for i := range logs {
 		if logs[i] > logs[f.leader] {
 			f.leader = i
@@ -104,25 +108,25 @@ func (l *latencyCheck) result(r rules, t reading) Result {
 		at := r.starts[f.start].At
 		res.Since = &at
 	}
-	l.flag(r, t, &res)
+	l.flag(r, t, f, &res)
 	l.explain(r, t, f, &res)
 	if res.Evidence >= 1/r.alpha && large {
 		res.Verdict = Fail
 	} else {
-		l.proceed(r, t, &res)
+		l.proceed(r, t, f, &res)
 	}
 	res.Message = l.message(r, t, f, res)
 	return res
 }
 
 // proceed fills in what lets a phase end.
-func (l *latencyCheck) proceed(r rules, t reading, res *Result) {
+func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 	if l.Phase.Information <= 0 {
 		return
 	}
-	between, without := l.between()
+	between := f.with
 	if !t.control {
-		between = without
+		between = f.without
 	}
 	m := math.Log(promotionMargin(r.margin))
 	shift := l.Phase.Shift / l.Phase.Information
@@ -158,7 +162,7 @@ func (l *latencyCheck) proceed(r rules, t reading, res *Result) {
 }
 
 // flag qualifies the verdict.
-func (l *latencyCheck) flag(r rules, t reading, res *Result) {
+func (l *latencyCheck) flag(r rules, t reading, f finding, res *Result) {
 	if !l.Warm.Done {
 		res.Flags = append(res.Flags, "warming-up")
 	}
@@ -168,12 +172,12 @@ func (l *latencyCheck) flag(r rules, t reading, res *Result) {
 	if !t.control {
 		res.Flags = append(res.Flags, "no-control")
 	}
-	switch between, known := l.Spread.between(); {
-	case !known && l.Spread.Stable <= 1:
+	switch {
+	case len(l.Spread.Instances) < 2 && l.Spread.Stable <= 1:
 		res.Flags = append(res.Flags, "single-instance")
-	case !known:
+	case len(l.Spread.Instances) < 2:
 		res.Flags = append(res.Flags, "instance-spread-unknown")
-	case detectableShift(between, r.alpha) > r.margin:
+	case detectableShift(f.with, r.alpha) > r.margin:
 		res.Flags = append(res.Flags, "instance-spread")
 	}
 	if !r.check.ExactOnly {
@@ -183,10 +187,9 @@ func (l *latencyCheck) flag(r rules, t reading, res *Result) {
 
 // explain adds what helps a person to weigh the verdict.
 func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
-	between, _ := l.between()
 	if f.leader == engineBody {
 		if shift, variance, ok := l.Body.estimate(f.start, r.starts); ok {
-			res.Low, res.High = bounds(shift, 1/(variance+between), r.alpha*bodyStake, f.start)
+			res.Low, res.High = bounds(shift, 1/(variance+f.with), r.alpha*bodyStake, f.start)
 		}
 		if res.Ratio >= r.margin {
 			res.Affected = l.Body.window(f.start, meanCanaryRequests, r.starts)
@@ -199,7 +202,7 @@ func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
 	}
 	if l.Phase.Information > 0 && t.phaseElapsed > 0 {
 		whole := max(1, float64(r.phaseLength)/float64(t.phaseElapsed))
-		res.Detectable = detectableShift(l.Body.Noise.Phi()/(l.Phase.Information*whole)+between, r.alpha*bodyStake)
+		res.Detectable = detectableShift(l.Body.Noise.Phi()/(l.Phase.Information*whole)+f.with, r.alpha*bodyStake)
 	}
 }
 

@@ -2,6 +2,7 @@ package analysis
 
 import (
 	"math"
+	"slices"
 
 	"serin.dev/serin/internal/rollout"
 )
@@ -10,8 +11,8 @@ import (
 // (τ²), from stable's. One canary instance that is slower by no more than that
 // says nothing about its version.
 type spread struct {
-	// Instances are stable's, by name, at most spreadLimit of them.
-	Instances map[string]instanceScore `json:"instances,omitempty"`
+	// Instances are stable's, in the order of first sight, at most spreadLimit.
+	Instances []instanceScore `json:"instances,omitempty"`
 	// Canary and Stable are how many instances each arm has.
 	Canary int `json:"canary,omitempty"`
 	Stable int `json:"stable,omitempty"`
@@ -20,6 +21,7 @@ type spread struct {
 // instanceScore is the sum of an instance's deviations from its arm, each
 // weighted by its requests, and the noise that requests alone put in it.
 type instanceScore struct {
+	Name      string  `json:"name"`
 	Requests  float64 `json:"n"`
 	Deviation float64 `json:"d"`
 	Noise     float64 `json:"v"`
@@ -27,6 +29,8 @@ type instanceScore struct {
 
 const (
 	spreadLimit = 32
+	// spreadName is the longest name remembered, so that the state stays small.
+	spreadName = 100
 	// spreadRequests is how many requests make an instance's score.
 	spreadRequests = 30
 	// Before anything is seen, instances are taken to differ by 5 %, which
@@ -36,13 +40,7 @@ const (
 )
 
 func (s spread) clone() spread {
-	if s.Instances != nil {
-		instances := make(map[string]instanceScore, len(s.Instances))
-		for name, in := range s.Instances {
-			instances[name] = in
-		}
-		s.Instances = instances
-	}
+	s.Instances = slices.Clone(s.Instances)
 	return s
 }
 
@@ -58,26 +56,37 @@ func (s *spread) add(stable, canary *rollout.Sample, arm distribution) {
 	if stable == nil || arm.n == 0 || arm.seconds <= 0 {
 		return
 	}
-	for _, name := range sortedKeys(stable.ByInstance) {
-		in := stable.ByInstance[name]
+	s.meet(stable.ByInstance)
+	for i := range s.Instances {
+		score := &s.Instances[i]
+		in := stable.ByInstance[score.Name]
 		if in == nil || in.Latency == nil {
 			continue
 		}
-		score, known := s.Instances[name]
-		if !known && len(s.Instances) >= spreadLimit {
-			continue
+		if n, deviation, noise := deviationOf(in.Latency, arm); n > 0 {
+			score.Requests += n
+			score.Deviation += n * deviation
+			score.Noise += n * noise
 		}
-		n, deviation, noise := deviationOf(in.Latency, arm)
-		if n == 0 {
-			continue
+	}
+}
+
+// meet adds the instances that are new, in the order of their names.
+func (s *spread) meet(instances map[string]*rollout.InstanceSample) {
+	known := 0
+	for _, in := range s.Instances {
+		if _, ok := instances[in.Name]; ok {
+			known++
 		}
-		if s.Instances == nil {
-			s.Instances = map[string]instanceScore{}
+	}
+	if known == len(instances) || len(s.Instances) == spreadLimit {
+		return
+	}
+	for _, name := range sortedKeys(instances) {
+		same := func(in instanceScore) bool { return in.Name == name }
+		if len(s.Instances) < spreadLimit && len(name) <= spreadName && !slices.ContainsFunc(s.Instances, same) {
+			s.Instances = append(s.Instances, instanceScore{Name: name})
 		}
-		score.Requests += n
-		score.Deviation += n * deviation
-		score.Noise += n * noise
-		s.Instances[name] = score
 	}
 }
 
@@ -126,9 +135,7 @@ func (s *spread) between() (variance float64, known bool) {
 // tau is τ², the variance between instances less that of their requests.
 func (s *spread) tau() (float64, bool) {
 	var n, sum, squares, noise float64
-	// In the order of names: floating-point sums depend on their order.
-	for _, name := range sortedKeys(s.Instances) {
-		in := s.Instances[name]
+	for _, in := range s.Instances {
 		if in.Requests < spreadRequests {
 			continue
 		}

@@ -108,11 +108,17 @@ func (q *tail) ratio(start int) float64 {
 	if canary <= 0 || stable <= 0 || q.Beyond <= q.Edge {
 		return 0
 	}
-	slope := 2.0
-	if b := total(countStableBeyond); b > 0 && b < stable {
-		slope = math.Log(stable/b) / math.Log(q.Beyond/q.Edge)
+	return min(maxRatio, math.Pow(canary/stable, 1/max(q.slope(start), 0.5)))
+}
+
+// slope is how many percent fewer response times are above an edge that is one
+// percent higher, near the edge, by stable's counts.
+func (q *tail) slope(start int) float64 {
+	above, beyond := q.Counts.since(start, countDenominator), q.Counts.since(start, countStableBeyond)
+	if beyond <= 0 || beyond >= above || q.Beyond <= q.Edge {
+		return 2
 	}
-	return min(maxRatio, math.Pow(canary/stable, 1/max(slope, 0.5)))
+	return math.Log(above/beyond) / math.Log(q.Beyond/q.Edge)
 }
 
 // bearable is the rule for the end of a phase: the canary's quantile is not

@@ -33,6 +33,8 @@ type latencyTraffic struct {
 type buckets struct {
 	bounds []float64
 	logs   []float64
+	// step is the logarithm of the growth of a geometric grid.
+	step float64
 }
 
 // native is the grid of native histograms of schema 3, 1 ms to 64 s.
@@ -49,7 +51,9 @@ func geometricBuckets(first, growth float64, n int) buckets {
 	for i := range bounds {
 		bounds[i] = first * math.Pow(growth, float64(i))
 	}
-	return bucketsOf(bounds...)
+	b := bucketsOf(bounds...)
+	b.step = math.Log(growth)
+	return b
 }
 
 func bucketsOf(bounds ...float64) buckets {
@@ -62,6 +66,9 @@ func bucketsOf(bounds ...float64) buckets {
 
 // index is the bucket of a time given by its logarithm.
 func (b buckets) index(log float64) int {
+	if b.step > 0 {
+		return max(0, min(len(b.logs), int(math.Ceil((log-b.logs[0])/b.step))))
+	}
 	lo, hi := 0, len(b.logs)
 	for lo < hi {
 		if mid := (lo + hi) / 2; b.logs[mid] < log {
@@ -105,14 +112,15 @@ func (l latencyTraffic) arm(rng *rand.Rand, mean, shift float64, pods []float64,
 	for i, pod := range pods {
 		n := poisson(rng, mean/float64(len(pods)))
 		var podSum float64
+		middle := math.Log(0.1) + shift + pod
 		for range int(n) {
 			z := rng.NormFloat64()
-			log := math.Log(0.1) + z + shift + pod
+			log := middle + z
 			if canary && z > slowestFrom {
 				log += l.slowest
 			}
 			if l.slowMode > 0 && rng.Float64() < l.slowMode {
-				log += math.Log(10)
+				log += math.Ln10
 			}
 			counts[l.buckets.index(log)]++
 			podSum += math.Exp(log)
@@ -137,7 +145,7 @@ const latencyAlpha = 0.002
 
 func latencyScenarios() []scenario {
 	checks := []rollout.Check{{Name: "latency", Type: rollout.ResponseTime, Rollback: rollout.Margin{Increase: .10}}}
-	cfg := config(latencyAlpha, checks, halfHours(5)...)
+	cfg := config(latencyAlpha, checks, halfHours(5, 10, 25, 50)...)
 	make := func(name string, k kind, l latencyTraffic, note string, median, rate float64) scenario {
 		if l.buckets.bounds == nil {
 			l.buckets = native
