@@ -16,6 +16,8 @@ import (
 // untested.
 type validator struct {
 	root map[string]any
+	// order holds the names of each definition's properties as they stand.
+	order map[string][]string
 }
 
 var annotations = []string{"$schema", "$id", "$defs", "title", "description", "default", "examples"}

@@ -95,12 +95,23 @@ func (b *schemaBuilder) name(t reflect.Type) string {
 	return name
 }
 
+// comment returns the description of a type or a field; where it begins with
+// a name in Go, without it or with the name in the file.
 func (b *schemaBuilder) comment(t reflect.Type, field string) string {
 	key := t.PkgPath() + "." + t.Name()
-	if field != "" {
-		key += "." + field
+	if field == "" {
+		if what, ok := strings.CutPrefix(b.comments[key], t.Name()+" is "); ok {
+			return strings.ToUpper(what[:1]) + what[1:]
+		}
+		return b.comments[key]
 	}
-	return b.comments[key]
+	text := b.comments[key+"."+field]
+	if rest, ok := strings.CutPrefix(text, field+" "); ok {
+		f, _ := t.FieldByName(field)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		return name + " " + rest
+	}
+	return text
 }
 
 // scalar returns the schema of types that are written as text, nil for others.
@@ -148,8 +159,7 @@ func (b *schemaBuilder) addConfigs() error {
 	return nil
 }
 
-// setDefaults notes the values of v as the defaults of its fields, as far as
-// they are single values.
+// setDefaults notes the values of v as the defaults of its fields.
 func setDefaults(s *jsonschema.Schema, v any) error {
 	data, err := json.Marshal(v)
 	if err != nil {
@@ -161,11 +171,11 @@ func setDefaults(s *jsonschema.Schema, v any) error {
 	}
 	for name, value := range values {
 		property, ok := s.Properties.Get(name)
-		switch value.(type) {
-		case string, float64, bool:
-			if ok && value != "" && value != "0s" && property.Ref == "" {
-				property.Default = value
-			}
+		if group, isGroup := value.(map[string]any); isGroup && len(group) == 0 {
+			continue // an adapter that is not chosen
+		}
+		if ok && value != nil && value != "" && !slices.Contains(s.Required, name) {
+			property.Default = value
 		}
 	}
 	return nil

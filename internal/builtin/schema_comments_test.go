@@ -89,13 +89,21 @@ func collect(file *ast.File, pkg string, comments map[string]string) {
 				continue
 			}
 			tagged := false
+			// A comment also tells of the fields below it that have none.
+			above := typ.Doc
+			if above == nil {
+				above = gen.Doc
+			}
 			for _, field := range structure.Fields.List {
+				if field.Doc != nil {
+					above = field.Doc
+				}
 				if field.Tag == nil || !strings.Contains(field.Tag.Value, `json:"`) {
 					continue
 				}
 				tagged = true
 				for _, name := range field.Names {
-					note(pkg+"."+typ.Name.Name+"."+name.Name, field.Doc, field.Comment)
+					note(pkg+"."+typ.Name.Name+"."+name.Name, field.Doc, field.Comment, above)
 				}
 			}
 			if tagged {

@@ -27,6 +27,20 @@ func schemaOf(t *testing.T, catalog rollout.Catalog) validator {
 	if err := json.Unmarshal(data, &v.root); err != nil {
 		t.Fatal(err)
 	}
+	var ordered struct {
+		Defs map[string]struct {
+			Properties yaml.Node `yaml:"properties"`
+		} `yaml:"$defs"`
+	}
+	if err := yaml.Unmarshal(data, &ordered); err != nil {
+		t.Fatal(err)
+	}
+	v.order = map[string][]string{}
+	for name, def := range ordered.Defs {
+		for i := 0; i < len(def.Properties.Content); i += 2 {
+			v.order[name] = append(v.order[name], def.Properties.Content[i].Value)
+		}
+	}
 	return v
 }
 

@@ -68,14 +68,25 @@ func (b *schemaBuilder) config(port rollout.Port, kind string) *jsonschema.Schem
 	if len(b.defs[name].Required) > 0 {
 		return fields
 	}
-	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{fields, {Type: "null"}}}
+	either := &jsonschema.Schema{AnyOf: []*jsonschema.Schema{fields, {Type: "null"}}}
+	if kind == rollout.ApprovalKind {
+		either.Description = "A person: the run waits until somebody promotes it, or rolls it back."
+	}
+	return either
 }
 
-// addDefaults notes what a file gets that leaves the plan and analysis out.
+// addDefaults notes what fields get that a file leaves out.
 func (b *schemaBuilder) addDefaults() error {
 	spec := rollout.DefaultSpec()
-	if err := setDefaults(b.defs["rollout.Plan"], spec.Plan); err != nil {
-		return err
+	for name, value := range map[string]any{
+		"rollout.Plan":     spec.Plan,
+		"rollout.Phase":    rollout.Phase{Duration: rollout.DefaultPhase},
+		"rollout.Analysis": spec.Analysis,
+		"rollout.Test":     rollout.DefaultTest(),
+	} {
+		if err := setDefaults(b.defs[name], value); err != nil {
+			return err
+		}
 	}
-	return setDefaults(b.defs["rollout.Analysis"], spec.Analysis)
+	return nil
 }
