@@ -180,7 +180,9 @@ func (w *Workload) newGroup(v workload.Version) *group {
 	for n, url := range v.URLs {
 		url = strings.TrimSuffix(url, "/")
 		g.instances = append(g.instances, rollout.Instance{Name: fmt.Sprintf("%s-%s-%d", w.env.Rollout, v.Version, n), URL: url})
-		p := w.prober(url)
+	}
+	for n, i := range g.instances {
+		p := w.prober(i.URL)
 		w.probing.Go(func() { p.Watch(ctx, func(r probe.Result) { g.probed(n, r) }) })
 	}
 	return g

@@ -158,5 +158,5 @@ func parseSize(s string) (int64, error) {
 	if err != nil || !known || n < 0 || n > math.MaxInt64/unit {
 		return 0, fmt.Errorf("%q is not a size", s)
 	}
-	return n, nil
+	return n * unit, nil
 }
