@@ -27,7 +27,9 @@ type exchange struct {
 	tries   int
 	out     outcome
 
-	upgraded io.Closer // the backend's side of an upgraded connection
+	// On the general path only:
+	request  *http.Request // as it came
+	upgraded io.Closer     // the backend's side of an upgraded connection
 }
 
 // maxTries bounds how many instances see one request.

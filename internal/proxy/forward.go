@@ -69,6 +69,7 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, x.arm, err)
 		return
 	}
+	x.request = r
 	var in *countingBody
 	if r.Body != nil && r.Body != http.NoBody {
 		in = &countingBody{ReadCloser: r.Body}
@@ -83,6 +84,10 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 		}
 		x.finish()
 	}()
+	if r.ProtoMajor == 1 {
+		// A backend may answer while the body is still coming.
+		_ = http.NewResponseController(w).EnableFullDuplex()
+	}
 	// The backend decides whether there is a Content-Type; net/http would guess.
 	w.Header()["Content-Type"] = nil
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
@@ -131,6 +136,12 @@ func (rt roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		try.URL = &target
 		if body != nil {
 			try.Body = body
+			body.ended = func() {
+				// The trailers are known now; the transport sends them next.
+				for name := range try.Trailer {
+					try.Trailer[name] = x.request.Trailer[name]
+				}
+			}
 		}
 		resp, err := x.at.up.transport.RoundTrip(try)
 		if err == nil {
@@ -154,6 +165,11 @@ func (rt roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 func (rt roundTripper) answered(x *exchange, client context.Context, resp *http.Response) *http.Response {
 	upgraded := resp.StatusCode == http.StatusSwitchingProtocols
 	x.answered(resp.StatusCode, upgraded || isEventStream(resp.Header))
+	if len(resp.Trailer) > 0 {
+		// HTTP/1.1 has trailers in chunked bodies only.
+		resp.ContentLength = -1
+		resp.Header.Del("Content-Length")
+	}
 	body := responseBody{ReadCloser: resp.Body, x: x, client: client}
 	if conn, ok := resp.Body.(io.ReadWriteCloser); ok && upgraded {
 		u := &upgradedBody{responseBody: body, conn: conn, server: rt.p.server}
@@ -178,12 +194,16 @@ func isEventStream(h http.Header) bool {
 // countingBody counts what is read from a request's body.
 type countingBody struct {
 	io.ReadCloser
-	n atomic.Uint64
+	n     atomic.Uint64
+	ended func() // when it has been read to its end; may be nil
 }
 
 func (b *countingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.n.Add(uint64(n))
+	if err == io.EOF && b.ended != nil {
+		b.ended()
+	}
 	return n, err
 }
 

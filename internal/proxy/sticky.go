@@ -44,7 +44,7 @@ const (
 	oneToken      = 100
 	overdraft     = 10 * oneToken
 	maxTokens     = 128 * oneToken // bounds how much the canary may catch up at once
-	readmitTokens = 16 * oneToken
+	readmitTokens = 64 * oneToken
 )
 
 // stickySlot: whether its users are on the canary, and how often they were
