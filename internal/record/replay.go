@@ -53,7 +53,7 @@ func Read(r io.Reader, fn func(Entry) error) error {
 	br := bufio.NewReaderSize(r, 1<<20)
 	for n := 1; ; n++ {
 		raw, err := readLine(br)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
@@ -84,14 +84,14 @@ func readLine(br *bufio.Reader) ([]byte, error) {
 			return nil, fmt.Errorf("is longer than %d MiB", maxLine>>20)
 		case err == nil:
 			return line[:len(line)-1], nil
-		case err == io.EOF && len(line) == 0:
+		case errors.Is(err, io.EOF) && len(line) == 0:
 			return nil, io.EOF
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			if json.Valid(line) {
 				return line, nil
 			}
 			return nil, fmt.Errorf("%w: the last line is incomplete", ErrTruncated)
-		case err != bufio.ErrBufferFull:
+		case !errors.Is(err, bufio.ErrBufferFull):
 			return nil, err
 		}
 	}
