@@ -22,7 +22,7 @@ import (
 func Main(args []string, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	listen, cfg, err := parse(args, stderr)
+	listen, owner, cfg, err := parse(args, stderr)
 	if err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return 0
@@ -31,6 +31,9 @@ func Main(args []string, stderr io.Writer) int {
 		return 4
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(stderr, nil))
+	if owner > 0 {
+		ctx = whileAlive(ctx, owner)
+	}
 	if err := Run(ctx, listen, cfg); err != nil {
 		fmt.Fprintln(stderr, "shop:", err)
 		return 1
@@ -38,7 +41,30 @@ func Main(args []string, stderr io.Writer) int {
 	return 0
 }
 
-func parse(args []string, stderr io.Writer) (listen string, cfg Config, err error) {
+// whileAlive ends with ctx, or with the process: a demo that was killed leaves
+// no shop behind.
+func whileAlive(ctx context.Context, pid int) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		for {
+			if err := syscall.Kill(pid, 0); errors.Is(err, syscall.ESRCH) {
+				return
+			}
+			select {
+			case <-time.After(ownerInterval):
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx
+}
+
+// ownerInterval is how often it is looked whether the owner is still there.
+const ownerInterval = 200 * time.Millisecond
+
+func parse(args []string, stderr io.Writer) (listen string, owner int, cfg Config, err error) {
 	f := flag.NewFlagSet("demo-shop", flag.ContinueOnError)
 	f.SetOutput(stderr)
 	f.StringVar(&listen, "listen", "127.0.0.1:0", "address to listen on")
@@ -46,6 +72,7 @@ func parse(args []string, stderr io.Writer) (listen string, cfg Config, err erro
 	f.Uint64Var(&cfg.Seed, "seed", 0, "seed of the shop's randomness; 0 takes a new one and prints it")
 	f.Float64Var(&cfg.PaymentFailures, "payment-failures", DefaultPaymentFailures, "fraction of checkouts that fail")
 	f.Float64Var(&cfg.Pace, "pace", 1, "scales every response time")
+	f.IntVar(&owner, "owner", 0, "process id of a program to end with")
 	f.Float64Var(&cfg.Faults.Errors, "errors", 1, "fault: multiplies the payment failures")
 	f.Float64Var(&cfg.Faults.Slow, "slow", 1, "fault: multiplies the response times")
 	f.Float64Var(&cfg.Faults.Panics, "panics", 0, "fault: fraction of requests that panic")
@@ -54,16 +81,16 @@ func parse(args []string, stderr io.Writer) (listen string, cfg Config, err erro
 	f.BoolVar(&cfg.Faults.NeverReady, "never-ready", false, "fault: the health page says no")
 	exit := f.Duration("exit-after", 0, "fault: exits by itself after this time")
 	if err := f.Parse(args); err != nil {
-		return "", Config{}, err
+		return "", 0, Config{}, err
 	}
 	if f.NArg() > 0 {
-		return "", Config{}, fmt.Errorf("unexpected argument %q; the shop takes flags only (-help lists them)", f.Arg(0))
+		return "", 0, Config{}, fmt.Errorf("unexpected argument %q; the shop takes flags only (-help lists them)", f.Arg(0))
 	}
 	cfg.Faults.ExitAfter = Seconds(*exit)
 	if cfg.Seed == 0 {
 		cfg.Seed = rand.Uint64()
 	}
-	return listen, cfg, nil
+	return listen, owner, cfg, nil
 }
 
 // Run serves the shop until ctx ends, then finishes what is under way.

@@ -40,7 +40,7 @@ type Config struct {
 }
 
 // DefaultPaymentFailures is how often the payment provider fails.
-const DefaultPaymentFailures = 0.06
+const DefaultPaymentFailures = 0.10
 
 // page is one of the shop's pages: how long it takes in the middle of its
 // distribution, and what it shows.
@@ -53,10 +53,10 @@ type page struct {
 const spread = 0.25
 
 var pages = map[string]page{
-	"/":         {14 * time.Millisecond, "Welcome to the shop."},
-	"/products": {16 * time.Millisecond, "Kettle 29.90\nTeapot 34.50\nCup 7.20"},
-	"/cart":     {15 * time.Millisecond, "Your cart: 1 kettle, 2 cups."},
-	"/checkout": {20 * time.Millisecond, "Thank you for your order."},
+	"/":         {22 * time.Millisecond, "Welcome to the shop."},
+	"/products": {25 * time.Millisecond, "Kettle 29.90\nTeapot 34.50\nCup 7.20"},
+	"/cart":     {24 * time.Millisecond, "Your cart: 1 kettle, 2 cups."},
+	"/checkout": {30 * time.Millisecond, "Thank you for your order."},
 }
 
 // Shop answers requests. Its methods may be called from any goroutine.

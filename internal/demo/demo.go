@@ -1,0 +1,160 @@
+// Package demo shows Serin at work on a sample shop: a good version that is
+// promoted and two bad ones that are rolled back, on real processes and real
+// requests. It runs the daemon as it is and speaks to it over its API, as a user
+// does; it must not know how a version is judged, and has no say in it.
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"serin.dev/serin/internal/cli/view"
+	"serin.dev/serin/internal/demo/load"
+)
+
+// Options are where and on what the demo runs.
+type Options struct {
+	Out io.Writer
+	// Terminal: Out is one, so there is a view that is redrawn; Color allows
+	// color, and Size is asked before each drawing.
+	Terminal, Color bool
+	Size            func() (width, height int)
+	// Program is the path of the program that "demo-shop" is a command of.
+	Program string
+	// Dir is where everything is left; empty makes a new folder.
+	Dir string
+	// Seed makes the users and the shop's chance repeatable; 0 takes a new one.
+	Seed uint64
+	// Serve is the daemon: it serves the rollouts in the folder dir until ctx
+	// ends, keeps its state in another, and tells the address of each rollout
+	// once it serves.
+	Serve func(ctx context.Context, state, dir string, ready func(listen map[string]string)) error
+	// Stay goes on serving the shop and its users after the story, until ctx
+	// ends.
+	Stay bool
+}
+
+// rate and users are how busy the shop is: enough to tell a version that fails
+// three times as often within seconds, little enough for a small machine.
+const (
+	rate  = 800
+	users = 10000
+)
+
+// Bounds of what the demo waits for.
+const (
+	openTime    = 20 * time.Second
+	chapterTime = 45 * time.Second
+	archiveTime = 10 * time.Second
+	redraw      = 200 * time.Millisecond
+	warmUp      = time.Second
+)
+
+// ErrUnexpected is wrapped when the story ended otherwise than it should have.
+var ErrUnexpected = errors.New("the demo did not end as expected")
+
+// Run tells the story. When it ended otherwise than expected, that is told and
+// the error wraps ErrUnexpected.
+func Run(ctx context.Context, o Options) (err error) {
+	if o.Seed == 0 {
+		o.Seed = rand.Uint64() >> 1
+	}
+	if o.Dir == "" {
+		if o.Dir, err = os.MkdirTemp("", "serin-demo-"); err != nil {
+			return fmt.Errorf("make a folder for the demo: %w; set TMPDIR to a folder that can be written", err)
+		}
+	}
+	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
+		return fmt.Errorf("find the demo's folder: %w", err)
+	}
+	began := time.Now()
+	h, err := open(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, h.close()) }()
+
+	visiting, leave := context.WithCancel(context.WithoutCancel(ctx))
+	defer leave()
+	l, err := load.Start(visiting, load.Config{URL: h.url, Rate: rate, Users: users, Seed: o.Seed})
+	if err != nil {
+		return fmt.Errorf("let users in: %w", err)
+	}
+	t := newTeller(o)
+	t.opening(h.url, o.Seed)
+	// The shop's first answers are slower than the others: its connections are
+	// still being made.
+	if err := sleep(ctx, warmUp); err != nil {
+		return interrupted(err)
+	}
+	var told []ending
+	for i, c := range story {
+		e, err := tell(ctx, h, l, t, i, c)
+		if err != nil {
+			return errors.Join(interrupted(err), t.close())
+		}
+		told = append(told, e)
+	}
+	if err := t.close(); err != nil {
+		return fmt.Errorf("show the view: %w", err)
+	}
+	if o.Stay {
+		t.closing(told, l.Counts(), time.Since(began), o.Dir)
+		t.staying(h.url, h.state)
+		<-ctx.Done()
+		l.Stop()
+		return nil
+	}
+	counts := l.Stop()
+	t.closing(told, counts, time.Since(began), o.Dir)
+	return verdict(told, counts)
+}
+
+// interrupted says so when it was the user who ended the demo.
+func interrupted(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return fmt.Errorf("the demo was interrupted: %w", err)
+	}
+	return err
+}
+
+// tell releases a chapter's version and shows the run until it has ended.
+func tell(ctx context.Context, h *home, l *load.Load, t *teller, i int, c chapter) (ending, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, chapterTime,
+		fmt.Errorf("the release of %s had not ended after %s", c.version, chapterTime))
+	defer cancel()
+	t.chapter(i, c)
+	before := l.Counts()
+	run, err := h.release(ctx, c)
+	if err != nil {
+		return ending{}, fmt.Errorf("release %s: %w", c.version, err)
+	}
+	last, err := view.Follow(ctx, h.feed(run), redraw, t.show)
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+			return ending{}, fmt.Errorf("%w: %w", cause, ErrUnexpected)
+		}
+		return ending{}, err
+	}
+	if err := h.archived(ctx, run, &last); err != nil {
+		return ending{}, err
+	}
+	e := ending{chapter: c, last: last, before: before}
+	t.ended(e, l.Counts())
+	return e, nil
+}
+
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,213 @@
+package demo
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"serin.dev/serin/internal/cli/view"
+	"serin.dev/serin/internal/demo/load"
+	"serin.dev/serin/internal/engine"
+)
+
+// teller writes what the demo says: on a terminal above the view, otherwise
+// line by line.
+type teller struct {
+	out    io.Writer
+	screen *view.Screen
+	color  bool
+	// shown is the last view, for telling what has changed since.
+	shown view.Model
+	err   error
+}
+
+func newTeller(o Options) *teller {
+	t := &teller{out: o.Out, color: o.Color}
+	if o.Terminal {
+		t.screen = view.NewScreen(o.Out, o.Size, o.Color)
+	}
+	return t
+}
+
+// say writes a line.
+func (t *teller) say(format string, args ...any) {
+	line := fmt.Sprintf(format, args...)
+	var err error
+	if t.screen != nil {
+		err = t.screen.Say(line)
+	} else {
+		_, err = fmt.Fprintln(t.out, line)
+	}
+	if t.err == nil {
+		t.err = err
+	}
+}
+
+// show shows a view of the run.
+func (t *teller) show(m view.Model) error {
+	if t.screen != nil {
+		return t.screen.Show(m)
+	}
+	for _, line := range view.Lines(t.shown, m) {
+		if _, err := fmt.Fprintln(t.out, line); err != nil {
+			return err
+		}
+	}
+	t.shown = m
+	return nil
+}
+
+// close leaves the last view where it is; what is said from then on comes below.
+func (t *teller) close() error {
+	if t.screen == nil {
+		return t.err
+	}
+	s := t.screen
+	t.screen = nil
+	if err := s.Close(); err != nil {
+		return err
+	}
+	return t.err
+}
+
+func (t *teller) paint(code, text string) string {
+	if !t.color {
+		return text
+	}
+	return "\x1b[" + code + "m" + text + "\x1b[0m"
+}
+
+func (t *teller) opening(url string, seed uint64) {
+	t.say("A sample shop, version %s, is open at %s behind Serin's proxy. %d users", first, url, users)
+	t.say("send it %d requests a second (seed %d). Its payment provider fails now and then.", rate, seed)
+	t.say("Three releases follow. Serin is not told which is good: it compares each new")
+	t.say("version with the one that serves, by what their users get.")
+	t.say("")
+}
+
+func (t *teller) chapter(i int, c chapter) {
+	t.say("%s %s: %s", t.paint("1", fmt.Sprintf("Release %d of %d:", i+1, len(story))), c.version, c.says)
+}
+
+func (t *teller) ended(e ending, now load.Counts) {
+	answered, failed := got(e.chapter.version, e.before, now)
+	after := seconds(e.last.EndedAt.Sub(e.last.StartedAt))
+	switch e.last.Status {
+	case engine.Promoted:
+		t.say("%s %s promoted after %s", t.paint("32", "✓"), e.chapter.version, after)
+	case engine.RolledBack:
+		t.say("%s %s rolled back after %s, %d requests and %d failures: %s",
+			t.paint("31", "✗"), e.chapter.version, after, answered, failed, e.reason())
+	default:
+		t.say("? %s is %s after %s", e.chapter.version, words[e.last.Status], after)
+	}
+}
+
+// got is what a version answered between two counts.
+func got(version string, before, now load.Counts) (answered, failed int) {
+	b, n := before.Versions[version], now.Versions[version]
+	return n.Requests - b.Requests, n.Failed - b.Failed
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f s", d.Seconds()) }
+
+// closing says what happened, whatever it was, and what to try next.
+func (t *teller) closing(told []ending, counts load.Counts, took time.Duration, dir string) {
+	t.say("")
+	t.say("%s", t.paint("1", "What happened"))
+	for _, e := range told {
+		answered, failed := got(e.chapter.version, e.before, counts)
+		if e.chapter.want != engine.RolledBack {
+			t.say("  %s  %s", e.chapter.version, words[e.last.Status])
+			continue
+		}
+		t.say("  %s  %s: it answered %s of %s requests, and %s of those failed",
+			e.chapter.version, words[e.last.Status], thousands(answered), thousands(counts.Requests), thousands(failed))
+		t.say("      %s", e.reason())
+	}
+	if counts.Broken == 0 {
+		t.say("  No user's request failed at a switch: all %s were answered by the shop itself.", thousands(counts.Requests))
+	} else {
+		t.say("  %s of %s requests got no answer of the shop:", thousands(counts.Broken), thousands(counts.Requests))
+		for _, f := range counts.Failures {
+			t.say("    %s", f)
+		}
+	}
+	t.say("  All of it took %s.", seconds(took))
+	for _, e := range told {
+		if s := e.surprise(); s != "" {
+			t.say("  %s %s.", t.paint("1;31", "Not as expected:"), s)
+		}
+	}
+	t.say("")
+	t.say("%s", t.paint("1", "The reports"))
+	for _, e := range told {
+		t.say("  %s  %s", e.chapter.version, e.last.Report)
+	}
+	t.say("  The rollout's file, the records and the logs are in %s", dir)
+	t.say("")
+	t.next()
+}
+
+// staying says what can be done while the shop stays open.
+func (t *teller) staying(url, state string) {
+	t.say("")
+	t.say("The shop stays open at %s until Ctrl-C. From another terminal:", url)
+	t.say("  serin --state %s get", state)
+	t.say("  serin --state %s history %s", state, name)
+}
+
+// Own is the shortest rollout of a user's own: two programs and where they
+// listen.
+const Own = `apiVersion: serin.dev/v1alpha1
+kind: CanaryRollout
+metadata: {name: app}
+spec:
+  workload:
+    process:
+      stable: {version: v1, command: [./app-v1, -listen, $(ADDR)]}
+      canary: {version: v2, command: [./app-v2, -listen, $(ADDR)]}
+  traffic:
+    proxy: {listen: 127.0.0.1:8080}
+`
+
+func (t *teller) next() {
+	t.say("%s", t.paint("1", "Next, with two programs of your own"))
+	t.say("Write app.yaml; $(ADDR) becomes the address that a program is to listen on:")
+	t.say("")
+	for line := range strings.Lines(Own) {
+		t.say("  %s", strings.TrimRight(line, "\n"))
+	}
+	t.say("")
+	t.say("  serin lint -f app.yaml        # is it right, and how long will it take")
+	t.say("  serin run -f app.yaml --keep  # release v2 beside v1, and go on serving")
+	t.say("  serin describe app            # from another terminal: how it stands and why")
+	t.say("  serin rollback app            # go back at once")
+}
+
+// thousands writes a count as people read it.
+func thousands(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// verdict is the demo's own: nil when everything ended as expected.
+func verdict(told []ending, counts load.Counts) error {
+	var surprises []string
+	for _, e := range told {
+		if s := e.surprise(); s != "" {
+			surprises = append(surprises, s)
+		}
+	}
+	if counts.Broken > 0 {
+		surprises = append(surprises, fmt.Sprintf("%d requests got no answer of the shop", counts.Broken))
+	}
+	if len(surprises) == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: %s", ErrUnexpected, strings.Join(surprises, "; "))
+}
