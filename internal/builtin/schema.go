@@ -124,6 +124,9 @@ func scalar(t reflect.Type) *jsonschema.Schema {
 	case reflect.TypeFor[rollout.Adapter]():
 		return &jsonschema.Schema{Type: "object"} // addUnions fills it
 	}
+	if p := reflect.PointerTo(t); p.Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) && !p.Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		return &jsonschema.Schema{Type: "string"}
+	}
 	if c, ok := reflect.Zero(t).Interface().(rollout.Chooser); ok {
 		s := &jsonschema.Schema{Type: "string"}
 		for _, choice := range c.Choices() {

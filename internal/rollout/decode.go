@@ -149,16 +149,27 @@ func (d *decoder) decodeSpecial(n *node, path string, v reflect.Value) (ok, done
 	case json.Unmarshaler:
 		return d.decodeJSON(n, path, v), true
 	case encoding.TextUnmarshaler:
-		if n.shape != scalarShape || n.tag != "!!str" {
-			return d.wrongType(n, path, v.Type()), true
-		}
-		if err := target.UnmarshalText([]byte(n.text)); err != nil {
-			d.problem(n, path, err.Error(), "")
-			return false, true
-		}
-		return true, true
+		return d.decodeOwnText(n, path, v.Type(), target), true
 	}
 	return false, false
+}
+
+// decodeOwnText hands the text to the type's own UnmarshalText. Its error is not
+// shown inside adapters: such errors quote what was written.
+func (d *decoder) decodeOwnText(n *node, path string, t reflect.Type, target encoding.TextUnmarshaler) bool {
+	if n.shape != scalarShape || n.tag != "!!str" {
+		return d.wrongType(n, path, t)
+	}
+	err := target.UnmarshalText([]byte(n.text))
+	if err == nil {
+		return true
+	}
+	message := "cannot be read"
+	if !d.inAdapter {
+		message += ": " + err.Error()
+	}
+	d.problem(n, path, message, "write a valid "+t.String())
+	return false
 }
 
 func (d *decoder) decodeStruct(n *node, path string, v reflect.Value) bool {
@@ -264,7 +275,10 @@ func (d *decoder) decodeJSON(n *node, path string, v reflect.Value) bool {
 		err = json.Unmarshal(data, v.Addr().Interface())
 	}
 	if err != nil {
-		message, mend, _ := strings.Cut(err.Error(), "; ")
+		message, mend, ok := strings.Cut(err.Error(), "; ")
+		if !ok {
+			mend = "write " + example(v.Type())
+		}
 		d.problem(n, path, message, mend)
 		return false
 	}

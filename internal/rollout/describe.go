@@ -1,6 +1,8 @@
 package rollout
 
 import (
+	"encoding"
+	"encoding/json"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -32,6 +34,9 @@ func (n *node) describe(discreet bool) string {
 
 // describeType says what belongs somewhere.
 func describeType(t reflect.Type) string {
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return "text"
+	}
 	switch t.Kind() {
 	case reflect.Pointer:
 		return describeType(t.Elem())
@@ -63,6 +68,12 @@ func example(t reflect.Type) string {
 	}
 	if c, ok := reflect.Zero(t).Interface().(Chooser); ok {
 		return oneOf(c.Choices())
+	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
+		return "text that is a valid " + t.String()
+	}
+	if reflect.PointerTo(t).Implements(reflect.TypeFor[json.Unmarshaler]()) {
+		return "a value"
 	}
 	switch t.Kind() {
 	case reflect.Pointer:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -64,7 +65,7 @@ func readDocuments(file string, data []byte) ([]*node, []Located) {
 	var problems []Located
 	take := func(y *yaml.Node) {
 		e := expander{file: file}
-		if root := e.expand(y, 1); root != nil {
+		if root := e.expand(y, "", 1); root != nil {
 			roots = append(roots, root)
 		}
 		problems = append(problems, e.problems...)
@@ -104,37 +105,37 @@ type expander struct {
 	gaveUp   bool
 }
 
-func (e *expander) problem(at *yaml.Node, message, mend string) {
-	e.problems = append(e.problems, Located{Problem: Problem{Message: message, Mend: mend}, File: e.file, Line: max(1, at.Line), Column: max(1, at.Column)})
+func (e *expander) problem(at *yaml.Node, path, message, mend string) {
+	e.problems = append(e.problems, Located{Problem: Problem{Field: clip(path), Message: clip(message), Mend: mend}, File: e.file, Line: max(1, at.Line), Column: max(1, at.Column)})
 }
 
 // expand returns nil when the value cannot be used; then a problem was noted.
-func (e *expander) expand(y *yaml.Node, depth int) *node {
+func (e *expander) expand(y *yaml.Node, path string, depth int) *node {
 	if e.gaveUp {
 		return nil
 	}
 	if e.nodes++; e.nodes > maxNodes {
 		e.gaveUp = true
-		e.problem(y, fmt.Sprintf("the document has more than %d values once its aliases are expanded", maxNodes), "use fewer aliases")
+		e.problem(y, beginning(path), fmt.Sprintf("the document has more than %d values once its aliases are expanded", maxNodes), "use fewer aliases")
 		return nil
 	}
 	if depth > maxDepth {
 		e.gaveUp = true
-		e.problem(y, fmt.Sprintf("the document is nested more than %d deep", maxDepth), "nest it less; an alias must not contain itself")
+		e.problem(y, beginning(path), fmt.Sprintf("the document is nested more than %d deep", maxDepth), "nest it less; an alias must not contain itself")
 		return nil
 	}
 	switch y.Kind {
 	case yaml.AliasNode:
-		return e.expand(y.Alias, depth+1)
+		return e.expand(y.Alias, path, depth+1)
 	case yaml.MappingNode:
-		return e.expandMapping(y, depth)
+		return e.expandMapping(y, path, depth)
 	case yaml.SequenceNode:
 		n := &node{shape: sequenceShape, line: y.Line, column: y.Column}
-		if !e.plainTag(y, "!!seq") {
+		if !e.plainTag(y, path, "!!seq") {
 			return nil
 		}
-		for _, c := range y.Content {
-			item := e.expand(c, depth+1)
+		for i, c := range y.Content {
+			item := e.expand(c, fmt.Sprintf("%s[%d]", path, i), depth+1)
 			if item == nil {
 				return nil
 			}
@@ -142,7 +143,7 @@ func (e *expander) expand(y *yaml.Node, depth int) *node {
 		}
 		return n
 	default:
-		if !e.plainTag(y, "!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge") {
+		if !e.plainTag(y, path, "!!str", "!!int", "!!float", "!!bool", "!!null", "!!timestamp", "!!merge") {
 			return nil
 		}
 		tag := y.ShortTag()
@@ -153,19 +154,28 @@ func (e *expander) expand(y *yaml.Node, depth int) *node {
 	}
 }
 
-func (e *expander) plainTag(y *yaml.Node, allowed ...string) bool {
+// beginning returns where in a document a path that goes too deep begins.
+func beginning(path string) string {
+	const enough = 40
+	if len(path) <= enough {
+		return path
+	}
+	return strings.ToValidUTF8(path[:enough], "") + "…"
+}
+
+func (e *expander) plainTag(y *yaml.Node, path string, allowed ...string) bool {
 	tag := y.ShortTag()
 	for _, a := range allowed {
 		if tag == a {
 			return true
 		}
 	}
-	e.problem(y, fmt.Sprintf("has the tag %s, which means nothing here", tag), "remove the tag")
+	e.problem(y, path, fmt.Sprintf("has the tag %s, which means nothing here", tag), "remove the tag")
 	return false
 }
 
-func (e *expander) expandMapping(y *yaml.Node, depth int) *node {
-	if !e.plainTag(y, "!!map") {
+func (e *expander) expandMapping(y *yaml.Node, path string, depth int) *node {
+	if !e.plainTag(y, path, "!!map") {
 		return nil
 	}
 	n := &node{shape: mappingShape, line: y.Line, column: y.Column}
@@ -178,12 +188,12 @@ func (e *expander) expandMapping(y *yaml.Node, depth int) *node {
 			k = k.Alias
 		}
 		if k.Kind != yaml.ScalarNode {
-			e.problem(k, "a key is not plain text", "write a field's name; a value that begins with { or [ needs quotes")
+			e.problem(k, path, "a key is not plain text", "write a field's name; a value that begins with { or [ needs quotes")
 			usable = false
 			continue
 		}
 		if k.ShortTag() == "!!merge" {
-			m := e.expand(v, depth+1)
+			m := e.expand(v, path, depth+1)
 			if m == nil {
 				usable = false
 				continue
@@ -192,12 +202,12 @@ func (e *expander) expandMapping(y *yaml.Node, depth int) *node {
 			continue
 		}
 		if before, ok := first[k.Value]; ok {
-			e.problem(k, fmt.Sprintf("%s is written twice, first at %d:%d", k.Value, before.Line, before.Column), "keep one")
+			e.problem(k, joinPath(path, k.Value), fmt.Sprintf("is written twice, first at %d:%d", before.Line, before.Column), "keep one")
 			usable = false
 			continue
 		}
 		first[k.Value] = k
-		value := e.expand(v, depth+1)
+		value := e.expand(v, joinPath(path, k.Value), depth+1)
 		if value == nil {
 			usable = false
 			continue
@@ -205,7 +215,7 @@ func (e *expander) expandMapping(y *yaml.Node, depth int) *node {
 		n.entries = append(n.entries, entry{key: k.Value, line: k.Line, column: k.Column, value: value})
 	}
 	for _, m := range merged {
-		if !e.merge(n, m, first) {
+		if !e.merge(n, m, path, first) {
 			usable = false
 		}
 	}
@@ -217,7 +227,7 @@ func (e *expander) expandMapping(y *yaml.Node, depth int) *node {
 
 // merge adds the entries of m that n does not have: what is written in the
 // mapping itself wins over what is merged into it.
-func (e *expander) merge(n, m *node, first map[string]*yaml.Node) bool {
+func (e *expander) merge(n, m *node, path string, first map[string]*yaml.Node) bool {
 	switch m.shape {
 	case mappingShape:
 		for _, en := range m.entries {
@@ -229,14 +239,14 @@ func (e *expander) merge(n, m *node, first map[string]*yaml.Node) bool {
 		return true
 	case sequenceShape:
 		for _, item := range m.items {
-			if item.shape != mappingShape || !e.merge(n, item, first) {
-				e.problem(&yaml.Node{Line: item.line, Column: item.column}, "<< can merge mappings only", "point it at an anchored mapping, such as <<: *name")
+			if item.shape != mappingShape || !e.merge(n, item, path, first) {
+				e.problem(&yaml.Node{Line: item.line, Column: item.column}, path, "<< can merge mappings only", "point it at an anchored mapping, such as <<: *name")
 				return false
 			}
 		}
 		return true
 	}
-	e.problem(&yaml.Node{Line: m.line, Column: m.column}, "<< can merge mappings only", "point it at an anchored mapping, such as <<: *name")
+	e.problem(&yaml.Node{Line: m.line, Column: m.column}, path, "<< can merge mappings only", "point it at an anchored mapping, such as <<: *name")
 	return false
 }
 
@@ -250,7 +260,7 @@ func firstInvalidUTF8(data []byte) (line, column int, found bool) {
 		if r == utf8.RuneError && size == 1 {
 			break
 		}
-		if column += size; r == '\n' {
+		if column++; r == '\n' {
 			line, column = line+1, 1
 		}
 		i += size

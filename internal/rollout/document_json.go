@@ -3,8 +3,8 @@ package rollout
 import (
 	"bytes"
 	"encoding/json"
-	"sort"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -18,18 +18,15 @@ func parseJSON(data []byte) (root *yaml.Node, ok bool) {
 	}
 	r := jsonReader{data: data, dec: json.NewDecoder(bytes.NewReader(data))}
 	r.dec.UseNumber()
-	for i, b := range data {
-		if b == '\n' {
-			r.newlines = append(r.newlines, i)
-		}
-	}
 	return r.value(), true
 }
 
 type jsonReader struct {
-	data     []byte
-	dec      *json.Decoder
-	newlines []int // offsets
+	data []byte
+	dec  *json.Decoder
+	// at is the offset of the last position asked for, line and column where
+	// that is, from 0.
+	at, line, column int
 }
 
 // value reads the next value of a valid document; nil at the end of a list.
@@ -77,9 +74,12 @@ func (r *jsonReader) position() (line, column int) {
 	for at < len(r.data) && strings.IndexByte(" \t\r\n,:", r.data[at]) >= 0 {
 		at++
 	}
-	line = sort.SearchInts(r.newlines, at)
-	if line == 0 {
-		return 1, at + 1
+	between := r.data[r.at:at]
+	if newline := bytes.LastIndexByte(between, '\n'); newline >= 0 {
+		r.line += bytes.Count(between, []byte("\n"))
+		r.column = 0
+		between = between[newline+1:]
 	}
-	return line + 1, at - r.newlines[line-1]
+	r.at, r.column = at, r.column+utf8.RuneCount(between)
+	return r.line + 1, r.column + 1
 }

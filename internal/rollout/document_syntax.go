@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -71,7 +72,7 @@ func indent(line string) string {
 func find(lines []string, text string) (line, column int) {
 	for i, l := range lines {
 		if at := strings.Index(l, text); at >= 0 {
-			return i + 1, at + 1
+			return i + 1, 1 + utf8.RuneCountInString(l[:at])
 		}
 	}
 	return 1, 1

@@ -8,7 +8,7 @@ import (
 )
 
 // Located is a problem with its place in a file. Lines and columns count from
-// 1; columns count bytes.
+// 1; columns count characters.
 type Located struct {
 	Problem
 	File         string

@@ -79,7 +79,8 @@ func (d *decoder) decodeAdapter(keys []entry, path string, port Port, own []stri
 		if d.catalog == nil {
 			data, err := en.value.json()
 			if err != nil {
-				d.problem(en.value, joinPath(path, en.key), err.Error(), "")
+				message, mend, _ := strings.Cut(err.Error(), "; ")
+				d.problem(en.value, joinPath(path, en.key), message, mend)
 				return false
 			}
 			*into = Adapter{Kind: en.key, Config: data}
@@ -112,7 +113,7 @@ func (d *decoder) decodeConfig(en entry, path string, port Port, into *Adapter) 
 	}
 	data, err := json.Marshal(config)
 	if err != nil {
-		d.problem(en.value, path, "cannot be kept: "+err.Error(), "")
+		d.problem(en.value, path, "cannot be kept: "+err.Error(), "write it differently")
 		return false
 	}
 	*into = Adapter{Kind: en.key, Config: data}

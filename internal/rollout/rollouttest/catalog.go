@@ -6,6 +6,8 @@
 package rollouttest
 
 import (
+	"encoding/json"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -71,6 +73,9 @@ type httpConfig struct {
 type expect struct {
 	Status int `json:"status" jsonschema:"required,example=200"`
 	Equals any `json:"equals,omitempty"`
+	// Exactly is kept as it is written; From reads itself from text.
+	Exactly json.RawMessage `json:"exactly,omitempty"`
+	From    netip.Addr      `json:"from,omitzero"`
 }
 
 type shoutrrrConfig struct {
