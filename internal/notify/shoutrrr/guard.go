@@ -39,9 +39,9 @@ func checkHost(ctx context.Context, u *url.URL) error {
 }
 
 // guard makes a service dial through the guarded transport, where the library
-// lets it be set. The others use http.DefaultTransport or, for e-mail and
-// Matrix, a connection of their own; whoever wires the program can replace the
-// former by guarded.NewTransport.
+// lets it be set. The others use http.DefaultTransport, which whoever wires the
+// program replaces by guarded.NewTransport, all but e-mail, which dials by
+// itself and is only checked beforehand.
 func guard(s types.Service) {
 	options := guarded.Options{Timeout: exchangeTimeout, Proxy: true}
 	transport := guarded.NewTransport(options)
@@ -59,9 +59,8 @@ func guard(s types.Service) {
 	case *gotify.Service:
 		replace(s.GetHTTPClient(), transport)
 	case *ntfy.Service:
-		client := guarded.NewClient(options)
 		if !s.Config.DisableTLSVerification {
-			s.SetHTTPClient(client)
+			s.SetHTTPClient(&http.Client{Transport: transport, Timeout: exchangeTimeout})
 		}
 	}
 }

@@ -11,10 +11,10 @@ import (
 
 	"github.com/nicholas-fedor/shoutrrr/pkg/format"
 	"github.com/nicholas-fedor/shoutrrr/pkg/router"
+	"github.com/nicholas-fedor/shoutrrr/pkg/services/specialized/generic"
 	"github.com/nicholas-fedor/shoutrrr/pkg/types"
 
 	"serin.dev/serin/internal/credential"
-	"serin.dev/serin/internal/guarded"
 	"serin.dev/serin/internal/notify"
 )
 
@@ -62,10 +62,7 @@ func (n *Notifier) Send(ctx context.Context, m notify.Message) error {
 		return err
 	}
 	if err := checkHost(ctx, u); err != nil {
-		if errors.Is(err, guarded.ErrRefused) {
-			return fmt.Errorf("shoutrrr %s: %s: %w", service(u), clean(err, scrubber), notify.ErrRejected)
-		}
-		return fmt.Errorf("shoutrrr %s: %s", service(u), clean(err, scrubber))
+		return outcome(err, u, scrubber)
 	}
 	select {
 	case n.slots <- struct{}{}:
@@ -75,7 +72,7 @@ func (n *Notifier) Send(ctx context.Context, m notify.Message) error {
 	done := make(chan error, 1)
 	go func() {
 		defer func() { <-n.slots }()
-		done <- n.deliver(u, m)
+		done <- n.deliver(ctx, u, m)
 	}()
 	select {
 	case err := <-done:
@@ -107,7 +104,7 @@ func (n *Notifier) resolve() (*url.URL, credential.Scrubber, error) {
 
 // deliver makes the service anew for every message: making one may already ask
 // the network, and sending changes it.
-func (n *Notifier) deliver(u *url.URL, m notify.Message) (err error) {
+func (n *Notifier) deliver(ctx context.Context, u *url.URL, m notify.Message) (err error) {
 	defer func() {
 		// The library must not end Serin, and what it panicked with may be a secret.
 		if recover() != nil {
@@ -125,6 +122,9 @@ func (n *Notifier) deliver(u *url.URL, m notify.Message) (err error) {
 	s, err := services.Locate(u.String())
 	if err != nil {
 		return fmt.Errorf("%w: %w", errURL, err)
+	}
+	if webhook, ok := s.(*generic.Service); ok {
+		return post(ctx, webhook, m)
 	}
 	guard(s)
 	params := types.Params{}

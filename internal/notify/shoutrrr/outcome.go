@@ -11,11 +11,12 @@ import (
 	"strings"
 
 	"serin.dev/serin/internal/credential"
+	"serin.dev/serin/internal/guarded"
 	"serin.dev/serin/internal/notify"
 )
 
 // errURL marks a URL that the service did not take.
-var errURL = errors.New("the URL is not one that the service takes")
+var errURL = errors.New("the URL is not of the form that this service has")
 
 // outcome turns the library's error into one that shows no part of the URL and
 // says whether trying again can help.
@@ -23,7 +24,7 @@ func outcome(err error, u *url.URL, scrubber credential.Scrubber) error {
 	if err == nil {
 		return nil
 	}
-	if permanent(err) {
+	if permanent(err, service(u)) {
 		return fmt.Errorf("shoutrrr %s: %s: %w", service(u), clean(err, scrubber), notify.ErrRejected)
 	}
 	return fmt.Errorf("shoutrrr %s: %s", service(u), clean(err, scrubber))
@@ -38,13 +39,14 @@ var refusals = regexp.MustCompile(`\b(invalid_token|invalid_auth|invalid_payload
 
 // permanent reports whether trying again cannot help. The library keeps the
 // status of most answers in words only.
-func permanent(err error) bool {
-	if errors.Is(err, errURL) {
-		// Matrix logs in while its URL is read: only other services' URLs are
-		// surely wrong. Its refusals carry a status.
-		if !strings.Contains(err.Error(), "matrix") {
-			return true
-		}
+func permanent(err error, service string) bool {
+	switch {
+	case errors.Is(err, guarded.ErrRefused):
+		return true
+	case errors.Is(err, errURL):
+		// Matrix logs in while its URL is read, and the library forgets why that
+		// failed.
+		return service != "matrix"
 	}
 	var smtp *textproto.Error
 	if errors.As(err, &smtp) {
