@@ -23,10 +23,12 @@ type exchangeKey struct{}
 
 func newReverseProxy(p *Proxy) *httputil.ReverseProxy {
 	return &httputil.ReverseProxy{
-		Rewrite:    p.rewrite,
-		Transport:  roundTripper{p},
-		BufferPool: new(bufferPool),
-		ErrorLog:   debugLog(p.cfg.Logger),
+		Rewrite:   p.rewrite,
+		Transport: roundTripper{p},
+		// Nothing waits in a buffer: what the backend has sent, the client gets.
+		FlushInterval: -1,
+		BufferPool:    new(bufferPool),
+		ErrorLog:      debugLog(p.cfg.Logger),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
 			if x := exchangeOf(r.Context()); x != nil && !x.out.canceled {
 				writeFailure(w, x.armTried(), err)
