@@ -138,14 +138,9 @@ func (c *Client) Logs(ctx context.Context, name string, arm rollout.Arm, follow 
 	return c.open(ctx, http.MethodGet, "/v1/rollouts/"+url.PathEscape(name)+"/logs", q, nil)
 }
 
-// ArchivedLogs returns the archived logs of a run, of one arm or, with an empty
-// arm, of both; the caller closes them.
-func (c *Client) ArchivedLogs(ctx context.Context, id string, arm rollout.Arm) (io.ReadCloser, error) {
-	q := url.Values{}
-	if arm != "" {
-		q.Set("arm", string(arm))
-	}
-	return c.open(ctx, http.MethodGet, "/v1/runs/"+url.PathEscape(id)+"/logs", q, nil)
+// ArchivedLogs returns the archived logs of a run; the caller closes them.
+func (c *Client) ArchivedLogs(ctx context.Context, id string) (io.ReadCloser, error) {
+	return c.open(ctx, http.MethodGet, "/v1/runs/"+url.PathEscape(id)+"/logs", nil, nil)
 }
 
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) error {

@@ -33,10 +33,7 @@ func (a *api) logs(doc huma.API) {
 	huma.Register(doc, op, a.archivedLogs)
 }
 
-func (a *api) archivedLogs(ctx context.Context, in *struct {
-	identified
-	Arm string `query:"arm" enum:"stable,canary,both" default:"both"`
-}) (*huma.StreamResponse, error) {
+func (a *api) archivedLogs(ctx context.Context, in *identified) (*huma.StreamResponse, error) {
 	r, err := a.run(ctx, in.ID)
 	if err != nil {
 		return nil, told(err)
@@ -47,8 +44,7 @@ func (a *api) archivedLogs(ctx context.Context, in *struct {
 	}
 	var names []string
 	for _, n := range all {
-		arm, found := strings.CutPrefix(n, LogsFolder+"/")
-		if found && (in.Arm == "both" || strings.HasPrefix(arm, in.Arm+"/")) {
+		if strings.HasPrefix(n, LogsFolder+"/") {
 			names = append(names, n)
 		}
 	}

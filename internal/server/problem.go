@@ -124,3 +124,10 @@ func HasCode(err error, codes ...Code) bool {
 	var p *Problem
 	return errors.As(err, &p) && slices.Contains(codes, p.Code)
 }
+
+// Answered reports whether an error from a Client is an answer, and not the
+// lack of one.
+func Answered(err error) bool {
+	var p *Problem
+	return errors.As(err, &p)
+}

@@ -16,7 +16,7 @@ const (
 	RecordFile = "record.jsonl"
 	ReportMD   = "report.md"
 	ReportHTML = "report.html"
-	// LogsFolder holds the archived logs, one folder an arm.
+	// LogsFolder holds the archived logs.
 	LogsFolder = "logs"
 )
 

@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"strconv"
+
+	"serin.dev/serin/internal/server"
+)
+
+// link is a connection to whoever can tell of runs.
+type link struct {
+	*server.Client
+	done func() error
+}
+
+func (l *link) Close() error {
+	l.Client.Close()
+	return l.done()
+}
+
+// label is what the name of a rollout looks like.
+var label = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+
+// connect reaches the program that runs a rollout, else the daemon, else the
+// state folder itself. The name may be empty.
+func (c *command) connect(ctx context.Context, name string) (*link, error) {
+	state, err := c.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	l, err := dialAny(ctx, state, name)
+	if errors.Is(err, server.ErrNobody) {
+		return c.readInPlace(ctx, state)
+	}
+	return l, err
+}
+
+// reach is connect for those who need a program that runs the rollout.
+func (c *command) reach(ctx context.Context, name string) (*link, error) {
+	state, err := c.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	l, err := dialAny(ctx, state, name)
+	if errors.Is(err, server.ErrNobody) {
+		return nil, unreachable("no serin serve or run is running for %s under %s; start `serin serve -f DIR`, or name another folder with --state", name, state)
+	}
+	return l, err
+}
+
+// dialAny reaches the program that runs a rollout, else the daemon; the error
+// wraps server.ErrNobody when there is neither.
+func dialAny(ctx context.Context, state, name string) (*link, error) {
+	sockets := []string{server.DaemonSocket(state)}
+	if label.MatchString(name) {
+		sockets = append([]string{server.RunSocket(state, name)}, sockets...)
+	}
+	for _, socket := range sockets {
+		client, err := server.Dial(ctx, socket)
+		if err == nil {
+			return &link{client, func() error { return nil }}, nil
+		}
+		if !errors.Is(err, server.ErrNobody) {
+			return nil, unreachable("%w; is it another user's? name another folder with --state", err)
+		}
+	}
+	return nil, server.ErrNobody
+}
+
+// readInPlace reads the state folder without anybody's help.
+func (c *command) readInPlace(ctx context.Context, state string) (*link, error) {
+	backend, done, err := c.ReadOnly(ctx, state)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, unreachable("nothing has run under %s yet; start `serin run -f FILE` or `serin serve -f DIR`, or name another folder with --state", state)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &link{server.NewClient(server.InProcess(server.New(backend, c.Version), server.CurrentUser())), done}, nil
+}
+
+// connectToRun reaches a run by the name of its rollout, which means the run
+// that goes on or else the latest, or by its own id. A number other than 0
+// means that run of the rollout.
+func (c *command) connectToRun(ctx context.Context, name string, number int) (*link, server.Run, error) {
+	l, err := c.connect(ctx, name)
+	if err != nil {
+		return nil, server.Run{}, err
+	}
+	r, err := find(ctx, l, name, number)
+	if err != nil {
+		return nil, r, errors.Join(err, l.Close())
+	}
+	if r.Rollout == name || r.Ended() {
+		return l, r, nil
+	}
+	// The run was named by its id: somebody else may be running it.
+	if err := l.Close(); err != nil {
+		return nil, r, err
+	}
+	l, err = c.connect(ctx, r.Rollout)
+	return l, r, err
+}
+
+func find(ctx context.Context, l *link, name string, number int) (server.Run, error) {
+	limit := 1
+	if number != 0 {
+		limit = 1000
+	}
+	runs, err := l.Runs(ctx, name, limit)
+	if err != nil {
+		return server.Run{}, err
+	}
+	for _, r := range runs {
+		if number == 0 || r.Number == number {
+			return r, nil
+		}
+	}
+	if len(runs) > 0 {
+		return server.Run{}, usage("%s has no run %d; `serin history %s` lists its runs", name, number, name)
+	}
+	r, err := l.Run(ctx, name)
+	if !server.HasCode(err, server.CodeNotFound) {
+		return r, err
+	}
+	if _, err := l.Rollout(ctx, name); err == nil {
+		return r, usage("rollout %s has had no run yet; start one with `serin release %s --version V`", name, name)
+	}
+	return r, usage("%q is neither a rollout nor the id of a run here; `serin get` lists the rollouts", name)
+}
+
+// runNumber is the value of --run.
+type runNumber int
+
+func (n *runNumber) String() string { return strconv.Itoa(int(*n)) }
+func (n *runNumber) Type() string   { return "number" }
+
+func (n *runNumber) Set(s string) error {
+	v, err := strconv.Atoi(s)
+	if err != nil || v < 1 {
+		return fmt.Errorf("write the run's number, from 1; `serin history` lists them")
+	}
+	*n = runNumber(v)
+	return nil
+}

@@ -1,0 +1,188 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"serin.dev/serin/internal/cli/view"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/server"
+)
+
+// described is the answer of describe.
+type described struct {
+	Rollout *server.Rollout `json:"rollout,omitempty"`
+	Run     server.Run      `json:"run"`
+	// Decisions are the latest worth telling, newest first.
+	Decisions []told `json:"decisions"`
+	view      view.Model
+}
+
+// told is one decision in words.
+type told struct {
+	At       time.Time `json:"at"`
+	Decision string    `json:"decision"`
+	Phase    int       `json:"phase"`
+	Weight   int       `json:"weight"`
+	Text     string    `json:"text"`
+}
+
+func (c *command) describe() *cobra.Command {
+	var number runNumber
+	var out *format
+	cmd := &cobra.Command{
+		Use:   "describe NAME",
+		Short: "Say how a run is: phase, weight, checks, holds, decisions",
+		Long: `Describe tells of the run of a rollout that goes on, or of its latest: the phase,
+the weight asked for and seen, each check with its ratio and evidence, what holds
+it and what to do about that, and the last decisions in words.
+
+NAME is a rollout, or the id of a run.`,
+		Example: `  serin describe shop
+  serin describe shop --run 3 -o yaml`,
+		Args:              oneName,
+		ValidArgsFunction: c.completeName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			l, r, err := c.connectToRun(cmd.Context(), args[0], int(number))
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			d, err := gather(cmd.Context(), l, r)
+			if err != nil {
+				return err
+			}
+			return print(c.out, *out, d, d.text)
+		},
+	}
+	cmd.Flags().Var(&number, "run", "number of the run (default: the one that goes on, or the latest)")
+	out = outputFlag(cmd)
+	return cmd
+}
+
+// gather reads all of a run's record.
+func gather(ctx context.Context, l *link, r server.Run) (described, error) {
+	d := described{Run: r, Decisions: []told{}}
+	history := &view.History{}
+	for after := 0; ; {
+		events, err := l.Events(ctx, r.ID, after, 0)
+		if err != nil {
+			return d, err
+		}
+		if err := history.AddLines(events.Lines); err != nil {
+			return d, err
+		}
+		d.Run, after = events.Run, events.Next
+		if len(events.Lines) == 0 {
+			break
+		}
+	}
+	if known, err := l.Rollout(ctx, r.Rollout); err == nil {
+		d.Rollout = &known
+	} else if !server.Answered(err) {
+		return d, err
+	}
+	d.view = view.FromRun(d.Run.Stored(), history, time.Now())
+	for _, m := range d.view.Decisions {
+		d.Decisions = append(d.Decisions, told{m.At, string(m.Kind), m.Phase, m.Weight, m.Text})
+	}
+	return d, nil
+}
+
+func (d described) text(w io.Writer) error {
+	var b strings.Builder
+	r := d.Run
+	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(t, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	line("Rollout", "%s", r.Rollout)
+	if d.Rollout != nil {
+		if d.Rollout.Listen != "" {
+			line("Address", "%s", d.Rollout.Listen)
+		}
+		line("Serving", "%s, %d of %d instances ready", or(d.Rollout.Serving), d.Rollout.Stable.Ready, d.Rollout.Stable.Instances)
+		if d.Rollout.Problem != "" {
+			line("Problem", "%s", d.Rollout.Problem)
+		}
+	}
+	line("Run", "%d (%s), %s → %s, by %s", r.Number, r.ID, r.StableVersion, r.CanaryVersion, or(r.Actor))
+	line("Began", "%s", r.StartedAt.Local().Format(time.DateTime))
+	d.standing(line)
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	d.checks(&b)
+	d.decisions(&b)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (d described) standing(line func(name, format string, args ...any)) {
+	r, m := d.Run, d.view
+	switch {
+	case r.Ended():
+		line("Ended", "%s, %s after %s", r.EndedAt.Local().Format(time.DateTime), r.Standing, rollout.Words(r.EndedAt.Sub(r.StartedAt).Round(time.Second)))
+	case m.Current >= 0 && m.Current < len(m.Phases):
+		ph := m.Phases[m.Current]
+		line("Phase", "%d of %d at %d %%, %s of %s watched, %s to go if nothing holds", m.Current+1, len(m.Phases), ph.Weight,
+			rollout.Words(ph.Watched.Round(time.Second)), rollout.Words(ph.Duration), rollout.Words(m.Left.Round(time.Second)))
+	default:
+		line("Phase", "%s", r.State.Status)
+	}
+	if !r.Ended() {
+		seen := "not known"
+		if m.InEffect != nil {
+			seen = fmt.Sprintf("%d %%", *m.InEffect)
+		}
+		line("Weight", "%d %% asked, %s in effect", m.Asked, seen)
+	}
+	if m.Hold != nil {
+		line("Held", "%s", m.Hold.Message)
+		for _, do := range m.Hold.Do {
+			line("", "%s", do)
+		}
+	}
+	for _, why := range r.State.Cause {
+		line("Cause", "%s", inOneLine(why))
+	}
+	if r.Report != "" {
+		line("Report", "%s", r.Report)
+	}
+}
+
+func (d described) checks(b *strings.Builder) {
+	if len(d.view.Checks) == 0 {
+		return
+	}
+	fmt.Fprintln(b, "\nChecks:")
+	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, c := range d.view.Checks {
+		ratio := "-"
+		if c.Ratio > 0 {
+			ratio = fmt.Sprintf("%.3g×", c.Ratio)
+			if c.Low > 0 && c.High > 0 {
+				ratio += fmt.Sprintf(" [%.3g, %.3g]", c.Low, c.High)
+			}
+		}
+		fmt.Fprintf(t, "  %s\t%s\tratio %s\tevidence %.3g of %.3g\t%s\n", c.Name, c.Verdict, ratio, c.Evidence, c.Needed, c.Message)
+	}
+	_ = t.Flush() // a strings.Builder does not fail
+}
+
+func (d described) decisions(b *strings.Builder) {
+	if len(d.Decisions) == 0 {
+		return
+	}
+	fmt.Fprintln(b, "\nDecisions, the latest first:")
+	const most = 10
+	for _, m := range d.Decisions[:min(most, len(d.Decisions))] {
+		fmt.Fprintf(b, "  %s  %s, weight %d %%: %s\n", m.At.Local().Format(time.TimeOnly), m.Decision, m.Weight, m.Text)
+	}
+}

@@ -1,0 +1,122 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"serin.dev/serin/internal/cli/view"
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/server"
+)
+
+const (
+	// redraw is how often a view is drawn although nothing happened: its clocks
+	// go on.
+	redraw = 250 * time.Millisecond
+	// newsWait is how long one call for news waits.
+	newsWait = time.Second
+	// absence is how long a program that has stopped answering is waited for:
+	// it may be restarting.
+	absence = time.Minute
+)
+
+// display is where a run is shown while it is followed.
+type display struct {
+	w io.Writer
+	// screen is nil where there is no terminal.
+	screen *view.Screen
+	last   view.Model
+}
+
+// displayOn returns a steady view on a terminal, and lines elsewhere.
+func displayOn(w io.Writer) *display {
+	d := &display{w: w}
+	if interactive(w) {
+		d.screen = view.NewScreen(w, size(w), colored(w))
+	}
+	return d
+}
+
+func (d *display) show(m view.Model) error {
+	defer func() { d.last = m }()
+	if d.screen != nil {
+		return d.screen.Show(m)
+	}
+	for _, line := range view.Lines(d.last, m) {
+		if _, err := fmt.Fprintln(d.w, line); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *display) close() error {
+	if d.screen == nil {
+		return nil
+	}
+	return d.screen.Close()
+}
+
+// follower follows one run through the API.
+type follower struct {
+	link *link
+	id   string
+	// again reaches the program anew when it has stopped answering; nil: it is
+	// not waited for.
+	again func(context.Context) (*link, error)
+	// latest is the run as last seen.
+	latest server.Run
+}
+
+// follow shows the run until it has ended.
+func (f *follower) follow(ctx context.Context, d *display) error {
+	_, err := view.Follow(ctx, f.news, redraw, d.show)
+	return errors.Join(err, d.close())
+}
+
+// news is a view.Feed.
+func (f *follower) news(ctx context.Context, after int) (view.News, error) {
+	events, err := f.link.Events(ctx, f.id, after, newsWait)
+	if err != nil && f.again != nil && ctx.Err() == nil && !server.Answered(err) {
+		if err = f.reach(ctx, err); err == nil {
+			events, err = f.link.Events(ctx, f.id, after, newsWait)
+		}
+	}
+	if err != nil {
+		return view.News{}, err
+	}
+	f.latest = events.Run
+	return view.News{Run: events.Run.Stored(), Lines: events.Lines}, nil
+}
+
+// reach tries to reach the program again.
+func (f *follower) reach(ctx context.Context, why error) error {
+	ctx, cancel := context.WithTimeout(ctx, absence)
+	defer cancel()
+	for {
+		if l, err := f.again(ctx); err == nil {
+			f.link.Client.Close()
+			f.link.Client = l.Client
+			return nil
+		}
+		select {
+		case <-time.After(redraw):
+		case <-ctx.Done():
+			return unreachable("serin has stopped answering (%w); the run goes on when `serin serve` is started again", why)
+		}
+	}
+}
+
+// end is the exit of a command that waited for a run.
+func end(s engine.State) error {
+	switch s.Status {
+	case engine.Promoted:
+		return nil
+	case engine.RolledBack:
+		return &exit{code: exitRolledBack}
+	}
+	return &exit{code: exitWaiting}
+}

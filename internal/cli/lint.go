@@ -1,0 +1,172 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"serin.dev/serin/internal/rollout"
+)
+
+// linted is the answer of lint.
+type linted struct {
+	OK       bool      `json:"ok"`
+	Rollouts []planned `json:"rollouts"`
+	Problems []mistake `json:"problems"`
+}
+
+type planned struct {
+	File     string    `json:"file"`
+	Name     string    `json:"name"`
+	Timeline string    `json:"timeline"`
+	Ends     time.Time `json:"ends"`
+	table    string
+}
+
+type mistake struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"`
+	Column  int    `json:"column"`
+	Field   string `json:"field,omitempty"`
+	Message string `json:"message"`
+	Mend    string `json:"mend,omitempty"`
+	Warning bool   `json:"warning,omitempty"`
+	text    string
+}
+
+func (c *command) lint() *cobra.Command {
+	var file string
+	var schema bool
+	var out *format
+	cmd := &cobra.Command{
+		Use:   "lint -f FILE",
+		Short: "Check files of rollouts and print their timelines",
+		Long: `Lint reads a file, or every .yaml, .yml and .json file of a folder, and lists all
+that is wrong with it: file, line, column, field, and what to write instead. It
+exits 4 when there is a mistake; a warning is likely a mistake but can be run.
+With --schema it prints the JSON Schema of such a file, for editors.`,
+		Example: `  serin lint -f shop.yaml
+  serin lint -f /etc/serin -o json
+  serin lint --schema > canaryrollout.schema.json`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			if schema {
+				s, err := c.Schema()
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.out, "%s\n", s)
+				return err
+			}
+			if file == "" {
+				return usage("-f is missing: which file? see `serin lint --help`")
+			}
+			result, err := c.lintAll(file)
+			if err != nil {
+				return err
+			}
+			if err := print(c.out, *out, result, result.text); err != nil {
+				return err
+			}
+			if !result.OK {
+				return &exit{code: exitUsage}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVarP(&file, "file", "f", "", "file or folder to check; - is stdin")
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of a file and exit")
+	out = outputFlag(cmd)
+	return cmd
+}
+
+func (c *command) lintAll(path string) (linted, error) {
+	files, err := rolloutFiles(path)
+	if err != nil {
+		return linted{}, err
+	}
+	result := linted{OK: true, Rollouts: []planned{}, Problems: []mistake{}}
+	owner := map[string]string{}
+	for _, name := range files {
+		data, err := c.readFile(name)
+		if err != nil {
+			return result, err
+		}
+		rollouts, warnings, err := rollout.ParseAll(name, data, c.Catalog)
+		result.add(warnings)
+		var wrong *rollout.FileError
+		if errors.As(err, &wrong) {
+			result.OK = false
+			result.add(wrong.Problems)
+		} else if err != nil {
+			return result, err
+		}
+		for _, r := range rollouts {
+			if before, taken := owner[r.Metadata.Name]; taken {
+				result.OK = false
+				result.add([]rollout.Located{{File: name, Line: 1, Column: 1, Problem: rollout.Problem{
+					Field: "metadata.name", Message: fmt.Sprintf("%q is the name of a rollout in %s too", r.Metadata.Name, before), Mend: "give one of them another name",
+				}}})
+			}
+			owner[r.Metadata.Name] = name
+			t := r.Spec.Plan.Timeline(time.Now())
+			result.Rollouts = append(result.Rollouts, planned{File: name, Name: r.Metadata.Name, Timeline: t.String(), Ends: t.End(), table: t.Table()})
+		}
+	}
+	return result, nil
+}
+
+func (l *linted) add(all []rollout.Located) {
+	for _, p := range all {
+		l.Problems = append(l.Problems, mistake{p.File, p.Line, p.Column, p.Field, p.Message, p.Mend, p.Warning, p.String()})
+	}
+}
+
+func (l *linted) text(w io.Writer) error {
+	for _, p := range l.Problems {
+		if _, err := fmt.Fprintln(w, p.text); err != nil {
+			return err
+		}
+	}
+	for _, r := range l.Rollouts {
+		if _, err := fmt.Fprintf(w, "%s: %s is well-formed\n%s%s\n", r.File, r.Name, r.table, r.Timeline); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rolloutFiles lists the files of rollouts at a path, in the order of their
+// names.
+func rolloutFiles(path string) ([]string, error) {
+	if path == "-" {
+		return []string{path}, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, usage("%w; -f names a file or folder of rollouts", err)
+	}
+	if !info.IsDir() {
+		return []string{path}, nil
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, usage("%w", err)
+	}
+	var files []string
+	for _, e := range entries {
+		if !e.IsDir() && slices.Contains([]string{".yaml", ".yml", ".json"}, filepath.Ext(e.Name())) {
+			files = append(files, filepath.Join(path, e.Name()))
+		}
+	}
+	if len(files) == 0 {
+		return nil, usage("%s holds no .yaml, .yml or .json file", path)
+	}
+	return files, nil
+}

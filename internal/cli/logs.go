@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/server"
+)
+
+func (c *command) logs() *cobra.Command {
+	var number runNumber
+	var arm string
+	var followLogs bool
+	cmd := &cobra.Command{
+		Use:   "logs NAME",
+		Short: "Print what the instances of an arm have written",
+		Long: `Logs prints what the running instances of a rollout's stable or canary arm have
+written. With --run it prints the archived logs of that run instead.`,
+		Example: `  serin logs shop --arm canary -f
+  serin logs shop --run 3`,
+		Args:              oneName,
+		ValidArgsFunction: c.completeName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if arm != string(rollout.Stable) && arm != string(rollout.Canary) {
+				return usage("--arm: %q is not known; write stable or canary", arm)
+			}
+			if number != 0 && followLogs {
+				return usage("--run and --follow do not go together: archived logs do not grow")
+			}
+			ctx, _, stop := untilSignal(cmd.Context())
+			defer stop()
+			if number != 0 {
+				return c.archivedLogs(ctx, args[0], int(number))
+			}
+			l, err := c.reach(ctx, args[0])
+			if err != nil {
+				return err
+			}
+			defer l.Close()
+			body, err := l.Logs(ctx, args[0], rollout.Arm(arm), followLogs)
+			if err != nil {
+				return err
+			}
+			if err := c.copyOut(body); err != nil && !errors.Is(err, context.Canceled) {
+				return err
+			}
+			return nil
+		},
+	}
+	cmd.Flags().Var(&number, "run", "number of a run that has ended: print its archived logs")
+	cmd.Flags().StringVar(&arm, "arm", string(rollout.Canary), "stable or canary")
+	cmd.Flags().BoolVarP(&followLogs, "follow", "f", false, "go on until interrupted")
+	_ = cmd.RegisterFlagCompletionFunc("arm", cobra.FixedCompletions([]string{"stable", "canary"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (c *command) archivedLogs(ctx context.Context, name string, number int) error {
+	l, r, err := c.connectToRun(ctx, name, number)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	body, err := l.ArchivedLogs(ctx, r.ID)
+	if server.HasCode(err, server.CodeNotYet) && !r.Ended() {
+		return usage("run %d of %s goes on; without --run its instances' logs are printed", r.Number, r.Rollout)
+	}
+	if err != nil {
+		return err
+	}
+	return c.copyOut(body)
+}

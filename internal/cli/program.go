@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/server"
+	"serin.dev/serin/internal/store"
+)
+
+// Program is what the command line drives: the program's modes, each a function
+// that returns when the mode has ended.
+type Program struct {
+	Version string
+	// Catalog lists the adapters a file may name; Schema is the JSON Schema of
+	// such a file.
+	Catalog rollout.Catalog
+	Schema  func() ([]byte, error)
+	// StateDir is the folder where state lives.
+	StateDir func() (string, error)
+	// ReadOnly opens what the state folder holds; the caller calls done. The
+	// error wraps fs.ErrNotExist when there is no state yet.
+	ReadOnly func(ctx context.Context, state string) (b server.Backend, done func() error, err error)
+	// Run carries out one run and returns it when it has ended, or, with Keep,
+	// when ctx ends. A ctx that ends before rolls the run back.
+	Run func(ctx context.Context, o RunOptions) (RunEnd, error)
+	// Serve is the daemon; it returns when ctx ends.
+	Serve func(ctx context.Context, o ServeOptions) error
+	// Demo shows both outcomes on sample programs.
+	Demo func(ctx context.Context, o DemoOptions) error
+	// Shop is the demo's sample program.
+	Shop func(ctx context.Context, args []string) error
+	// Code returns the exit code that an error of the program's modes stands
+	// for, 0 when it does not know.
+	Code func(error) int
+}
+
+// RunOptions are what `serin run` was asked for.
+type RunOptions struct {
+	State  string
+	File   string
+	Actor  string
+	Logger *slog.Logger
+	// Keep goes on serving the winner after the run.
+	Keep bool
+	// WaitTimeout bounds the run; 0: no bound.
+	WaitTimeout time.Duration
+	// Begun is called once the run goes on and its API answers at the rollout's
+	// socket; Ended once it has ended and before the API stops answering.
+	Begun func(run store.Run, listen string, resumed bool)
+	Ended func(run store.Run)
+}
+
+// RunEnd is how a run in the foreground ended.
+type RunEnd struct {
+	Run store.Run
+	// Waited: the run was given up while it waited for a person.
+	Waited bool
+}
+
+// ServeOptions are what `serin serve` was asked for.
+type ServeOptions struct {
+	State  string
+	Dir    string
+	Logger *slog.Logger
+	// Ready is called once everything serves, with every rollout's address.
+	Ready func(listen map[string]string)
+	// Reload receives a value when a successor is to take over, with the files
+	// as they are then.
+	Reload <-chan os.Signal
+}
+
+// DemoOptions are what `serin demo` was asked for.
+type DemoOptions struct {
+	Out      io.Writer
+	Terminal bool
+	Color    bool
+	// Size is the terminal's.
+	Size   func() (width, height int)
+	Logger *slog.Logger
+}

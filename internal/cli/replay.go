@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"serin.dev/serin/internal/record"
+)
+
+// replayed is the answer of replay.
+type replayed struct {
+	Run         string       `json:"run"`
+	Rollout     string       `json:"rollout"`
+	Decisions   int          `json:"decisions"`
+	Same        bool         `json:"same"`
+	Differences []difference `json:"differences,omitempty"`
+	End         string       `json:"end"`
+}
+
+type difference struct {
+	Line     int    `json:"line"`
+	Recorded string `json:"recorded"`
+	Decided  string `json:"decided"`
+}
+
+func (c *command) replay() *cobra.Command {
+	var out *format
+	cmd := &cobra.Command{
+		Use:   "replay RECORD",
+		Short: "Decide a recorded run again and compare every decision",
+		Long: `Replay reads the record of a run and decides it again from what was observed. It
+needs nothing else, and exits 0 only when every decision comes out the same, 1
+when one does not, and 4 when the record is malformed or cut off.`,
+		Example: `  serin replay ~/.local/state/serin/archive/shop/RUN/record.jsonl
+  serin replay - < record.jsonl`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return errors.New("write one RECORD, the path of a record, or - for stdin")
+			}
+			return nil
+		},
+		RunE: func(_ *cobra.Command, args []string) error {
+			in := c.in
+			if args[0] != "-" {
+				f, err := os.Open(args[0])
+				if err != nil {
+					return usage("%w; a run's record is in the archive, and `serin report NAME -o path` says where that is", err)
+				}
+				defer f.Close()
+				in = f
+			}
+			result, err := record.Replay(in)
+			if err != nil {
+				return usage("%s: %w", args[0], err)
+			}
+			return c.tellReplay(*out, result)
+		},
+	}
+	out = outputFlag(cmd)
+	return cmd
+}
+
+func (c *command) tellReplay(f format, result record.Replayed) error {
+	told := replayed{
+		Run: result.Header.Run.ID, Rollout: result.Header.Rollout.Name,
+		Decisions: result.Decisions, Same: len(result.Differences) == 0, End: result.State.Position(),
+	}
+	for _, d := range result.Differences {
+		told.Differences = append(told.Differences, difference{d.Line, d.Recorded, d.Decided})
+	}
+	err := print(c.out, f, told, func(w io.Writer) error {
+		if told.Same {
+			_, err := fmt.Fprintf(w, "run %s of %s: %d decisions, all the same; it ends %s\n", told.Run, told.Rollout, told.Decisions, told.End)
+			return err
+		}
+		for _, d := range told.Differences {
+			if _, err := fmt.Fprintf(w, "line %d\n  recorded %s\n  decided  %s\n", d.Line, d.Recorded, d.Decided); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err == nil && !told.Same {
+		err = fmt.Errorf("run %s comes out differently: the first difference is at line %d; was it recorded by another version of serin?", told.Run, told.Differences[0].Line)
+	}
+	return err
+}

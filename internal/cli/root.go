@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// command is the state of one call of the program: where it reads and writes.
+type command struct {
+	Program
+	in       io.Reader
+	out, err io.Writer
+	state    string
+}
+
+// Main runs the program with its arguments and returns its exit code.
+func (p Program) Main(ctx context.Context, args []string, in io.Reader, out, err io.Writer) int {
+	c := &command{Program: p, in: in, out: out, err: err}
+	root, begun := c.root()
+	root.SetArgs(args)
+	failure := root.ExecuteContext(ctx)
+	if failure == nil {
+		return exitPromoted
+	}
+	if !*begun {
+		failure = c.misused(root, args, failure)
+	}
+	code := p.codeOf(failure)
+	var e *exit
+	if !errors.As(failure, &e) || e.err != nil {
+		c.complain(failure)
+	}
+	return code
+}
+
+// complain says what went wrong, a mistake a line.
+func (c *command) complain(err error) {
+	for line := range strings.SplitSeq(strings.TrimRight(err.Error(), "\n"), "\n") {
+		fmt.Fprintf(c.err, "serin: %s\n", line)
+	}
+}
+
+// misused is a command line that no command took.
+func (c *command) misused(root *cobra.Command, args []string, err error) error {
+	at := root
+	if found, _, errFind := root.Find(args); errFind == nil {
+		at = found
+	}
+	text := strings.TrimSpace(strings.ReplaceAll(err.Error(), "\n\n", "; "))
+	text = strings.Join(strings.Fields(text), " ")
+	return usage("%s; see `%s --help`", text, at.CommandPath())
+}
+
+// root returns the command tree; begun is set once a command is carried out.
+func (c *command) root() (root *cobra.Command, begun *bool) {
+	begun = new(bool)
+	root = &cobra.Command{
+		Use:   "serin",
+		Short: "Release a new version to a few users first, watch it, and go on or go back",
+		Long: `Serin releases a new version beside the one that serves, gives it a small share
+of the traffic, compares the two, and goes on to all traffic or back to none.
+
+Exit codes: 0 promoted (or done), 2 rolled back, 3 waiting for a person or
+inconclusive, 4 wrong usage or configuration, 5 something needed cannot be
+reached, 1 anything else.`,
+		Example: `  serin demo                         # see it work, no files needed
+  serin run -f shop.yaml             # one release on this machine
+  serin serve -f /etc/serin          # the daemon
+  serin release shop --version v2    # a release on the daemon`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		// Suggestions are part of the error's own line.
+		SuggestionsMinimumDistance: 2,
+		Args:                       cobra.ArbitraryArgs,
+		PersistentPreRun:           func(*cobra.Command, []string) { *begun = true },
+		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: false},
+	}
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usage("%q is not a command of serin%s; see `serin --help`", args[0], didYouMean(cmd, args[0]))
+		}
+		return cmd.Help()
+	}
+	root.SetIn(c.in)
+	root.SetOut(c.out)
+	root.SetErr(c.err)
+	root.PersistentFlags().StringVar(&c.state, "state", "", "folder where state lives (default $SERIN_STATE, else $XDG_STATE_HOME/serin, else ~/.local/state/serin)")
+	root.AddGroup(
+		&cobra.Group{ID: "release", Title: "Release:"},
+		&cobra.Group{ID: "read", Title: "Read:"},
+		&cobra.Group{ID: "act", Title: "Act on a run:"},
+		&cobra.Group{ID: "decide", Title: "Decide and check:"},
+	)
+	root.AddCommand(
+		grouped("release", c.demo(), c.run(), c.serve(), c.release())...,
+	)
+	root.AddCommand(grouped("read", c.get(), c.describe(), c.history(), c.report(), c.logs())...)
+	root.AddCommand(grouped("act", c.promote(), c.pause(), c.resume(), c.rollback())...)
+	root.AddCommand(grouped("decide", c.judge(), c.replay(), c.lint())...)
+	root.AddCommand(c.version(), c.shop())
+	root.InitDefaultHelpCmd()
+	root.InitDefaultCompletionCmd()
+	return root, begun
+}
+
+func grouped(id string, commands ...*cobra.Command) []*cobra.Command {
+	for _, cmd := range commands {
+		cmd.GroupID = id
+	}
+	return commands
+}
+
+func didYouMean(cmd *cobra.Command, word string) string {
+	if near := cmd.SuggestionsFor(word); len(near) > 0 {
+		return "; did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return ""
+}
+
+// stateDir is the state folder that was asked for.
+func (c *command) stateDir() (string, error) {
+	if c.state != "" {
+		return c.state, nil
+	}
+	return c.StateDir()
+}
+
+// isTerminal reports whether a stream is a terminal.
+func isTerminal(w any) bool {
+	f, ok := w.(*os.File)
+	return ok && terminal(f)
+}

@@ -1,0 +1,85 @@
+package judge
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"serin.dev/serin/internal/rollout"
+)
+
+// line is an input line. What must be there is a pointer, so that leaving it
+// out can be told from a zero.
+type line struct {
+	Tick   *time.Time    `json:"tick"`
+	Weight *int          `json:"weight"`
+	Arms   *rollout.Arms `json:"arms"`
+	// Observed is there when the line comes from a record; the judge stream has
+	// no use for it.
+	Observed json.RawMessage `json:"observed"`
+}
+
+// parse reads one line. A key that nobody knows is no mistake of the stream,
+// which may come from a newer program, but is told as a warning: it may be a
+// misspelt one, whose figures are then missing.
+func parse(raw []byte) (t rollout.Tick, warning string, err error) {
+	var in line
+	if err := decode(raw, &in, true); err != nil {
+		unknown, ok := strings.CutPrefix(err.Error(), "json: unknown field ")
+		if !ok {
+			return t, "", err
+		}
+		in = line{}
+		if err := decode(raw, &in, false); err != nil {
+			return t, "", err
+		}
+		warning = fmt.Sprintf("the key %s is not known and is ignored; if it is misspelt, its figures are missing", unknown)
+	}
+	switch {
+	case in.Tick == nil:
+		return t, "", errors.New(`tick: is missing; write the end of the interval, such as "2026-01-01T00:00:10Z"`)
+	case in.Weight == nil:
+		return t, "", errors.New("weight: is missing; write the share in effect during the tick, 0 to 100")
+	case in.Arms == nil:
+		return t, "", errors.New(`arms: is missing; write {"stable":…,"canary":…}, null for an arm whose scrape failed`)
+	}
+	return rollout.Tick{At: *in.Tick, Weight: *in.Weight, Arms: *in.Arms}, warning, nil
+}
+
+func decode(raw []byte, into any, strict bool) error {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	if strict {
+		dec.DisallowUnknownFields()
+	}
+	if err := dec.Decode(into); err != nil {
+		return inWords(err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return errors.New("there is something behind the JSON object; write one object a line")
+	}
+	return nil
+}
+
+// inWords says what is wrong in the words of the stream, not of Go.
+func inWords(err error) error {
+	var wrong *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	var badTime *time.ParseError
+	switch {
+	case errors.As(err, &wrong) && wrong.Field == "":
+		return fmt.Errorf("is a %s where an object belongs", wrong.Value)
+	case errors.As(err, &wrong):
+		return fmt.Errorf("%s: %s does not belong there", wrong.Field, wrong.Value)
+	case errors.As(err, &badTime):
+		return fmt.Errorf("tick: %s is not a time; write one such as 2026-01-01T00:00:10Z", badTime.Value)
+	case errors.As(err, &syntax):
+		return fmt.Errorf("is not JSON: %v (at byte %d)", syntax, syntax.Offset)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return errors.New("is not JSON: the line ends too early")
+	}
+	return err
+}
