@@ -3,7 +3,6 @@
 package file
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -16,6 +15,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 
 	"serin.dev/serin/internal/archive"
 	"serin.dev/serin/internal/rollout"
@@ -91,6 +92,7 @@ func (a *Archive) put(ctx context.Context, at string, r io.Reader) (err error) {
 	}
 	defer root.Close()
 
+	sweep(root)
 	written, err := writePartial(ctx, root, r)
 	if err != nil {
 		return err
@@ -100,6 +102,9 @@ func (a *Archive) put(ctx context.Context, at string, r io.Reader) (err error) {
 			_ = root.Remove(written)
 		}
 	}()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := root.MkdirAll(path.Dir(at), 0o700); err != nil {
 		return err
 	}
@@ -135,6 +140,23 @@ func writePartial(ctx context.Context, root *os.Root, r io.Reader) (name string,
 	return name, errors.Join(err, f.Close())
 }
 
+// abandonedAfter is the age at which a partial file's writer is surely gone.
+const abandonedAfter = 24 * time.Hour
+
+// sweep removes what writers left that were killed. What it cannot remove does
+// no harm.
+func sweep(root *os.Root) {
+	entries, err := fs.ReadDir(root.FS(), partial)
+	if err != nil {
+		return
+	}
+	for _, entry := range entries {
+		if info, err := entry.Info(); err == nil && time.Since(info.ModTime()) > abandonedAfter {
+			_ = root.Remove(path.Join(partial, entry.Name()))
+		}
+	}
+}
+
 // syncFolders makes the new name itself durable, up to the root.
 func syncFolders(root *os.Root, dir string) error {
 	for {
@@ -162,6 +184,9 @@ func (a *Archive) Open(ctx context.Context, rollout, run, name string) (io.ReadC
 		return nil, err
 	}
 	f, err := os.OpenInRoot(a.dir, at)
+	if errors.Is(err, syscall.ENOTDIR) {
+		err = errors.Join(err, fs.ErrNotExist) // a file stands where a folder would be
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open archived file: %w", err)
 	}
@@ -202,26 +227,6 @@ func (a *Archive) List(ctx context.Context, rollout, run string) ([]string, erro
 	slices.Sort(names)
 	return names, nil
 }
-
-// place returns the path of a file below the folder, or says why the names
-// cannot make one.
-func place(rollout, run, name string) (string, error) {
-	for what, element := range map[string]string{"rollout": rollout, "run": run} {
-		if strings.Contains(element, "/") || strings.HasPrefix(element, ".") || !portable(element) {
-			return "", fmt.Errorf("archive: %q cannot be the name of a %s; use letters, digits, dots and dashes", element, what)
-		}
-	}
-	if !portable(name) || name == "." {
-		return "", fmt.Errorf("archive: %q cannot be the name of a file; use a relative path without .. or empty parts", name)
-	}
-	return path.Join(rollout, run, name), nil
-}
-
-func portable(name string) bool {
-	return fs.ValidPath(name) && filepath.IsLocal(name) && !strings.ContainsAny(name, "\\\x00") && bytes.IndexFunc([]byte(name), isControl) < 0
-}
-
-func isControl(r rune) bool { return r < ' ' || r == 0x7f }
 
 // interruptible stops reading when ctx ends.
 type interruptible struct {
