@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"serin.dev/serin/internal/metrics"
@@ -22,6 +23,8 @@ type collector struct {
 	next   time.Time
 	weight int // in effect when the tick began
 	result chan collected
+	// late says that a step has given up waiting for the result.
+	late atomic.Bool
 }
 
 type collected struct {
@@ -71,6 +74,10 @@ func (c *collector) poll(ctx context.Context, now time.Time, interval time.Durat
 		c.result = nil
 		return got.arms, got.at, got.weight, true
 	case <-timer.C:
+		c.late.Store(true)
+		if len(c.result) > 0 && c.opts.Wake != nil {
+			c.opts.Wake() // it came between the two lines above
+		}
 	case <-ctx.Done():
 	}
 	return rollout.Arms{}, now, weight, false
@@ -80,6 +87,7 @@ func (c *collector) poll(ctx context.Context, now time.Time, interval time.Durat
 func (c *collector) begin(ctx context.Context, since, now time.Time, weight int) {
 	result := make(chan collected, 1)
 	c.result = result
+	c.late.Store(false)
 	run := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Timeout)
 		defer cancel()
@@ -96,7 +104,7 @@ func (c *collector) begin(ctx context.Context, since, now time.Time, weight int)
 	}
 	go func() {
 		run()
-		if c.opts.Wake != nil {
+		if c.late.Load() && c.opts.Wake != nil {
 			c.opts.Wake()
 		}
 	}()

@@ -155,4 +155,3 @@ func appendGate(ctx context.Context, st store.Store, run string, c gate.Call, re
 	defer cancel()
 	_ = st.Append(ctx, run, []record.Line{line})
 }
-

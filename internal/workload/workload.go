@@ -81,8 +81,8 @@ func (g Group) Ready() int {
 	return n
 }
 
-// Endpoints returns the ready instances, or all of them when none is ready:
-// a router with nowhere to go would answer nobody.
+// Endpoints returns the ready instances, or all that have an address when none
+// is ready: a router with nowhere to go would answer nobody.
 func (g Group) Endpoints() []rollout.Instance {
 	var ready []rollout.Instance
 	for _, i := range g.Instances {
@@ -90,10 +90,16 @@ func (g Group) Endpoints() []rollout.Instance {
 			ready = append(ready, i)
 		}
 	}
-	if len(ready) == 0 {
-		return g.Instances
+	if len(ready) > 0 {
+		return ready
 	}
-	return ready
+	var addressed []rollout.Instance
+	for _, i := range g.Instances {
+		if i.URL != "" {
+			addressed = append(addressed, i)
+		}
+	}
+	return addressed
 }
 
 // Meter is implemented by workloads that can say what their instances use.
