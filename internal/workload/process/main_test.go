@@ -218,7 +218,12 @@ func processState(pid int) string {
 	return after[:1]
 }
 
-func gone(pid int) bool { return processState(pid) == "" }
+// gone says whether a process has ended. Whether its parent has waited for it
+// is a question for zombies: an orphan's parent is this machine's first process.
+func gone(pid int) bool {
+	s := processState(pid)
+	return s == "" || s == "Z"
+}
 
 // zombies counts this process's dead children that nobody has waited for.
 func zombies(t *testing.T) int {

@@ -44,6 +44,11 @@ func (p *process) await(ctx context.Context) {
 func reapAdopted(pid int) string {
 	var status syscall.WaitStatus
 	got, err := syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
+	// Its first thread may have ended a moment before its others.
+	for deadline := time.Now().Add(time.Second); got == 0 && err == nil && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+		got, err = syscall.Wait4(pid, &status, syscall.WNOHANG, nil)
+	}
 	switch {
 	case err != nil || got != pid:
 		return "a status that only its parent knows"

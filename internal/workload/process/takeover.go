@@ -105,6 +105,9 @@ func (w *Workload) adopt(r record, p *process) *instance {
 // bury drops the record of an instance whose process is gone. What it left
 // behind is killed; how often it ended is kept for the instance that follows.
 func (w *Workload) bury(r record) {
+	if start, err := startTime(r.PID); r.PID != 0 && err == nil && start == r.Start {
+		reapAdopted(r.PID) // a zombie of ours, when Serin replaced itself by exec
+	}
 	for _, pid := range marked(w.key+"/"+r.Name, 0) {
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
