@@ -29,6 +29,8 @@ type exchange struct {
 
 	// On the general path only:
 	request  *http.Request // as it came
+	writer   http.ResponseWriter
+	body     *countingBody // nil: none
 	upgraded io.Closer     // the backend's side of an upgraded connection
 }
 

@@ -30,8 +30,15 @@ func newReverseProxy(p *Proxy) *httputil.ReverseProxy {
 		BufferPool:    new(bufferPool),
 		ErrorLog:      debugLog(p.cfg.Logger),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
-			if x := exchangeOf(r.Context()); x != nil && !x.out.canceled {
-				writeFailure(w, x.armTried(), err)
+			x := exchangeOf(r.Context())
+			switch {
+			case x.body != nil && x.body.broken():
+				x.prepare()
+				writeText(w, http.StatusBadRequest, "400: the request's body is malformed\n")
+			case !x.out.canceled:
+				x.prepare()
+				status, text := failure(x.armTried(), err)
+				writeText(w, status, text)
 			}
 		},
 	}
@@ -44,8 +51,7 @@ func exchangeOf(ctx context.Context) *exchange {
 	return x
 }
 
-func writeFailure(w http.ResponseWriter, arm Arm, err error) {
-	status, text := failure(arm, err)
+func writeText(w http.ResponseWriter, status int, text string) {
 	h := w.Header()
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -63,26 +69,23 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 	if p.sticky != nil {
 		key = p.sticky.key(r.Header)
 	}
-	if r.ProtoMajor == 1 && p.server.draining.Load() {
-		w.Header().Set("Connection", "close")
-	}
 	x := new(exchange)
 	if err := x.begin(p, p.table.Load(), time.Now(), force, key); err != nil {
-		writeFailure(w, x.arm, err)
+		status, text := failure(x.arm, err)
+		writeText(w, status, text)
 		return
 	}
-	x.request = r
-	var in *countingBody
+	x.request, x.writer = r, w
 	if r.Body != nil && r.Body != http.NoBody {
-		in = &countingBody{ReadCloser: r.Body}
-		r.Body = in
+		x.body = &countingBody{ReadCloser: r.Body}
+		r.Body = x.body
 	}
 	defer func() {
 		if x.upgraded != nil {
 			_ = x.upgraded.Close() // its copying goroutines may still be at it
 		}
-		if in != nil {
-			x.out.bytesIn = in.n.Load()
+		if x.body != nil {
+			x.out.bytesIn = x.body.n.Load()
 		}
 		x.finish()
 	}()
@@ -90,9 +93,24 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 		// A backend may answer while the body is still coming.
 		_ = http.NewResponseController(w).EnableFullDuplex()
 	}
-	// The backend decides whether there is a Content-Type; net/http would guess.
-	w.Header()["Content-Type"] = nil
 	p.reverse.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+}
+
+// prepare sets what the client's answer needs besides the backend's headers, as
+// late as possible: informational answers before it clear what was set earlier.
+func (x *exchange) prepare() {
+	h := x.writer.Header()
+	// The backend decides whether there is a Content-Type; net/http would guess.
+	h["Content-Type"] = nil
+	if x.request.ProtoMajor != 1 {
+		return
+	}
+	// An answer that comes before the request's end may be followed by bytes that
+	// are no request (net/http, in full duplex, would read on and not notice that
+	// a chunk was malformed). Such a connection serves nothing more.
+	if x.p.server.draining.Load() || x.body != nil && !x.body.complete.Load() {
+		h.Set("Connection", "close")
+	}
 }
 
 func (p *Proxy) rewrite(pr *httputil.ProxyRequest) {
@@ -149,7 +167,7 @@ func (rt roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		if err == nil {
 			return rt.answered(x, client, resp), nil
 		}
-		if client.Err() != nil {
+		if client.Err() != nil || x.body != nil && x.body.broken() {
 			x.canceled()
 			return nil, err
 		}
@@ -166,6 +184,9 @@ func (rt roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 // answered wraps the response's body so that what happens to it is counted.
 func (rt roundTripper) answered(x *exchange, client context.Context, resp *http.Response) *http.Response {
 	upgraded := resp.StatusCode == http.StatusSwitchingProtocols
+	if !upgraded {
+		x.prepare()
+	}
 	x.answered(resp.StatusCode, upgraded || isEventStream(resp.Header))
 	if len(resp.Trailer) > 0 {
 		// HTTP/1.1 has trailers in chunked bodies only.
@@ -196,18 +217,29 @@ func isEventStream(h http.Header) bool {
 // countingBody counts what is read from a request's body.
 type countingBody struct {
 	io.ReadCloser
-	n     atomic.Uint64
-	ended func() // when it has been read to its end; may be nil
+	n        atomic.Uint64
+	complete atomic.Bool // read to its end
+	failed   atomic.Bool
+	ended    func() // called when it has been read to its end; may be nil
 }
 
 func (b *countingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	b.n.Add(uint64(n))
-	if err == io.EOF && b.ended != nil {
-		b.ended()
+	switch {
+	case err == io.EOF:
+		if b.ended != nil {
+			b.ended()
+		}
+		b.complete.Store(true)
+	case err != nil && !errors.Is(err, http.ErrBodyReadAfterClose):
+		b.failed.Store(true)
 	}
 	return n, err
 }
+
+// broken: the client did not send the body that it announced.
+func (b *countingBody) broken() bool { return b.failed.Load() }
 
 // responseBody counts what is read from a response's body and notices when it
 // breaks off.

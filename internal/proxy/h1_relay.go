@@ -96,6 +96,7 @@ func (r *relay) read(p []byte) (int, error) {
 func (r *relay) watch() {
 	raw, err := r.client.SyscallConn()
 	if err != nil || r.client.SetReadDeadline(time.Time{}) != nil {
+		r.abandon() // closed by shutdown
 		return
 	}
 	r.watching = make(chan struct{})
@@ -111,11 +112,16 @@ func (r *relay) watch() {
 			gone = err != nil || n == 0
 			return true
 		})
-		if err == nil && gone {
-			r.clientGone.Store(true)
-			_ = r.conn.SetReadDeadline(longAgo)
+		if gone || err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
+			r.abandon()
 		}
 	}()
+}
+
+// abandon makes the waiting for the backend end: nobody wants the answer.
+func (r *relay) abandon() {
+	r.clientGone.Store(true)
+	_ = r.conn.SetReadDeadline(longAgo)
 }
 
 var longAgo = time.Unix(1, 0)

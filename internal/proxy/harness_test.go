@@ -32,6 +32,9 @@ type running struct {
 
 func start(t *testing.T, cfg proxy.Config, s proxy.Split) *running {
 	t.Helper()
+	if cfg.DrainGrace == 0 {
+		cfg.DrainGrace = 20 * time.Millisecond
+	}
 	p, err := proxy.New(cfg)
 	if err != nil {
 		t.Fatal(err)
