@@ -28,6 +28,9 @@ func FromRun(run store.Run, h *History, now time.Time) Model {
 	m.held(run)
 	m.Decisions = slices.Clone(h.told)
 	slices.Reverse(m.Decisions)
+	for i := range m.Decisions {
+		m.Decisions[i].At = m.Decisions[i].At.In(now.Location())
+	}
 	return m
 }
 
@@ -118,7 +121,9 @@ func (m *Model) measured(h *History) {
 	}
 	stable.fill(&m.Stable, length)
 	canary.fill(&m.Canary, length)
-	if stable.requests != nil && canary.requests != nil {
+	// The share of a weight that has passed would look like a mistake.
+	m.Latest = m.InEffect != nil && *m.InEffect == last.Weight && !m.Ended()
+	if m.Latest && stable.requests != nil && canary.requests != nil {
 		if all := *stable.requests + *canary.requests; all > 0 {
 			share := 100 * *canary.requests / all
 			m.Seen = &share

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"strings"
 	"time"
 
 	"serin.dev/serin/internal/engine"
@@ -69,6 +70,9 @@ func (h *History) addDecision(d record.Decision) {
 		return
 	}
 	text := inWords(d)
+	if text == "" && was != nil && was.Decision == engine.Hold {
+		text = "no longer held"
+	}
 	if text == "" || len(h.told) > 0 && h.told[len(h.told)-1].Text == text {
 		return
 	}
@@ -82,20 +86,16 @@ func (h *History) addDecision(d record.Decision) {
 // inWords says a decision in one line; nothing for one that is not worth it.
 func inWords(d record.Decision) string {
 	lead := d.Because[0]
-	text := lead.Message
-	if lead.Result != nil {
-		text = lead.Check + ": " + text
-	}
-	switch d.Decision {
-	case engine.Wait:
+	switch {
+	case d.Decision == engine.Wait:
 		// Waiting is told where it says what for, not while a phase is watched.
 		last := d.Because[len(d.Because)-1]
 		if last.Rule == "" || last.Rule == "watching" {
 			return ""
 		}
 		return last.Message
-	case engine.Rollback:
-		return "rolled back: " + text
+	case lead.Result != nil && !strings.HasPrefix(lead.Message, lead.Check):
+		return lead.Check + ": " + lead.Message
 	}
-	return text
+	return lead.Message
 }

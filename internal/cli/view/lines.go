@@ -26,9 +26,6 @@ func Lines(prev, next Model) []string {
 			say(d.At, fmt.Sprintf("%s, weight %d %%: %s", d.Kind, d.Weight, d.Text))
 		}
 	}
-	if prev.Run == next.Run && prev.Hold != nil && next.Hold == nil && !next.Ended() {
-		say(next.Now, "no longer held")
-	}
 	if next.Ended() && !(prev.Run == next.Run && prev.Ended()) {
 		end := next.EndedAt
 		if end.IsZero() {

@@ -37,7 +37,10 @@ type Model struct {
 	Seen *float64
 
 	Stable, Canary Arm
-	Checks         []Check
+	// Latest says that the arms' figures are those of now: not from before the
+	// weight changed last.
+	Latest bool
+	Checks []Check
 	// Hold is nil unless the weight is being kept where it is for a reason.
 	Hold *Hold
 	// Decisions are the latest ones, newest first.

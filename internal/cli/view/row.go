@@ -136,11 +136,24 @@ func (r row) render(color bool) string {
 	return strings.TrimRight(b.String(), " ")
 }
 
+// wordsOf splits text at blanks, but not between a number and its percent sign.
+func wordsOf(text string) []string {
+	var words []string
+	for _, word := range strings.Fields(text) {
+		if n := len(words); n > 0 && strings.HasPrefix(word, "%") {
+			words[n-1] += " " + word
+		} else {
+			words = append(words, word)
+		}
+	}
+	return words
+}
+
 // wrap breaks text into lines of at most n columns, at blanks where it can.
 func wrap(text string, n int) []string {
 	var lines []string
 	line := ""
-	for _, word := range strings.Fields(printable(text)) {
+	for _, word := range wordsOf(printable(text)) {
 		for columns(word) > n {
 			head := cutTo(word, n)
 			if head == "" {

@@ -38,7 +38,12 @@ const (
 func (s *Screen) Show(m Model) error {
 	width, height := s.size()
 	// The last line stays free: writing it would scroll the terminal.
-	return s.draw(Render(m, width, height-1, s.color), width)
+	lines := Render(m, width, height-1, s.color)
+	for m.Ended() && len(lines) > 0 && lines[len(lines)-1] == "" {
+		// Nothing comes any more that room would have to be kept for.
+		lines = lines[:len(lines)-1]
+	}
+	return s.draw(lines, width)
 }
 
 // Say prints a line above the view, where it stays.
