@@ -32,8 +32,8 @@ type Program struct {
 	Serve func(ctx context.Context, o ServeOptions) error
 	// Demo shows both outcomes on sample programs.
 	Demo func(ctx context.Context, o DemoOptions) error
-	// Shop is the demo's sample program.
-	Shop func(ctx context.Context, args []string) error
+	// Shop is the demo's sample program; it returns its exit code.
+	Shop func(args []string, stderr io.Writer) int
 	// Code returns the exit code that an error of the program's modes stands
 	// for, 0 when it does not know.
 	Code func(error) int
@@ -76,10 +76,14 @@ type ServeOptions struct {
 
 // DemoOptions are what `serin demo` was asked for.
 type DemoOptions struct {
-	Out      io.Writer
-	Terminal bool
-	Color    bool
+	Out             io.Writer
+	Terminal, Color bool
 	// Size is the terminal's.
-	Size   func() (width, height int)
-	Logger *slog.Logger
+	Size func() (width, height int)
+	// Dir is where everything is left; empty: a new folder.
+	Dir string
+	// Seed is the seed of chance; 0: a new one.
+	Seed uint64
+	// Stay goes on serving after the story.
+	Stay bool
 }

@@ -15,7 +15,7 @@ import (
 // line is an input line. What must be there is a pointer, so that leaving it
 // out can be told from a zero.
 type line struct {
-	Tick   *time.Time    `json:"tick"`
+	Tick   *string       `json:"tick"`
 	Weight *int          `json:"weight"`
 	Arms   *rollout.Arms `json:"arms"`
 	// Observed is there when the line comes from a record; the judge stream has
@@ -47,7 +47,11 @@ func parse(raw []byte) (t rollout.Tick, warning string, err error) {
 	case in.Arms == nil:
 		return t, "", errors.New(`arms: is missing; write {"stable":…,"canary":…}, null for an arm whose scrape failed`)
 	}
-	return rollout.Tick{At: *in.Tick, Weight: *in.Weight, Arms: *in.Arms}, warning, nil
+	at, err := time.Parse(time.RFC3339, *in.Tick)
+	if err != nil {
+		return t, "", fmt.Errorf("tick: %.60q is not a time; write one such as 2026-01-01T00:00:10Z", *in.Tick)
+	}
+	return rollout.Tick{At: at, Weight: *in.Weight, Arms: *in.Arms}, warning, nil
 }
 
 func decode(raw []byte, into any, strict bool) error {
@@ -68,14 +72,11 @@ func decode(raw []byte, into any, strict bool) error {
 func inWords(err error) error {
 	var wrong *json.UnmarshalTypeError
 	var syntax *json.SyntaxError
-	var badTime *time.ParseError
 	switch {
 	case errors.As(err, &wrong) && wrong.Field == "":
 		return fmt.Errorf("is a %s where an object belongs", wrong.Value)
 	case errors.As(err, &wrong):
 		return fmt.Errorf("%s: %s does not belong there", wrong.Field, wrong.Value)
-	case errors.As(err, &badTime):
-		return fmt.Errorf("tick: %s is not a time; write one such as 2026-01-01T00:00:10Z", badTime.Value)
 	case errors.As(err, &syntax):
 		return fmt.Errorf("is not JSON: %v (at byte %d)", syntax, syntax.Offset)
 	case errors.Is(err, io.ErrUnexpectedEOF):

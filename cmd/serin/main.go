@@ -1,0 +1,32 @@
+// Command serin is the program: it wires the command line to the program's
+// modes and does nothing else.
+package main
+
+import (
+	"context"
+	"os"
+
+	"serin.dev/serin/internal/builtin"
+	"serin.dev/serin/internal/cli"
+	"serin.dev/serin/internal/demo/shop"
+)
+
+// version is set by the release build.
+var version = "dev"
+
+func main() {
+	catalog := builtin.Catalog()
+	p := cli.Program{
+		Version:  version,
+		Catalog:  catalog,
+		Schema:   func() ([]byte, error) { return builtin.Schema(catalog) },
+		StateDir: stateDir,
+		ReadOnly: readOnly,
+		Run:      run,
+		Serve:    serve,
+		Demo:     demonstrate,
+		Shop:     shop.Main,
+		Code:     code,
+	}
+	os.Exit(p.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
