@@ -57,7 +57,7 @@ func (w *Workload) recall() error {
 	}
 	w.memory = m
 	if m.Serving.Version != w.cfg.Stable.Version && !m.Promoted {
-		w.log.Warn("the file's stable version is not the one that serves; the one that serves is kept",
+		w.log.Info("the file's stable version is not the one that serves; the one that serves is kept",
 			"file", w.cfg.Stable.Version, "serves", m.Serving.Version)
 	}
 	return nil

@@ -115,7 +115,7 @@ func (w *Workload) recall() error {
 		w.memory.Candidate = w.newGroup(initial.Candidate.Version)
 	}
 	if m.Serving.Version.Version != w.cfg.Stable.Version && !m.Promoted {
-		w.log.Warn("the file's stable version is not the one that serves; the one that serves is kept",
+		w.log.Info("the file's stable version is not the one that serves; the one that serves is kept",
 			"file", w.cfg.Stable.Version, "serves", m.Serving.Version.Version)
 	}
 	return nil

@@ -20,8 +20,13 @@ const firstLook = 300 * time.Millisecond
 // and where those are missing or behind, by the marker in their environment.
 // What belongs to no group of now is asked to end.
 func (w *Workload) takeOver() {
+	awaitFirstLook(w.adoptAll())
+}
+
+func (w *Workload) adoptAll() (adopted []*instance) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	strays := w.strays()
-	var adopted []*instance
 	for _, r := range w.readRecords() {
 		p := w.findProcess(&r, strays)
 		if p == nil {
@@ -35,7 +40,7 @@ func (w *Workload) takeOver() {
 		adopted = append(adopted, w.adopt(s.record, s.process()))
 	}
 	slices.SortStableFunc(w.instances, func(a, b *instance) int { return cmp.Compare(a.name, b.name) })
-	awaitFirstLook(adopted)
+	return adopted
 }
 
 // stray is a process of ours that was found by its marker.
@@ -81,7 +86,8 @@ func (w *Workload) findProcess(r *record, strays map[string]stray) *process {
 	return s.process()
 }
 
-// adopt makes an instance of a process that runs already.
+// adopt makes an instance of a process that runs already; the caller holds
+// w.mu.
 func (w *Workload) adopt(r record, p *process) *instance {
 	g := w.group(r.Group)
 	i := w.newInstance(g, r.Name)
@@ -104,6 +110,7 @@ func (w *Workload) adopt(r record, p *process) *instance {
 
 // bury drops the record of an instance whose process is gone. What it left
 // behind is killed; how often it ended is kept for the instance that follows.
+// The caller holds w.mu.
 func (w *Workload) bury(r record) {
 	if start, err := startTime(r.PID); r.PID != 0 && err == nil && start == r.Start {
 		reapAdopted(r.PID) // a zombie of ours, when Serin replaced itself by exec

@@ -1,0 +1,338 @@
+// Package traffictest is the conformance suite of the traffic port: what every
+// router must do, as a client counts it. It knows no adapter; an adapter's test
+// brings a Harness that sends requests to where its users would.
+package traffictest
+
+import (
+	"errors"
+	"math"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic"
+)
+
+// Harness is one router under test, with instances behind it.
+type Harness struct {
+	// Router was never applied to.
+	Router traffic.Router
+	// Stable and Canary are instances that answer which arm they belong to; at
+	// least two of stable where the router is told its instances.
+	Stable, Canary []rollout.Instance
+	// Send sends one request as a user does and says which arm answered.
+	// It may be called at once from many goroutines.
+	Send func() (rollout.Arm, error)
+	// Exact says that every run of requests is split exactly, not by chance.
+	Exact bool
+	// Hold sends a request that the instance keeps until release is called,
+	// and returns once it is there; nil where that cannot be done.
+	Hold func(t *testing.T) *Held
+	// FindsInstances says that the router ignores the instances of a split.
+	FindsInstances bool
+	// Reopen ends the router as a kill -9 does and returns the one that a new
+	// Serin has, before it was applied to; nil where that cannot be done.
+	Reopen func(t *testing.T) traffic.Router
+	// Patience bounds every wait for an applied split; default 10 s.
+	Patience time.Duration
+	// Requests is how many requests a share is counted over; default 1000.
+	Requests int
+}
+
+// Held is a request on its way.
+type Held struct {
+	// Release lets the instance answer; it returns which arm that was.
+	Release func() (rollout.Arm, error)
+	// Instance is where the request is, by name.
+	Instance string
+}
+
+// Run runs the suite; start makes a new harness for each test.
+func Run(t *testing.T, start func(t *testing.T) Harness) {
+	for _, c := range []struct {
+		name string
+		run  func(t *testing.T, s *suite)
+	}{
+		{"before the first split nothing is known", knowsNothing},
+		{"users see the share that was asked for", splits},
+		{"the same split again changes nothing", isIdempotent},
+		{"at weight 0 the canary gets no request", goesBackAtOnce},
+		{"no request fails while the weight changes under load", switchesUnderLoad},
+		{"a weight that cannot be is refused and the split stays", refusesWeights},
+		{"a promoted split is told as such", tellsPromoted},
+		{"a request in flight is finished where it is", finishesInFlight},
+		{"requests at a removed instance are told and finished", drains},
+		{"after a crash the weight in effect is known", survivesCrash},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &suite{Harness: start(t)}
+			if s.Patience == 0 {
+				s.Patience = 10 * time.Second
+			}
+			if s.Requests == 0 {
+				s.Requests = 1000
+			}
+			c.run(t, s)
+		})
+	}
+}
+
+type suite struct{ Harness }
+
+// at is the split of a weight over all instances.
+func (s *suite) at(weight int) traffic.Split {
+	return traffic.Split{Weight: weight, Stable: s.Stable, Canary: s.Canary}
+}
+
+// apply makes a split and waits until it is in effect.
+func (s *suite) apply(t *testing.T, split traffic.Split) traffic.Observed {
+	t.Helper()
+	if err := s.Router.Apply(t.Context(), split); err != nil {
+		t.Fatalf("Apply(weight %d): %v", split.Weight, err)
+	}
+	return s.inEffect(t, split.Weight)
+}
+
+func (s *suite) inEffect(t *testing.T, weight int) traffic.Observed {
+	t.Helper()
+	deadline := time.Now().Add(s.Patience)
+	for {
+		o := s.observe(t)
+		if o.Known && o.InEffect && o.Weight == weight {
+			return o
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("weight %d is not in effect after %v: %+v", weight, s.Patience, o)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (s *suite) observe(t *testing.T) traffic.Observed {
+	t.Helper()
+	o, err := s.Router.Observe(t.Context())
+	if err != nil {
+		t.Fatalf("Observe: %v", err)
+	}
+	return o
+}
+
+// send sends n requests and counts those that the canary answered.
+func (s *suite) send(t *testing.T, n int) (canary int) {
+	t.Helper()
+	for range n {
+		arm, err := s.Send()
+		if err != nil {
+			t.Fatalf("a user's request failed: %v", err)
+		}
+		if arm == rollout.Canary {
+			canary++
+		}
+	}
+	return canary
+}
+
+// checkShare checks the canary's count of n requests at a weight.
+func (s *suite) checkShare(t *testing.T, weight, canary, n int) {
+	t.Helper()
+	p := float64(weight) / 100
+	want := p * float64(n)
+	off := 1.0
+	if !s.Exact {
+		// Five standard deviations: by chance once in millions of tests.
+		off = 5 * math.Sqrt(float64(n)*p*(1-p))
+	}
+	if math.Abs(float64(canary)-want) > off {
+		t.Errorf("weight %d: the canary got %d of %d requests, want %.0f ± %.0f", weight, canary, n, want, off)
+	}
+}
+
+func knowsNothing(t *testing.T, s *suite) {
+	if o := s.observe(t); o.Known || o.Weight != 0 || o.Promoted {
+		t.Errorf("observed %+v before any split, want nothing known and weight 0", o)
+	}
+}
+
+func splits(t *testing.T, s *suite) {
+	for _, weight := range []int{0, 5, 50, 100, 25, 1, 0} {
+		s.apply(t, s.at(weight))
+		s.checkShare(t, weight, s.send(t, s.Requests), s.Requests)
+		if o := s.observe(t); o.Weight != weight || o.ChangedBy != "" {
+			t.Errorf("observed %+v, want weight %d changed by nobody else", o, weight)
+		}
+	}
+}
+
+func isIdempotent(t *testing.T, s *suite) {
+	s.apply(t, s.at(50))
+	canary := 0
+	for range s.Requests / 10 {
+		s.apply(t, s.at(50))
+		canary += s.send(t, 10)
+	}
+	// Applying again must not begin the sequence anew either.
+	s.checkShare(t, 50, canary, s.Requests/10*10)
+}
+
+func goesBackAtOnce(t *testing.T, s *suite) {
+	for range 10 {
+		s.apply(t, s.at(50))
+		s.send(t, 10)
+		s.apply(t, s.at(0))
+		if canary := s.send(t, s.Requests/10); canary > 0 {
+			t.Fatalf("the canary got %d requests that began after weight 0 was in effect", canary)
+		}
+	}
+	// Also while the canary has gone.
+	s.apply(t, traffic.Split{Weight: 0, Stable: s.Stable})
+	if canary := s.send(t, s.Requests/10); canary > 0 {
+		t.Fatalf("the canary got %d requests although it is not named", canary)
+	}
+}
+
+func switchesUnderLoad(t *testing.T, s *suite) {
+	s.apply(t, s.at(0))
+	var stop atomic.Bool
+	var sent, failed atomic.Int64
+	var first atomic.Value
+	var users sync.WaitGroup
+	for range 4 {
+		users.Go(func() {
+			for !stop.Load() {
+				sent.Add(1)
+				if _, err := s.Send(); err != nil {
+					failed.Add(1)
+					first.CompareAndSwap(nil, err)
+				}
+			}
+		})
+	}
+	rounds := 40
+	if !s.Exact {
+		rounds = 2 // a split that travels takes its time
+	}
+	for range rounds {
+		for _, weight := range []int{5, 10, 25, 50, 100, 0} {
+			s.apply(t, s.at(weight))
+			time.Sleep(time.Millisecond)
+		}
+	}
+	stop.Store(true)
+	users.Wait()
+	if failed.Load() > 0 {
+		t.Errorf("%d of %d requests failed, the first with: %v", failed.Load(), sent.Load(), first.Load())
+	}
+	if sent.Load() < 100 {
+		t.Errorf("only %d requests were sent; the test saw too little", sent.Load())
+	}
+}
+
+func refusesWeights(t *testing.T, s *suite) {
+	s.apply(t, s.at(50))
+	for _, weight := range []int{-1, 101} {
+		if err := s.Router.Apply(t.Context(), s.at(weight)); !errors.Is(err, traffic.ErrRefused) {
+			t.Errorf("Apply(weight %d): %v, want ErrRefused", weight, err)
+		}
+	}
+	s.inEffect(t, 50)
+	s.checkShare(t, 50, s.send(t, s.Requests), s.Requests)
+}
+
+func tellsPromoted(t *testing.T, s *suite) {
+	s.apply(t, s.at(100))
+	split := traffic.Split{Weight: 100, Stable: s.Canary, Canary: s.Canary, Promoted: true}
+	if o := s.apply(t, split); !o.Promoted {
+		t.Errorf("observed %+v, want promoted", o)
+	}
+	if canary := s.send(t, s.Requests/10); canary != s.Requests/10 {
+		t.Errorf("%d of %d requests reached the promoted instances, want all", canary, s.Requests/10)
+	}
+	// The end of the run: the promoted instances are all there is.
+	if o := s.apply(t, traffic.Split{Weight: 0, Stable: s.Canary, Promoted: true}); !o.Promoted {
+		t.Errorf("observed %+v, want promoted", o)
+	}
+	if canary := s.send(t, s.Requests/10); canary != s.Requests/10 {
+		t.Errorf("%d of %d requests reached the promoted instances, want all", canary, s.Requests/10)
+	}
+}
+
+func finishesInFlight(t *testing.T, s *suite) {
+	if s.Hold == nil {
+		t.Skip("requests cannot be held here")
+	}
+	s.apply(t, s.at(100))
+	held := s.Hold(t)
+	if o := s.observe(t); o.CanaryInflight != 1 && o.CanaryInflight != -1 {
+		t.Errorf("observed %+v, want one request in flight at the canary", o)
+	}
+	s.apply(t, s.at(0))
+	if canary := s.send(t, 50); canary > 0 {
+		t.Errorf("the canary got %d requests that began after weight 0 was in effect", canary)
+	}
+	if arm, err := held.Release(); err != nil || arm != rollout.Canary {
+		t.Errorf("the request in flight was answered by %s (%v), want the canary", arm, err)
+	}
+	s.eventually(t, "the canary is drained", func(o traffic.Observed) bool { return o.CanaryInflight <= 0 })
+}
+
+func drains(t *testing.T, s *suite) {
+	if s.Hold == nil || s.FindsInstances {
+		t.Skip("requests cannot be held here, or the router finds instances by itself")
+	}
+	s.apply(t, s.at(0))
+	if o := s.observe(t); o.DrainingInflight != 0 {
+		t.Errorf("observed %+v, want nothing draining", o)
+	}
+	held := s.Hold(t)
+	var rest []rollout.Instance
+	for _, i := range s.Stable {
+		if i.Name != held.Instance {
+			rest = append(rest, i)
+		}
+	}
+	s.apply(t, traffic.Split{Weight: 0, Stable: rest, Canary: s.Canary})
+	if o := s.observe(t); o.DrainingInflight != 1 {
+		t.Errorf("observed %+v, want one request draining", o)
+	}
+	if arm, err := held.Release(); err != nil || arm != rollout.Stable {
+		t.Errorf("the request at the removed instance was answered by %s (%v), want stable", arm, err)
+	}
+	s.eventually(t, "the removed instance is drained", func(o traffic.Observed) bool { return o.DrainingInflight == 0 })
+}
+
+func (s *suite) eventually(t *testing.T, what string, ok func(traffic.Observed) bool) {
+	t.Helper()
+	deadline := time.Now().Add(s.Patience)
+	for {
+		o := s.observe(t)
+		if ok(o) {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not so after %v: %+v", what, s.Patience, o)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func survivesCrash(t *testing.T, s *suite) {
+	if s.Reopen == nil {
+		t.Skip("this router lives outside of Serin")
+	}
+	for _, split := range []traffic.Split{
+		s.at(25), s.at(100), {Weight: 0, Stable: s.Canary, Promoted: true}, s.at(0), s.at(5),
+	} {
+		s.apply(t, split)
+		s.Router = s.Reopen(t)
+		o := s.observe(t)
+		if !o.Known || o.Weight != split.Weight || o.Promoted != split.Promoted {
+			t.Errorf("after a crash at weight %d, promoted %t: observed %+v", split.Weight, split.Promoted, o)
+		}
+		s.apply(t, split)
+		if split.Weight > 0 {
+			s.checkShare(t, split.Weight, s.send(t, s.Requests), s.Requests)
+		}
+	}
+}
