@@ -393,3 +393,14 @@ func BenchmarkStream(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/1000, "ns/line")
 }
+
+func TestFiguresOfAnySizeAreAnsweredInJSON(t *testing.T) {
+	var in []string
+	for n := 1; n <= 30; n++ {
+		in = append(in, fmt.Sprintf(`{"tick":%q,"weight":5,"arms":{"stable":{"requests":1e12,"errors":0},"canary":{"requests":1e12,"errors":1e12}}}`, start.Add(time.Duration(n)*10*time.Second).Format(time.RFC3339)))
+	}
+	out, result := lines(t, in...)
+	if result.Lines != len(in) || result.Decision != engine.Rollback {
+		t.Errorf("%+v after %s, want every line judged and a rollback", result, out[len(out)-1])
+	}
+}
