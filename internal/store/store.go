@@ -1,6 +1,6 @@
 // Package store is the port to live state: runs, their records while they go
-// on, people's intents, messages not yet delivered, and which version of a
-// rollout serves. It must not know what a state means.
+// on, people's intents, messages not yet delivered. It must not know what a
+// state means.
 package store
 
 import (
@@ -55,10 +55,6 @@ type Store interface {
 	// Settle notes that a message was delivered or given up (retry zero), or
 	// when to try again, and why.
 	Settle(ctx context.Context, id string, delivered bool, retry time.Time, failure string) error
-
-	// Serving returns what was noted as the version that serves. ErrNotFound.
-	Serving(ctx context.Context, rollout string) (json.RawMessage, error)
-	SetServing(ctx context.Context, rollout string, v json.RawMessage) error
 
 	Close() error
 }

@@ -21,11 +21,10 @@ import (
 
 // Store is an empty store when zero.
 type Store struct {
-	mu      sync.Mutex
-	runs    []*held
-	outbox  []*store.Outgoing
-	sent    map[string]bool
-	serving map[string]json.RawMessage
+	mu     sync.Mutex
+	runs   []*held
+	outbox []*store.Outgoing
+	sent   map[string]bool
 }
 
 type held struct {
@@ -299,28 +298,6 @@ func (s *Store) Settle(_ context.Context, id string, delivered bool, retry time.
 		return nil
 	}
 	return fmt.Errorf("message %s: %w", id, store.ErrNotFound)
-}
-
-// Serving implements store.Store.
-func (s *Store) Serving(_ context.Context, rollout string) (json.RawMessage, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	v, ok := s.serving[rollout]
-	if !ok {
-		return nil, fmt.Errorf("version serving for %s: %w", rollout, store.ErrNotFound)
-	}
-	return v, nil
-}
-
-// SetServing implements store.Store.
-func (s *Store) SetServing(_ context.Context, rollout string, v json.RawMessage) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.serving == nil {
-		s.serving = map[string]json.RawMessage{}
-	}
-	s.serving[rollout] = slices.Clone(v)
-	return nil
 }
 
 // Close implements store.Store; everything is still there afterwards, as it
