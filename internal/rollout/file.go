@@ -29,8 +29,8 @@ func Parse(filename string, data []byte, catalog Catalog) (*Rollout, error) {
 // mistake but can be run, are returned in either case.
 //
 // The catalog says which adapters there are. With a nil catalog every adapter
-// is taken as it is written, undecoded and unchecked: that is for programs that
-// read plans and checks only.
+// is taken as it is written, undecoded and unchecked, and none is required:
+// that is for programs that only judge, or only read plans.
 func ParseAll(filename string, data []byte, catalog Catalog) (rollouts []*Rollout, warnings []Located, err error) {
 	roots, problems := readDocuments(filename, data)
 	first := map[string]place{}
@@ -99,6 +99,9 @@ func (d *decoder) declared(root *node) bool {
 
 // requireAdapters reports the ports that have no default and name no adapter.
 func (d *decoder) requireAdapters(r *Rollout) {
+	if d.catalog == nil {
+		return
+	}
 	for _, port := range []struct {
 		name    Port
 		adapter Adapter
