@@ -67,7 +67,7 @@ func (r *relay) passAny(first []byte) error {
 	if resp.Header.Get("Date") == "" {
 		resp.Header.Set("Date", time.Now().UTC().Format(http.TimeFormat))
 	}
-	if r.last {
+	if r.isLast() {
 		resp.Header.Set("Connection", "close")
 	}
 	if err := r.write(appendHead(nil, resp.Status, resp.Header)); err != nil {
@@ -84,7 +84,6 @@ func (r *relay) passAny(first []byte) error {
 		}
 	}
 	r.complete = !resp.Close && head.Buffered() == 0 && already.Len() == 0
-	r.reusable = true
 	return nil
 }
 

@@ -68,8 +68,7 @@ func (c *clientConn) serve() (leave bool) {
 		if !t.direct {
 			return true
 		}
-		last := head.close || c.p.server.draining.Load()
-		if !c.exchange(t, &head, last) || last {
+		if !c.exchange(t, &head) {
 			c.Close()
 			return false
 		}
@@ -136,10 +135,10 @@ func (c *clientConn) closeIdle() {
 
 // exchange serves one request. It returns whether the connection can serve
 // another.
-func (c *clientConn) exchange(t *table, head *requestHead, last bool) (reusable bool) {
+func (c *clientConn) exchange(t *table, head *requestHead) (reusable bool) {
 	x := &c.x
 	if err := x.begin(c.p, t, time.Now(), head.force, head.key); err != nil {
-		return c.answerFailure(x.arm, err, last)
+		return c.answerFailure(x.arm, err, head.close)
 	}
 	x.out.bytesIn = uint64(head.length)
 	defer x.finish()
@@ -150,7 +149,7 @@ func (c *clientConn) exchange(t *table, head *requestHead, last bool) (reusable 
 	replayable := len(body) == 0 && idempotent(head.method)
 	fresh := false
 	for {
-		r := relay{client: c, x: x, method: head.method, last: last, bufs: bufs}
+		r := relay{client: c, x: x, method: head.method, last: head.close, bufs: bufs}
 		err := r.send(c.out, body, fresh)
 		if err == nil {
 			err = r.receive()
@@ -158,7 +157,7 @@ func (c *clientConn) exchange(t *table, head *requestHead, last bool) (reusable 
 		r.end()
 		switch {
 		case err == nil:
-			return r.reusable
+			return !r.last
 		case errors.Is(err, errRerouted):
 			continue
 		case r.clientGone.Load() || r.clientFailed:
@@ -177,13 +176,14 @@ func (c *clientConn) exchange(t *table, head *requestHead, last bool) (reusable 
 		}
 		fresh = false
 		if !x.failed(kind, kind == classConnect, replayable) {
-			return c.answerFailure(x.armTried(), err, last)
+			return c.answerFailure(x.armTried(), err, head.close)
 		}
 	}
 }
 
 // answerFailure tells the client that there is no answer.
 func (c *clientConn) answerFailure(arm Arm, err error, last bool) (reusable bool) {
+	last = last || c.p.server.draining.Load()
 	_, werr := c.Write(appendFailure(nil, arm, err, last))
-	return werr == nil
+	return werr == nil && !last
 }

@@ -27,13 +27,12 @@ type relay struct {
 	client *clientConn
 	x      *exchange
 	method string
-	last   bool // the client's last request on its connection
+	last   bool // the client's connection ends with this answer
 	bufs   *relayBuffers
 
-	up       *upstream
-	conn     *backendConn
-	reused   bool
-	reusable bool // result: the client's connection serves on
+	up     *upstream
+	conn   *backendConn
+	reused bool
 
 	answering    bool // something has been sent to the client
 	clientFailed bool // sending it failed
@@ -164,6 +163,13 @@ func (r *relay) writeBoth(head, body []byte) error {
 	return nil
 }
 
+// isLast decides, when the answer's head is written, whether it says that the
+// connection ends.
+func (r *relay) isLast() bool {
+	r.last = r.last || r.client.p.server.draining.Load()
+	return r.last
+}
+
 // receive passes the response on.
 func (r *relay) receive() error {
 	in, filled := r.bufs.in[:], 0
@@ -195,7 +201,7 @@ func (r *relay) pass(h *responseHead, out, in []byte, filled int) error {
 	if !h.dated {
 		out = time.Now().UTC().AppendFormat(append(out, "Date: "...), http.TimeFormat+"\r\n")
 	}
-	if r.last {
+	if r.isLast() {
 		out = append(out, "Connection: close\r\n"...)
 	}
 	out = append(out, "\r\n"...)
@@ -237,6 +243,5 @@ func (r *relay) pass(h *responseHead, out, in []byte, filled int) error {
 		}
 	}
 	r.complete = !h.close && !extra
-	r.reusable = true
 	return nil
 }
