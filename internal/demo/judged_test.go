@@ -1,142 +1,140 @@
 package demo
 
 import (
+	"flag"
 	"math"
 	"math/rand/v2"
-	"os"
-	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"serin.dev/serin/internal/builtin"
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/rollout"
 )
 
-func env(name string, def float64) float64 {
-	if s := os.Getenv(name); s != "" {
-		v, _ := strconv.ParseFloat(s, 64)
-		return v
+var (
+	seed     = flag.Uint64("seed", 0, "seed of the made-up shop; 0 takes a new one")
+	stagings = flag.Int("stagings", 20, "how often the story is staged")
+)
+
+// parse reads a rollout as the program reads a user's file.
+func parse(t *testing.T, text string) rollout.Rollout {
+	t.Helper()
+	rollouts, _, err := rollout.ParseAll("shop.yaml", []byte(text), builtin.Catalog())
+	if err != nil {
+		t.Fatal(err)
 	}
-	return def
+	return *rollouts[0]
 }
 
-type arm struct{ fail, pace float64 }
+// stage carries a chapter through the real engine with requests that are made
+// up as the shop and its users make them, and says how it ended.
+func stage(t *testing.T, random *rand.Rand, plan engine.Plan, stable, canary version) (engine.Status, rollout.CheckType, time.Duration) {
+	t.Helper()
+	began := time.Unix(1e9, 0).UTC()
+	interval := time.Duration(plan.Analysis.Interval)
+	s := engine.StartWatching(plan, began)
+	for at := began; at.Sub(began) < chapterTime; {
+		at = at.Add(interval)
+		weight := plan.Want(s).Weight
+		n := rate * int(interval/time.Millisecond) / 1000
+		onCanary := n * weight / 100
+		// The machine is busier in some ticks than in others.
+		busy := 0.001 * math.Exp(0.7*random.NormFloat64())
+		group := &engine.Group{Instances: 1, Ready: 1, Capacity: 100}
+		d := engine.Decide(plan, s, engine.Observation{
+			At: at, Stable: group, Canary: group,
+			Weight: &engine.Weight{Known: true, Percent: weight, InEffect: true},
+			Tick: &rollout.Tick{At: at, Weight: weight, Arms: rollout.Arms{
+				Stable: answers(random, n-onCanary, stable, busy), Canary: answers(random, onCanary, canary, busy)}},
+		})
+		s = d.Next
+		switch d.Kind {
+		case engine.Rollback:
+			return engine.RolledBack, d.Because[0].Type, at.Sub(began)
+		case engine.Complete:
+			return engine.Promoted, "", at.Sub(began)
+		}
+	}
+	return s.Status, "", chapterTime
+}
 
-func draw(r *rand.Rand, n int, a arm, bounds []float64, sigma, overhead, noise float64) *rollout.Sample {
+// bounds are those of the proxy's latency buckets.
+var bounds = func() (b []float64) {
+	for i := range 820 {
+		b = append(b, 1e-5*math.Pow(10, float64(i)/117))
+	}
+	return b
+}()
+
+// answers is a tick of one arm.
+func answers(random *rand.Rand, n int, v version, busy float64) *rollout.Sample {
+	one, requests, errors, sum := 1, float64(n), 0.0, 0.0
 	counts := make([]float64, len(bounds)+1)
-	var errs, sum float64
 	for range n {
-		lot := r.IntN(100)
-		med := 0.020
-		switch {
-		case lot < 15:
-			med = 0.014
-		case lot < 40:
-			med = 0.016
+		median := 0.030
+		switch lot := random.IntN(100); {
 		case lot < 60:
-			med = 0.015
-		default:
-			if r.Float64() < a.fail {
-				errs++
-			}
+			median = 0.0237
+		case random.Float64() < v.failures*v.errors:
+			errors++
 		}
-		t := med*a.pace*math.Exp(sigma*r.NormFloat64()) + overhead*noise*math.Exp(0.8*r.NormFloat64())
-		sum += t
-		i := int(math.Ceil(math.Log(t/1e-5) / math.Log(1.02)))
-		counts[min(max(i, 0), len(bounds))]++
+		s := median*v.pace*v.slow*math.Exp(0.25*random.NormFloat64()) + busy*math.Exp(0.8*random.NormFloat64())
+		sum += s
+		counts[min(int(math.Ceil(math.Log10(s/1e-5)*117)), len(bounds))]++
 	}
-	one := 1
-	nn := float64(n)
-	return &rollout.Sample{Instances: &one, Requests: &nn, Errors: &errs, Latency: &rollout.Histogram{Bounds: bounds, Counts: counts, Sum: &sum}}
+	return &rollout.Sample{Instances: &one, Requests: &requests, Errors: &errors,
+		Latency: &rollout.Histogram{Bounds: bounds, Counts: counts, Sum: &sum}}
 }
 
-func TestSim(t *testing.T) {
-	N := int(env("N", 200))
-	rate := env("RATE", 800)
-	phase := env("PHASE", 2.5)
-	ms := env("TICK", 250)
-	sigma := env("SIGMA", 0.25)
-	base := env("BASE", 0.06)
-	v2 := arm{env("V2FAIL", 0.04), env("V2PACE", 0.93)}
-	bounds := []float64{}
-	for b := 1e-5; b < 100; b *= 1.02 {
-		bounds = append(bounds, b)
+// The story's versions differ by enough to be told apart in its time, by the
+// real judging and with room to spare: its end is a finding, and a sure one.
+func TestTheStoryCanBeJudged(t *testing.T) {
+	if *seed == 0 {
+		*seed = rand.Uint64()
 	}
-	weights := []int{}
-	for _, w := range strings.Split(func() string {
-		if s := os.Getenv("W"); s != "" {
-			return s
-		}
-		return "5,10,25,50,100"
-	}(), ",") {
-		v, _ := strconv.Atoi(w)
-		weights = append(weights, v)
+	t.Logf("run again with -seed %d", *seed)
+	text, err := file(command("serin", first, 1))
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		name           string
-		stable, canary arm
-	}{{"v2", arm{base, 1}, v2}, {"v3", v2, arm{3 * v2.fail, v2.pace}}, {"v4", v2, arm{v2.fail, 1.25 * v2.pace}}} {
-		ends := map[string]int{}
-		var total float64
-		var last []float64
-		for seed := range N {
-			r := rand.New(rand.NewPCG(uint64(seed), 7))
-			spec := rollout.Spec{}
-			for k, w := range weights {
-				phase := phase
-				if d := os.Getenv("D"); d != "" {
-					phase, _ = strconv.ParseFloat(strings.Split(d, ",")[k], 64)
-				}
-				spec.Plan.Phases = append(spec.Plan.Phases, rollout.Phase{Weight: w, Duration: rollout.Duration(phase * float64(time.Second))})
+	plan := engine.PlanOf(parse(t, text).Spec)
+	random := rand.New(rand.NewPCG(*seed, 0))
+	wrong := 0
+	var longest time.Duration
+	for range *stagings {
+		stable, whole := first, time.Duration(0)
+		for _, c := range story {
+			status, check, took := stage(t, random, plan, versions[stable], versions[c.version])
+			if status != c.want || check != c.check {
+				t.Logf("%s ended %s (%s) after %s", c.version, status, check, took)
+				wrong++
 			}
-			spec.Plan.HoldTimeout = rollout.DefaultHoldTimeout
-			spec.Plan.Drain = rollout.DefaultDrain
-			spec.Plan.Prepare = rollout.DefaultPrepare
-			spec.Analysis = rollout.Analysis{Interval: rollout.Duration(ms * float64(time.Millisecond)), Alpha: 0.01, Checks: rollout.DefaultChecks()[:2]}
-			plan := engine.PlanOf(spec)
-			at := time.Unix(1e9, 0).UTC()
-			s := engine.StartWatching(plan, at)
-			end := "?"
-			held := ""
-			overhead := 0.0008
-			for i := range 2000 {
-				at = at.Add(time.Duration(ms) * time.Millisecond)
-				w := plan.Want(s).Weight
-				n := int(rate * ms / 1000)
-				nc := n * w / 100
-				if r.IntN(100) < n*w%100 {
-					nc++
-				}
-				noise := math.Exp(env("NOISE", 0.7) * r.NormFloat64())
-				tick := &rollout.Tick{At: at, Weight: w, Arms: rollout.Arms{Stable: draw(r, n-nc, c.stable, bounds, sigma, overhead, noise), Canary: draw(r, nc, c.canary, bounds, sigma, overhead, noise)}}
-				g := &engine.Group{Instances: 1, Ready: 1, Capacity: 100}
-				d := engine.Decide(plan, s, engine.Observation{At: at, Weight: &engine.Weight{Known: true, Percent: w, InEffect: true}, Stable: g, Canary: g, Tick: tick})
-				s = d.Next
-				if d.Kind == engine.Rollback || d.Kind == engine.Complete {
-					end = string(d.Kind)
-					if d.Kind == engine.Rollback {
-						end += " " + d.Because[0].Check
-					}
-					total += float64(i) * ms / 1000
-					last = append(last, float64(i)*ms/1000)
-					break
-				}
-				if s.Hold != nil && held == "" {
-					held = " after hold " + strconv.Itoa(s.Phase+1) + d.Because[0].Message
-				}
-				if i > 200 {
-					end = "never"
-					break
-				}
+			if status == engine.Promoted {
+				stable = c.version
 			}
-			ends[end+held]++
+			whole += took
 		}
-		slices.Sort(last)
-		t.Logf("%s: mean %.1f s p90 %.1f max %.1f", c.name, total/float64(N), last[len(last)*9/10], last[len(last)-1])
-		for e, n := range ends {
-			t.Logf("   %5d %s", n, e)
-		}
+		longest = max(longest, whole)
+	}
+	t.Logf("%d chapters, %d ended otherwise than told; the longest story was judged in %s", *stagings*len(story), wrong, longest)
+	// The rollout's alpha allows one false rollback in a hundred.
+	if allowed := *stagings * len(story) / 100; wrong > 1+allowed {
+		t.Errorf("%d chapters ended otherwise than told, at most %d may by chance", wrong, 1+allowed)
+	}
+	if longest > 52*time.Second {
+		t.Errorf("the longest story took %s; with its beginning and end it must stay within a minute", longest)
+	}
+}
+
+// What the demo tells a user to write is what the program reads.
+func TestTheFileToCopyIsRight(t *testing.T) {
+	r := parse(t, Own)
+	if r.Metadata.Name != "app" || r.Spec.Workload.Kind != "process" || r.Spec.Traffic.Kind != "proxy" {
+		t.Errorf("the file reads as %+v", r)
+	}
+	if n := strings.Count(Own, "\n"); n > 10 {
+		t.Errorf("the file has %d lines; it was promised to have at most ten", n)
 	}
 }
