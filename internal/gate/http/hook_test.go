@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"net/http"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -51,7 +53,7 @@ func TestAHookIsToldTheCallAndItsKey(t *testing.T) {
 }
 
 // verify is the receiver's side, as the guide shows it.
-func verify(secret string, header string, body []byte, now time.Time) bool {
+func verify(secret, header string, body []byte, now time.Time) bool {
 	t, signature, ok := strings.Cut(strings.TrimPrefix(header, "t="), ",v1=")
 	seconds, err := strconv.ParseInt(t, 10, 64)
 	if !ok || err != nil || now.Sub(time.Unix(seconds, 0)).Abs() > 5*time.Minute {
@@ -62,6 +64,22 @@ func verify(secret string, header string, body []byte, now time.Time) bool {
 	mac.Write(body)
 	want, err := hex.DecodeString(signature)
 	return err == nil && hmac.Equal(mac.Sum(nil), want)
+}
+
+func TestTheGuideShowsTheCodeThatIsTestedHere(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "guide", "tests-and-hooks.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(guide), "```go\n")
+	code, _, _ := strings.Cut(rest, "```")
+	here, err := os.ReadFile("hook_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !found || code == "" || !strings.Contains(string(here), code) {
+		t.Errorf("the guide's code is not the one above:\n%s", code)
+	}
 }
 
 func TestACallIsSignedSoThatAReceiverCanVerifyIt(t *testing.T) {

@@ -23,7 +23,7 @@ import (
 // service's own address is fixed in the library.
 var ownHost = map[string]bool{
 	"bark": true, "generic": true, "gotify": true, "matrix": true, "mattermost": true, "ntfy": true,
-	"opsgenie": true, "rocketchat": true, "signal": true, "smtp": true, "zulip": true,
+	"opsgenie": true, "pagerduty": true, "rocketchat": true, "signal": true, "smtp": true, "zulip": true,
 }
 
 // exchangeTimeout ends what a delivery that was given up still does.

@@ -18,8 +18,8 @@ import (
 	"serin.dev/serin/internal/notify"
 )
 
-// maxLeft is how many deliveries that outlived their context may still be
-// under way; further ones wait for the outbox to try again.
+// maxLeft is how many deliveries may be under way, those that outlived their
+// context among them; further ones wait.
 const maxLeft = 4
 
 // Env is what the notifier needs from the program.
@@ -48,10 +48,15 @@ func New(cfg Config, env Env) (*Notifier, error) {
 	return &Notifier{cfg: cfg, log: env.Log, slots: make(chan struct{}, maxLeft)}, nil
 }
 
-// Check says before a run whether the URL can be read and is one.
+// Check says before a run whether the URL can be read and has the service's
+// form. It asks no network.
 func (n *Notifier) Check() error {
-	_, _, err := n.resolve()
-	return err
+	u, scrubber, err := n.resolve()
+	if err != nil || service(u) == matrix { // which logs in to read its URL
+		return err
+	}
+	_, err = n.locate(u)
+	return outcome(err, u, scrubber)
 }
 
 // Send implements notify.Notifier. A delivery that is still under way when ctx
@@ -66,8 +71,8 @@ func (n *Notifier) Send(ctx context.Context, m notify.Message) error {
 	}
 	select {
 	case n.slots <- struct{}{}:
-	default:
-		return fmt.Errorf("shoutrrr %s: %d earlier deliveries have not ended yet; is the service answering?", service(u), maxLeft)
+	case <-ctx.Done():
+		return fmt.Errorf("shoutrrr %s: %d earlier deliveries have not ended yet; is the service answering? %w", service(u), maxLeft, ctx.Err())
 	}
 	done := make(chan error, 1)
 	go func() {
@@ -105,23 +110,10 @@ func (n *Notifier) resolve() (*url.URL, credential.Scrubber, error) {
 // deliver makes the service anew for every message: making one may already ask
 // the network, and sending changes it.
 func (n *Notifier) deliver(ctx context.Context, u *url.URL, m notify.Message) (err error) {
-	defer func() {
-		// The library must not end Serin, and what it panicked with may be a secret.
-		if recover() != nil {
-			err = errors.New("the library failed on this URL")
-		}
-	}()
-	var log types.StdLogger // nil: discarded, for services log what they send and where
-	if service(u) == "logger" {
-		log = lines{n.log}
-	}
-	services, err := router.New(log)
+	defer notPanicking(&err)
+	s, err := n.locate(u)
 	if err != nil {
 		return err
-	}
-	s, err := services.Locate(u.String())
-	if err != nil {
-		return fmt.Errorf("%w: %w", errURL, err)
 	}
 	if webhook, ok := s.(*generic.Service); ok {
 		return post(ctx, webhook, m)
@@ -132,6 +124,31 @@ func (n *Notifier) deliver(ctx context.Context, u *url.URL, m notify.Message) (e
 		params.SetTitle(title(m))
 	}
 	return s.Send(text(m), &params)
+}
+
+// locate makes the service of a URL.
+func (n *Notifier) locate(u *url.URL) (s types.Service, err error) {
+	defer notPanicking(&err)
+	var log types.StdLogger // nil: discarded, for services log what they send and where
+	if service(u) == "logger" {
+		log = lines{n.log}
+	}
+	services, err := router.New(log)
+	if err != nil {
+		return nil, err
+	}
+	if s, err = services.Locate(u.String()); err != nil {
+		return nil, fmt.Errorf("%w: %w", errURL, err)
+	}
+	return s, nil
+}
+
+// notPanicking turns a panic into an error: the library must not end Serin,
+// and what it panicked with may be a secret.
+func notPanicking(err *error) {
+	if recover() != nil {
+		*err = errors.New("the library failed on this URL")
+	}
 }
 
 // takesTitle reports whether a service has a title; the others refuse one.

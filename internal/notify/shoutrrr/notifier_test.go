@@ -362,3 +362,34 @@ func TestALiteralURLIsTakenOnlyWithoutACredential(t *testing.T) {
 		t.Errorf("found %+v", found)
 	}
 }
+
+// The forms are those of the guide's table.
+func TestAURLOfTheWrongFormIsFoundBeforeTheRun(t *testing.T) {
+	const id = "0123456789abcdef0123456789abcdef"
+	for url, ok := range map[string]bool{
+		"slack://hook:T00000000-B00000000-abcdefghijklmnopqrstuvwx@webhook": true,
+		"slack://hook:T0000s3cret@webhook":                                  false,
+		"discord://tokentoken@1234567890":                                   true,
+		"discord://s3cret":                                                  false,
+		"smtp://me:s3cret@mail.shop.test:587/?from=a@b.test&to=c@b.test":    true,
+		"smtp://me:s3cret@mail.shop.test:587/?from=a@b.test":                false,
+		"pagerduty:///" + id:                                                true,
+		"pagerduty://" + id:                                                 false,
+		"teams://11111111-4444-4444-8444-cccccccccccc@22222222-4444-4444-8444-cccccccccccc/33333333012222222222333333333344/44444444-4444-4444-8444-cccccccccccc/V2ESyij_gAljSoUQHvZoZYzlpAoAXExyOl26dlf1xHEx05?host=contoso.webhook.office.com": true,
+		"generic+https://shop.test/hook?template=json": true,
+		"mattermost://serin@chat.shop.test/token/town": true,
+		"carrierpigeon://s3cret":                       false,
+	} {
+		err := referred(t, "NOTIFY_URL", url).Check()
+		if (err == nil) != ok || err != nil && strings.Contains(err.Error(), "s3cret") {
+			t.Errorf("%s: %v, should be found good: %v", url, err, ok)
+		}
+	}
+	n, err := shoutrrr.New(shoutrrr.Config{URL: credential.Value{Ref: credential.Ref{Env: "NOT_SET_AT_ALL"}}}, shoutrrr.Env{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Check(); err == nil || !strings.Contains(err.Error(), "NOT_SET_AT_ALL") {
+		t.Errorf("a missing variable: %v", err)
+	}
+}

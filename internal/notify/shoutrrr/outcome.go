@@ -18,6 +18,9 @@ import (
 // errURL marks a URL that the service did not take.
 var errURL = errors.New("the URL is not of the form that this service has")
 
+// matrix is the service that logs in while its URL is read.
+const matrix = "matrix"
+
 // outcome turns the library's error into one that shows no part of the URL and
 // says whether trying again can help.
 func outcome(err error, u *url.URL, scrubber credential.Scrubber) error {
@@ -44,9 +47,8 @@ func permanent(err error, service string) bool {
 	case errors.Is(err, guarded.ErrRefused):
 		return true
 	case errors.Is(err, errURL):
-		// Matrix logs in while its URL is read, and the library forgets why that
-		// failed.
-		return service != "matrix"
+		// The library forgets why a login failed.
+		return service != matrix
 	}
 	var smtp *textproto.Error
 	if errors.As(err, &smtp) {
