@@ -23,7 +23,7 @@ func nearest(name string, known []string) string {
 	if len(name) > longest {
 		return ""
 	}
-	best, bestDistance := "", 1+max(1, len(name)/3)
+	best, bestDistance := "", 1+max(1, (len(name)+1)/3)
 	for _, k := range known {
 		d := editDistance(strings.ToLower(name), strings.ToLower(k))
 		if d < bestDistance {

@@ -123,7 +123,7 @@ func (t Timeline) Table() string {
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s – %s%s\n", step, lasts, t.clock(r.From), t.clock(r.To), note)
 	}
-	w.Flush() // a strings.Builder does not fail
+	_ = w.Flush() // a strings.Builder does not fail
 	return b.String()
 }
 
