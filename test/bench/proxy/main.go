@@ -8,7 +8,7 @@
 // and statistics for both.
 //
 // The second part measures how long after a switch back to 0 % the canary still
-// gets requests.
+// gets requests, and whether users notice switches and killed canaries.
 package main
 
 import (
@@ -30,13 +30,18 @@ func main() {
 	rounds := flag.Int("rounds", 5, "rounds; the median counts")
 	each := flag.Duration("each", 4*time.Second, "length of one measurement")
 	only := flag.String("only", "", "comma-separated peers to measure (serin,haproxy,nginx,caddy); default all")
-	skipSwitch := flag.Bool("skip-switch", false, "do not measure the switch latency")
+	skipPeers := flag.Bool("skip-peers", false, "do not measure throughput and latency")
+	skipSwitch := flag.Bool("skip-switch", false, "do not measure switches")
 	install := flag.Bool("install", true, "install missing peers with apt-get")
 	profile := flag.String("cpuprofile", "", "write a CPU profile of Serin's proxy to this file")
 	flag.Parse()
 
-	if *role == "serin" {
+	switch *role {
+	case "serin":
 		exitOn(runSerin(flag.Args(), *profile))
+		return
+	case "origin":
+		exitOn(runOrigin(flag.Args()))
 		return
 	}
 	if *short {
@@ -44,7 +49,10 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := bench(ctx, options{rounds: *rounds, each: *each, only: splitList(*only), install: *install, profile: *profile})
+	var err error
+	if !*skipPeers {
+		err = bench(ctx, options{rounds: *rounds, each: *each, only: splitList(*only), install: *install, profile: *profile})
+	}
 	if err == nil && !*skipSwitch {
 		err = benchSwitch(ctx, *short)
 	}
