@@ -1,0 +1,75 @@
+# Everything a developer needs. `make help` lists the targets.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+
+export CGO_ENABLED ?= 0
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+BIN     := bin/serin
+TOOL    := $(GO) tool -modfile=tools/go.mod
+# The checked packages; benchmarks and tests included.
+PKGS    := ./...
+SEEDS   ?= 10000
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+.PHONY: build
+build: ## one static binary in bin/
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/serin
+
+.PHONY: demo
+demo: build ## builds and shows a good release promoted and two bad ones rolled back
+	$(BIN) demo
+
+.PHONY: test
+test: build ## every test, with the fault simulator over SEEDS=10000 seeds
+	$(GO) test -timeout 20m $(PKGS) -faults.seeds=$(SEEDS) 2>/dev/null || $(GO) test -timeout 20m $(PKGS)
+
+.PHONY: race
+race: ## the concurrent packages under the race detector (needs gcc)
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./internal/...
+
+.PHONY: soak
+soak: ## the fault simulator over a million seeds
+	$(MAKE) faults SEEDS=1000000
+
+.PHONY: faults
+faults: ## the fault simulator alone, over SEEDS seeds
+	$(GO) test -timeout 6h ./test/faults -faults.seeds=$(SEEDS)
+
+.PHONY: check
+check: ## formatting, vet, linters, generated files up to date
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted, run gofmt -w:"; echo "$$out"; exit 1; fi
+	$(GO) vet $(PKGS)
+	$(TOOL) golangci-lint run --timeout 10m $(PKGS)
+	$(GO) mod tidy -diff
+	$(MAKE) verify-generated
+
+.PHONY: vuln
+vuln: ## known vulnerabilities in what is used (asks the Go vulnerability database)
+	$(TOOL) govulncheck $(PKGS)
+
+.PHONY: generate
+generate: ## regenerates what is generated
+	$(GO) generate $(PKGS)
+
+.PHONY: verify-generated
+verify-generated: generate
+	@if [ -n "$$(git status --porcelain --untracked-files=no -- '*.json' docs)" ]; then git --no-pager diff --stat -- '*.json' docs; echo "generated files were out of date; commit them"; exit 1; fi
+
+.PHONY: bench
+bench: build ## the proxy beside HAProxy, nginx and Caddy; what a look costs; memory and start of the program
+	$(GO) run ./test/bench/proxy
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/analysis ./internal/engine ./internal/proxy
+	$(GO) run ./test/bench/program
+
+.PHONY: bench-judge
+bench-judge: ## false rollbacks and time to rollback over the scenarios of docs/judging.md
+	$(GO) run ./test/bench/judge
+
+.PHONY: clean
+clean: ## removes what was built
+	rm -rf bin

@@ -1,0 +1,242 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"serin.dev/serin/internal/archive"
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/report"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/runner"
+	"serin.dev/serin/internal/store"
+	"serin.dev/serin/internal/workload"
+)
+
+// The names of what is kept of a run.
+const (
+	recordFile   = "record.jsonl"
+	evidenceFile = "evidence.json"
+	markdownFile = "report.md"
+	htmlFile     = "report.html"
+)
+
+// excerptBytes is how much of the end of each log a report quotes.
+const excerptBytes = 4 << 10
+
+func (h *home) chores() map[engine.JobKind]runner.Chore {
+	return map[engine.JobKind]runner.Chore{
+		engine.JobEvidence: h.gatherEvidence,
+		engine.JobLogs:     h.archiveLogs,
+	}
+}
+
+func (h *home) reportPath(run string) string {
+	return filepath.Join(h.opts.archiveDir(), h.name(), run, htmlFile)
+}
+
+// archiveLogs keeps the logs of the instances that are about to go: the
+// canary's always, the old version's when the canary has taken over.
+func (h *home) archiveLogs(ctx context.Context, run store.Run, _ workload.Status) (string, error) {
+	logger, ok := h.parts.Workload.(workload.Logger)
+	if !ok {
+		return "this workload keeps its own logs", nil
+	}
+	arms := []rollout.Arm{rollout.Canary}
+	if run.State.Status == engine.Promoting {
+		arms = append(arms, rollout.Stable)
+	}
+	kept := 0
+	var errs []error
+	for _, arm := range arms {
+		errs = append(errs, logger.Logs(ctx, arm, func(name string, open func() (io.ReadCloser, error)) error {
+			f, err := open()
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			_, err = h.archive.Put(ctx, run.Rollout, run.ID, "logs/"+name, f)
+			if err == nil {
+				kept++
+			}
+			return err
+		}))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return "", fmt.Errorf("archive logs: %w", err)
+	}
+	return fmt.Sprintf("%d logs archived", kept), nil
+}
+
+// gatherEvidence keeps what a rollback's report needs and what is gone once
+// the canary is.
+func (h *home) gatherEvidence(ctx context.Context, run store.Run, status workload.Status) (string, error) {
+	ev := report.Evidence{Changes: h.changes(run)}
+	for _, g := range []workload.Group{status.Stable, status.Canary} {
+		if g.Failed != "" {
+			ev.Events = append(ev.Events, g.Version+": "+g.Failed)
+		}
+		if g.Detail != "" {
+			ev.Events = append(ev.Events, g.Version+": "+g.Detail)
+		}
+		if g.Restarts > 0 {
+			ev.Events = append(ev.Events, fmt.Sprintf("%s: ended by itself %d times", g.Version, g.Restarts))
+		}
+	}
+	if logger, ok := h.parts.Workload.(workload.Logger); ok {
+		err := logger.Logs(ctx, rollout.Canary, func(name string, open func() (io.ReadCloser, error)) error {
+			f, err := open()
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			text, err := tail(f, excerptBytes)
+			if err == nil && text != "" {
+				ev.LogExcerpts = append(ev.LogExcerpts, report.Excerpt{Instance: name, Arm: string(rollout.Canary), Text: text})
+			}
+			return err
+		})
+		if err != nil {
+			ev.Notes = append(ev.Notes, "logs could not be read: "+err.Error())
+		}
+	}
+	data, err := json.MarshalIndent(ev, "", "  ")
+	if err != nil {
+		return "", fmt.Errorf("write the evidence: %w", err)
+	}
+	if _, err := h.archive.Put(ctx, run.Rollout, run.ID, evidenceFile, bytes.NewReader(data)); err != nil {
+		return "", fmt.Errorf("archive the evidence: %w", err)
+	}
+	return "evidence gathered", nil
+}
+
+// changes says what differs between the two versions. Of the environment it
+// names the variables and never their values.
+func (h *home) changes(run store.Run) []report.Change {
+	changes := []report.Change{{What: "version", Stable: run.StableVersion, Canary: run.CanaryVersion}}
+	var candidate workload.Version
+	if json.Unmarshal(run.Candidate, &candidate) != nil {
+		return changes
+	}
+	stable := h.parts.Workload.Serving()
+	add := func(what, s, c string) {
+		if s != c {
+			changes = append(changes, report.Change{What: what, Stable: s, Canary: c})
+		}
+	}
+	add("command", strings.Join(stable.Command, " "), strings.Join(candidate.Command, " "))
+	add("folder", stable.Dir, candidate.Dir)
+	add("addresses", strings.Join(stable.URLs, " "), strings.Join(candidate.URLs, " "))
+	add("environment", strings.Join(differing(stable.Env, candidate.Env), " "), strings.Join(differing(candidate.Env, stable.Env), " "))
+	return changes
+}
+
+// differing names the variables of a that b lacks or has another value for.
+func differing(a, b map[string]string) []string {
+	var names []string
+	for name, value := range a {
+		if other, ok := b[name]; !ok || other != value {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// tail returns the last n bytes of r, from the start of a line.
+func tail(r io.Reader, n int) (string, error) {
+	buf := make([]byte, 0, 2*n)
+	chunk := make([]byte, 32<<10)
+	for {
+		k, err := r.Read(chunk)
+		buf = append(buf, chunk[:k]...)
+		if len(buf) > n {
+			buf = append(buf[:0], buf[len(buf)-n:]...)
+		}
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	text := strings.ToValidUTF8(string(buf), "?")
+	if len(buf) == n {
+		if _, after, ok := strings.Cut(text, "\n"); ok {
+			text = after
+		}
+	}
+	return text, nil
+}
+
+// chronicle puts the record and the reports of an ended run into the archive.
+func (h *home) chronicle(ctx context.Context, run store.Run) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	return Chronicle(ctx, h.store, h.archive, run)
+}
+
+// Chronicle puts the record and the reports of an ended run into the archive
+// and notes where the report is. It can be repeated.
+func Chronicle(ctx context.Context, st store.Store, ar archive.Archive, run store.Run) error {
+	lines, err := st.Lines(ctx, run.ID, 0, 0)
+	if err != nil {
+		return fmt.Errorf("read the record: %w", err)
+	}
+	var rec bytes.Buffer
+	for _, l := range lines {
+		rec.Write(l)
+		rec.WriteByte('\n')
+	}
+	if _, err := ar.Put(ctx, run.Rollout, run.ID, recordFile, bytes.NewReader(rec.Bytes())); err != nil {
+		return fmt.Errorf("archive the record: %w", err)
+	}
+	ev, err := readEvidence(ctx, ar, run)
+	if err != nil {
+		return err
+	}
+	rep, err := report.Read(bytes.NewReader(rec.Bytes()), ev)
+	if err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	var md, html bytes.Buffer
+	if err := errors.Join(report.Markdown(&md, rep), report.HTML(&html, rep)); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if _, err := ar.Put(ctx, run.Rollout, run.ID, markdownFile, &md); err != nil {
+		return fmt.Errorf("archive the report: %w", err)
+	}
+	where, err := ar.Put(ctx, run.Rollout, run.ID, htmlFile, &html)
+	if err != nil {
+		return fmt.Errorf("archive the report: %w", err)
+	}
+	if err := st.SetArchived(ctx, run.ID, where); err != nil {
+		return fmt.Errorf("note where the report is: %w", err)
+	}
+	return nil
+}
+
+func readEvidence(ctx context.Context, ar archive.Archive, run store.Run) (report.Evidence, error) {
+	var ev report.Evidence
+	f, err := ar.Open(ctx, run.Rollout, run.ID, evidenceFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return ev, nil
+	}
+	if err != nil {
+		return ev, fmt.Errorf("read the evidence: %w", err)
+	}
+	defer f.Close()
+	if err := json.NewDecoder(io.LimitReader(f, 16<<20)).Decode(&ev); err != nil {
+		return ev, fmt.Errorf("read the evidence: %w", err)
+	}
+	return ev, nil
+}

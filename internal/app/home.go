@@ -1,0 +1,378 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"serin.dev/serin/internal/archive"
+	"serin.dev/serin/internal/builtin"
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/record"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/runner"
+	"serin.dev/serin/internal/server"
+	"serin.dev/serin/internal/store"
+	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/workload"
+)
+
+// restInterval is how often a rollout without a run is looked at.
+const restInterval = time.Second
+
+// home is one rollout on this machine: its processes or URLs, its proxy, and
+// the run that goes on, if any. It keeps stable serving between runs.
+type home struct {
+	opts    Options
+	log     *slog.Logger
+	rollout rollout.Rollout
+	file    string
+	parts   *builtin.Machine
+	store   store.Store
+	archive archive.Archive
+	outbox  runner.Waker
+
+	wake runner.Waker
+
+	mu      sync.Mutex
+	run     string // id of the run that goes on
+	look    runner.Look
+	status  workload.Status
+	weight  int
+	problem string
+}
+
+// inherited is what a home begins with.
+type inherited struct {
+	// fresh forgets what an earlier program left.
+	fresh bool
+	// sockets are a predecessor's, by rollout and the router's name for them.
+	sockets map[string]map[string]*os.File
+	// routers are those of this process that serve already, by rollout.
+	routers map[string]builtin.Router
+}
+
+// openHome builds the rollout's adapters. Nothing is started yet.
+func openHome(opts Options, r rollout.Rollout, file string, st store.Store, ar archive.Archive, outbox runner.Waker, from inherited) (*home, error) {
+	log := opts.Logger.With("rollout", r.Metadata.Name)
+	dir := opts.rolloutDir(r.Metadata.Name)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder of %s: %w", r.Metadata.Name, err)
+	}
+	parts, err := builtin.NewMachine(r, builtin.Env{
+		Rollout: r.Metadata.Name, BaseDir: filepath.Dir(file), StateDir: dir, Fresh: from.fresh, Logger: opts.Logger,
+		Router:    from.routers[r.Metadata.Name],
+		Inherited: from.sockets[r.Metadata.Name],
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &home{
+		opts: opts, log: log, rollout: r, file: file, parts: parts, store: st, archive: ar,
+		outbox: outbox, wake: runner.NewWaker(),
+	}, nil
+}
+
+func (h *home) name() string { return h.rollout.Metadata.Name }
+
+// serve keeps the rollout going until ctx is done: at rest, or carrying a run.
+// once, when not nil, ends it after the first run that ends, and is told of it.
+func (h *home) serve(ctx context.Context, once func(store.Run)) error {
+	if err := h.settle(ctx); err != nil {
+		return err
+	}
+	for ctx.Err() == nil {
+		run, err := h.store.Active(ctx, h.name())
+		switch {
+		case err == nil:
+			ended, err := h.carry(ctx, run)
+			if err != nil {
+				return err
+			}
+			if once != nil {
+				once(ended)
+				return nil
+			}
+		case errors.Is(err, store.ErrNotFound):
+			h.rest(ctx)
+		default:
+			h.log.Warn("the store cannot be read", "error", err)
+			h.rest(ctx)
+		}
+	}
+	return ctx.Err()
+}
+
+// settle makes the workload agree with the store after a restart: a run that
+// ended, or never began, while the workload had not been told.
+func (h *home) settle(ctx context.Context) error {
+	_, err := h.store.Active(ctx, h.name())
+	if err == nil {
+		return nil
+	}
+	if !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	promoted := false
+	if runs, err := h.store.Runs(ctx, h.name(), 1); err != nil {
+		return err
+	} else if len(runs) == 1 && runs[0].State.Status == engine.Promoted {
+		status, err := h.parts.Workload.Observe(ctx)
+		promoted = err == nil && status.Canary.Version == runs[0].CanaryVersion
+	}
+	if err := h.parts.Workload.EndRun(promoted); err != nil {
+		return fmt.Errorf("end the run before: %w", err)
+	}
+	return nil
+}
+
+// rest looks once at a rollout that has no run, and waits for the next look.
+func (h *home) rest(ctx context.Context) {
+	h.keepStable(ctx)
+	timer := time.NewTimer(restInterval)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-h.wake:
+	case <-h.parts.Changed():
+	case <-ctx.Done():
+	}
+}
+
+// keepStable asserts that stable runs and gets all traffic.
+func (h *home) keepStable(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err := h.parts.Workload.Apply(ctx, workload.Want{Stable: rollout.Full})
+	status, errObserve := h.parts.Workload.Observe(ctx)
+	if errObserve == nil {
+		err = errors.Join(err, h.parts.Router.Apply(ctx, traffic.Split{Stable: status.Stable.Endpoints()}))
+	}
+	err = errors.Join(err, errObserve)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.status, h.weight, h.problem = status, 0, ""
+	switch {
+	case err != nil:
+		h.problem = err.Error()
+	case status.Stable.Failed != "":
+		h.problem = "stable cannot run: " + status.Stable.Failed
+	case status.Stable.Ready() == 0:
+		h.problem = "stable is not ready"
+		if status.Stable.Detail != "" {
+			h.problem += ": " + status.Stable.Detail
+		}
+	}
+}
+
+// stableReady waits until stable serves, or until it cannot.
+func (h *home) stableReady(ctx context.Context, patience time.Duration) error {
+	deadline := time.Now().Add(patience)
+	for {
+		h.keepStable(ctx)
+		h.mu.Lock()
+		ready, failed, problem := h.status.Stable.Ready() > 0, h.status.Stable.Failed, h.problem
+		h.mu.Unlock()
+		switch {
+		case ready && problem == "":
+			return nil
+		case failed != "":
+			return fmt.Errorf("stable %s of %s cannot run: %s: %w", h.parts.Workload.Serving().Version, h.name(), failed, server.ErrStableDown)
+		case time.Now().After(deadline):
+			return fmt.Errorf("stable %s of %s is not serving after %s: %s: %w", h.parts.Workload.Serving().Version, h.name(), patience, problem, server.ErrStableDown)
+		}
+		timer := time.NewTimer(restInterval)
+		select {
+		case <-timer.C:
+		case <-h.parts.Changed():
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+		timer.Stop()
+	}
+}
+
+// release creates a run. The caller has made sure that stable serves.
+func (h *home) release(ctx context.Context, c server.Candidate) (store.Run, error) {
+	candidate, err := h.candidate(c)
+	if err != nil {
+		return store.Run{}, err
+	}
+	serving := h.parts.Workload.Serving()
+	if serving.Version == candidate.Version {
+		return store.Run{}, fmt.Errorf("%s serves %s already: %w", h.name(), serving.Version, server.ErrNothingToDo)
+	}
+	if active, err := h.store.Active(ctx, h.name()); err == nil {
+		return store.Run{}, fmt.Errorf("%s has the run %s to %s, which has not ended; wait for it, or roll it back with \"serin rollback %s\": %w",
+			h.name(), active.ID, active.CanaryVersion, h.name(), store.ErrActive)
+	}
+	if err := h.parts.Workload.BeginRun(candidate); err != nil {
+		return store.Run{}, fmt.Errorf("%w: %w", server.ErrRefusedCandidate, err)
+	}
+	run, err := h.create(ctx, candidate, serving.Version, c.Actor)
+	if err != nil {
+		return store.Run{}, errors.Join(err, h.parts.Workload.EndRun(false))
+	}
+	h.log.Info("run created", "run", run.ID, "stable", run.StableVersion, "canary", run.CanaryVersion, "actor", run.Actor)
+	h.wake.Wake()
+	return run, nil
+}
+
+// candidate completes what was asked for from the file.
+func (h *home) candidate(c server.Candidate) (workload.Version, error) {
+	v, err := builtin.FileCandidate(h.rollout)
+	if err != nil {
+		return v, err
+	}
+	if c.Version != "" {
+		v.Version = c.Version
+	}
+	if len(c.Command) > 0 {
+		v.Command, v.URLs = c.Command, nil
+	}
+	if v.Version == "" || len(v.Command) == 0 && len(v.URLs) == 0 {
+		return v, fmt.Errorf("the file of %s names no canary; give a version and, after --, its command: %w", h.name(), server.ErrRefusedCandidate)
+	}
+	return v, nil
+}
+
+func (h *home) create(ctx context.Context, candidate workload.Version, stable, actor string) (store.Run, error) {
+	raw, err := json.Marshal(candidate)
+	if err != nil {
+		return store.Run{}, fmt.Errorf("write the candidate: %w", err)
+	}
+	now := time.Now().UTC().Round(0)
+	plan := engine.PlanOf(h.rollout.Spec)
+	run := store.Run{
+		ID: runID(h.name(), now), Rollout: h.name(), Spec: h.rollout, Plan: plan,
+		StableVersion: stable, CanaryVersion: candidate.Version, Candidate: raw,
+		Actor: actor, StartedAt: now, State: engine.Start(plan),
+	}
+	header, err := record.Encode(record.Header{
+		Record: record.Version, Plan: plan,
+		Rollout: record.Subject{Name: h.name(), Namespace: h.rollout.Metadata.Namespace, Workload: h.rollout.Spec.Workload.Kind, Traffic: h.rollout.Spec.Traffic.Kind},
+		Run:     record.Run{ID: run.ID, StableVersion: stable, CanaryVersion: candidate.Version, StartedAt: now, Actor: actor},
+	})
+	if err != nil {
+		return store.Run{}, fmt.Errorf("write the record: %w", err)
+	}
+	run.State.At = now
+	text := fmt.Sprintf("%s: %s is being released beside %s, %s", h.name(), run.CanaryVersion, stable, plan.Timeline(now.Local()))
+	messages := runner.Address(run, rollout.Started, text, "", "")
+	run.State.At = time.Time{}
+	if err := h.store.Create(ctx, run, []record.Line{header}, messages); err != nil {
+		return store.Run{}, fmt.Errorf("create the run: %w", err)
+	}
+	h.outbox.Wake()
+	return h.store.Load(ctx, run.ID)
+}
+
+// runID is readable, sorts by time and is unique.
+func runID(name string, at time.Time) string {
+	return fmt.Sprintf("%s-%s-%s", name, at.Format("20060102-150405"), strings.ToLower(rand.Text()[:4]))
+}
+
+// carry takes a run to its end, or until ctx is done.
+func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
+	var candidate workload.Version
+	if err := json.Unmarshal(run.Candidate, &candidate); err != nil {
+		return run, fmt.Errorf("read the candidate of %s: %w", run.ID, err)
+	}
+	if err := h.parts.Workload.BeginRun(candidate); err != nil && !errors.Is(err, workload.ErrServing) {
+		return run, fmt.Errorf("go on with %s: %w", run.ID, err)
+	}
+	h.setRun(run.ID)
+	defer h.setRun("")
+
+	gates, err := builtin.NewGates(run.Spec, filepath.Dir(h.file))
+	if err != nil {
+		return run, err
+	}
+	jobs := runner.NewJobs(gates.Hooks, h.chores(), h.store, h.log, h.wake.Wake)
+	defer jobs.Close()
+	tests := runner.NewTests(gates.Tests, h.store, h.wake.Wake)
+	defer tests.Close()
+	r := runner.New(run.ID, runner.Ports{
+		Store: h.store, Router: h.parts.Router, Workload: h.parts.Workload, Metrics: h.parts.Metrics,
+		Jobs: jobs, Tests: tests,
+	}, runner.Options{Logger: h.opts.Logger, Wake: h.wake.Wake, Link: func(store.Run) string { return h.reportPath(run.ID) }})
+
+	err = r.Loop(ctx, h.wake, h.parts.Changed(), func(look runner.Look, _ error) {
+		h.mu.Lock()
+		h.look = look
+		h.mu.Unlock()
+		h.outbox.Wake()
+		if h.opts.Watch != nil {
+			h.opts.Watch(h.name(), look)
+		}
+	})
+	if err != nil {
+		return run, err
+	}
+	ended, err := h.store.Load(ctx, run.ID)
+	if err != nil {
+		return run, fmt.Errorf("load the ended run: %w", err)
+	}
+	if err := h.parts.Workload.EndRun(ended.State.Status == engine.Promoted); err != nil {
+		h.log.Error("the workload could not be told that the run has ended", "run", run.ID, "error", err)
+	}
+	h.keepStable(ctx)
+	if err := h.chronicle(ctx, ended); err != nil {
+		h.log.Warn("the run could not be archived; it will be tried again", "run", run.ID, "error", err)
+	} else if ended, err = h.store.Load(ctx, run.ID); err != nil {
+		return ended, fmt.Errorf("load the archived run: %w", err)
+	}
+	return ended, nil
+}
+
+func (h *home) setRun(id string) {
+	h.mu.Lock()
+	h.run = id
+	if id != "" {
+		h.look = runner.Look{}
+	}
+	h.mu.Unlock()
+}
+
+// state says how the rollout is now.
+func (h *home) state() server.Rollout {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	status, weight := h.status, h.weight
+	out := server.Rollout{
+		Name: h.name(), File: h.file, Serving: h.parts.Workload.Serving().Version, Run: h.run,
+		Listen: h.parts.Router.Listen(), Problem: h.problem,
+	}
+	if h.run != "" {
+		out.Problem = ""
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		if s, err := h.parts.Workload.Observe(ctx); err == nil {
+			status = s
+		}
+		if o, err := h.parts.Router.Observe(ctx); err == nil {
+			weight = o.Weight
+		}
+	}
+	out.Weight = weight
+	out.Stable, out.Canary = readiness(status.Stable), readiness(status.Canary)
+	if h.run == "" {
+		out.Canary = server.Readiness{}
+	}
+	return out
+}
+
+func readiness(g workload.Group) server.Readiness {
+	return server.Readiness{Version: g.Version, Instances: len(g.Instances), Ready: g.Ready(), Detail: g.Detail}
+}
+
+func (h *home) close() error { return h.parts.Close() }

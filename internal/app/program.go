@@ -1,0 +1,280 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"serin.dev/serin/internal/archive"
+	"serin.dev/serin/internal/builtin"
+	"serin.dev/serin/internal/notify"
+	"serin.dev/serin/internal/record"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/runner"
+	"serin.dev/serin/internal/server"
+	"serin.dev/serin/internal/store"
+	"serin.dev/serin/internal/store/sqlite"
+	"serin.dev/serin/internal/workload"
+)
+
+// program is everything that runs in this process. It is the API's backend.
+type program struct {
+	opts    Options
+	store   store.Store
+	archive archive.Archive
+	outbox  runner.Waker
+
+	mu       sync.Mutex
+	homes    map[string]*home
+	watchers map[string][]chan struct{}
+	stopping bool
+}
+
+var _ server.Backend = (*program)(nil)
+
+// openProgram opens the store and the archive under the state folder.
+func openProgram(opts Options) (*program, error) {
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(opts.State, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder: %w; set SERIN_STATE to a folder that can be written: %w", err, ErrUnreachable)
+	}
+	st, err := sqlite.Open(opts.database(), sqlite.Options{Logger: opts.Logger})
+	if err != nil {
+		return nil, err
+	}
+	ar, err := builtin.NewArchive(rollout.Adapter{}, opts.archiveDir())
+	if err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	p := &program{
+		opts: opts, store: st, archive: ar, outbox: runner.NewWaker(),
+		homes: map[string]*home{}, watchers: map[string][]chan struct{}{},
+	}
+	user := opts.Watch
+	p.opts.Watch = func(name string, look runner.Look) {
+		p.told(look.Run.ID)
+		if user != nil {
+			user(name, look)
+		}
+	}
+	return p, nil
+}
+
+// add opens a rollout's home.
+func (p *program) add(r rollout.Rollout, file string, from inherited) (*home, error) {
+	ar := p.archive
+	if !r.Spec.Archive.IsZero() {
+		var err error
+		if ar, err = builtin.NewArchive(r.Spec.Archive, p.opts.archiveDir()); err != nil {
+			return nil, err
+		}
+	}
+	h, err := openHome(p.opts, r, file, p.store, ar, p.outbox, from)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.homes[h.name()] = h
+	return h, nil
+}
+
+func (p *program) home(name string) (*home, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	h, ok := p.homes[name]
+	if !ok {
+		names := make([]string, 0, len(p.homes))
+		for n := range p.homes {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		return nil, fmt.Errorf("%q is not one of the rollouts here (%s): %w", name, strings.Join(names, ", "), server.ErrUnknownRollout)
+	}
+	return h, nil
+}
+
+// deliver runs the outbox until ctx is done.
+func (p *program) deliver(ctx context.Context) {
+	courier := &runner.Courier{Store: p.store, Receiver: p.receiver, Logger: p.opts.Logger, Now: time.Now}
+	courier.Run(ctx, p.outbox)
+}
+
+func (p *program) receiver(rolloutName, name string) (notify.Notifier, bool) {
+	h, err := p.home(rolloutName)
+	if err != nil {
+		return nil, false
+	}
+	for i, n := range h.rollout.Spec.Notify {
+		if runner.ReceiverName(n, i) != name {
+			continue
+		}
+		receiver, err := builtin.NewNotifier(n, p.opts.Logger)
+		if err != nil {
+			p.opts.Logger.Warn("a notifier cannot be used", "rollout", rolloutName, "notifier", name, "error", err)
+			return nil, false
+		}
+		return receiver, true
+	}
+	return nil, false
+}
+
+// close releases everything. Processes go on running.
+func (p *program) close() error {
+	p.mu.Lock()
+	homes := p.homes
+	p.homes = map[string]*home{}
+	p.mu.Unlock()
+	var errs []error
+	for _, h := range homes {
+		errs = append(errs, h.close())
+	}
+	return errors.Join(append(errs, p.store.Close())...)
+}
+
+// The rest implements server.Backend.
+
+func (p *program) Store() store.Store       { return p.store }
+func (p *program) Archive() archive.Archive { return p.archive }
+
+func (p *program) Rollouts(context.Context) ([]server.Rollout, error) {
+	p.mu.Lock()
+	homes := make([]*home, 0, len(p.homes))
+	for _, h := range p.homes {
+		homes = append(homes, h)
+	}
+	p.mu.Unlock()
+	out := make([]server.Rollout, 0, len(homes))
+	for _, h := range homes {
+		out = append(out, h.state())
+	}
+	slices.SortFunc(out, func(a, b server.Rollout) int { return strings.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+func (p *program) Release(ctx context.Context, name string, c server.Candidate) (store.Run, error) {
+	p.mu.Lock()
+	stopping := p.stopping
+	p.mu.Unlock()
+	if stopping {
+		return store.Run{}, fmt.Errorf("no run is started: %w", server.ErrStopping)
+	}
+	h, err := p.home(name)
+	if err != nil {
+		return store.Run{}, err
+	}
+	h.mu.Lock()
+	ready, problem := h.status.Stable.Ready() > 0 || h.run != "", h.problem
+	h.mu.Unlock()
+	if !ready {
+		return store.Run{}, fmt.Errorf("%s has no ready instance of %s to compare with: %s: %w",
+			name, h.parts.Workload.Serving().Version, problem, server.ErrStableDown)
+	}
+	return h.release(ctx, c)
+}
+
+func (p *program) Owns(name string) error {
+	_, err := p.home(name)
+	return err
+}
+
+func (p *program) Wake(run string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range p.homes {
+		h.mu.Lock()
+		carried := h.run == run
+		h.mu.Unlock()
+		if carried {
+			h.wake.Wake()
+		}
+	}
+}
+
+func (p *program) Watch(run string) (<-chan struct{}, func()) {
+	ch := make(chan struct{}, 1)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.watchers[run] = append(p.watchers[run], ch)
+	return ch, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.watchers[run] = slices.DeleteFunc(p.watchers[run], func(c chan struct{}) bool { return c == ch })
+		if len(p.watchers[run]) == 0 {
+			delete(p.watchers, run)
+		}
+	}
+}
+
+// told wakes everybody who watches a run.
+func (p *program) told(run string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, ch := range p.watchers[run] {
+		select {
+		case ch <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (p *program) Live(run string) (server.Live, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, h := range p.homes {
+		h.mu.Lock()
+		look := h.look
+		h.mu.Unlock()
+		if look.Run.ID == run && look.Run.ID != "" {
+			return server.Live{At: look.Decision.At, Decision: look.Decision, Input: latest(look)}, true
+		}
+	}
+	return server.Live{}, false
+}
+
+// latest is the latest input with samples, else the latest of all.
+func latest(look runner.Look) record.Input {
+	if look.Tick.Tick != nil {
+		return look.Tick
+	}
+	return look.Input
+}
+
+func (p *program) Logs(ctx context.Context, name string, arm rollout.Arm, follow bool, w io.Writer) error {
+	h, err := p.home(name)
+	if err != nil {
+		return err
+	}
+	logger, ok := h.parts.Workload.(workload.Logger)
+	if !ok {
+		return fmt.Errorf("%s is not run by serin, so serin has no logs of it; look where its instances run", name)
+	}
+	return logger.Logs(ctx, arm, func(_ string, open func() (io.ReadCloser, error)) error {
+		f, err := open()
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		_, err = io.Copy(w, f)
+		return err
+	})
+}
+
+// ReadOnly opens what is remembered for reading: nothing runs here. close
+// releases it.
+func ReadOnly(_ context.Context, opts Options) (b server.Backend, close func() error, err error) {
+	p, err := openProgram(opts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return server.ReadOnly{Runs: p.store, Files: p.archive, State: opts.State}, p.close, nil
+}

@@ -1,0 +1,248 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"serin.dev/serin/internal/builtin"
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/server"
+	"serin.dev/serin/internal/store"
+)
+
+// stopTimeout bounds how long the end of the program waits for requests and
+// processes.
+const stopTimeout = 40 * time.Second
+
+// RunOptions are for one run in the foreground.
+type RunOptions struct {
+	// Keep goes on serving after the run has ended, until ctx is done.
+	Keep bool
+	// WaitTimeout ends the program when the run has waited for a person, or
+	// has gone on, for this long; 0: never.
+	WaitTimeout time.Duration
+	// Version is the program's own, for the API.
+	Version string
+	// Actor is who runs it.
+	Actor string
+	// Started is told of the run and of where users are served.
+	Started func(run store.Run, listen string, resumed bool)
+	// Ended is told of the run's end, before a Keep goes on serving.
+	Ended func(store.Run)
+}
+
+// Result is how a run in the foreground ended.
+type Result struct {
+	Run store.Run
+	// Interrupted says that the program was asked to stop before the run's end.
+	Interrupted bool
+}
+
+// ReadFile reads the rollouts of a file; warnings are returned as lines.
+func ReadFile(path string) ([]*rollout.Rollout, []string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the rollout's file: %w: %w", err, ErrConfig)
+	}
+	rollouts, warnings, err := rollout.ParseAll(path, data, builtin.Catalog())
+	var lines []string
+	for _, w := range warnings {
+		lines = append(lines, w.String())
+	}
+	if err != nil {
+		return nil, lines, fmt.Errorf("%w: %w", err, ErrConfig)
+	}
+	return rollouts, lines, nil
+}
+
+// Run carries one run in the foreground: everything in this process. It
+// returns when the run has ended, or when ctx is done: then the traffic is
+// back on stable and the run goes on, or back, with the next start.
+//
+// A run of the same rollout that a killed program left is gone on with.
+func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Result, err error) {
+	rollouts, warnings, err := ReadFile(path)
+	if err != nil {
+		return res, err
+	}
+	if len(rollouts) != 1 {
+		return res, fmt.Errorf("%s holds %d rollouts; run takes one, serve takes many: %w", path, len(rollouts), ErrConfig)
+	}
+	r := *rollouts[0]
+	p, err := openProgram(opts)
+	if err != nil {
+		return res, err
+	}
+	defer func() { err = errors.Join(err, p.close()) }()
+	for _, w := range warnings {
+		p.opts.Logger.Warn(w)
+	}
+	name := r.Metadata.Name
+	lock, err := lockRollout(opts.rolloutDir(name), name)
+	if err != nil {
+		return res, err
+	}
+	defer lock.Close()
+
+	// What a killed program left of this rollout is gone on with, with the plan
+	// it was begun with; otherwise the file alone counts.
+	left, err := p.store.Active(ctx, name)
+	resumed := err == nil
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return res, err
+	}
+	if resumed {
+		r = left.Spec
+	}
+	h, err := p.add(r, path, inherited{fresh: !resumed})
+	if err != nil {
+		return res, err
+	}
+	stopAll := func() {
+		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+		defer cancel()
+		err = errors.Join(err, h.parts.Router.Close(stop))
+		if s, ok := h.parts.Workload.(stopper); ok {
+			err = errors.Join(err, s.StopAll(stop))
+		}
+	}
+	defer stopAll()
+	if err := h.settle(ctx); err != nil {
+		return res, err
+	}
+	if err := h.stableReady(ctx, min(time.Duration(r.Spec.Plan.Prepare), time.Minute)); err != nil {
+		return res, err
+	}
+	if err := h.parts.Router.Start(ctx); err != nil {
+		return res, fmt.Errorf("%w: %w", err, ErrUnreachable)
+	}
+
+	// What serves beside the run ends with it.
+	side, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer stop()
+	l, err := server.Listen(server.RunSocket(opts.State, name))
+	if err != nil {
+		return res, err
+	}
+	beside.Go(func() { _ = server.Serve(side, l, server.New(p, ro.Version), p.opts.Logger) })
+	beside.Go(func() { p.deliver(side) })
+
+	run := left
+	if !resumed {
+		if run, err = h.release(ctx, server.Candidate{Actor: ro.Actor}); err != nil {
+			return res, err
+		}
+	}
+	if ro.Started != nil {
+		ro.Started(run, h.parts.Router.Listen(), resumed)
+	}
+	res, err = h.foreground(ctx, run, ro)
+	p.flush(ctx)
+	if err == nil && ro.Keep && !res.Interrupted {
+		for ctx.Err() == nil {
+			h.rest(ctx)
+		}
+	}
+	return res, err
+}
+
+// stopper is a workload whose instances can be ended all at once.
+type stopper interface{ StopAll(context.Context) error }
+
+// foreground carries the run. When ctx ends first it rolls the run back, so
+// that nobody is left on a canary whose watcher is gone.
+func (h *home) foreground(ctx context.Context, run store.Run, ro RunOptions) (Result, error) {
+	carried, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	done := make(chan struct{})
+	interrupted := false
+	var timeout <-chan time.Time
+	if ro.WaitTimeout > 0 {
+		timer := time.NewTimer(ro.WaitTimeout)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	var watcher sync.WaitGroup
+	watcher.Go(func() {
+		reason := "the program was asked to stop"
+		select {
+		case <-done:
+			return
+		case <-timeout:
+			reason = fmt.Sprintf("the run had not ended after %s", ro.WaitTimeout)
+		case <-ctx.Done():
+		}
+		interrupted = true
+		h.interrupt(carried, run.ID, reason, ro.Actor)
+		select {
+		case <-done:
+		case <-time.After(stopTimeout):
+			cancel()
+		}
+	})
+	ended, err := h.carry(carried, run)
+	close(done)
+	watcher.Wait()
+	if ro.Ended != nil && err == nil {
+		ro.Ended(ended)
+	}
+	return Result{Run: ended, Interrupted: interrupted}, err
+}
+
+// interrupt asks for a rollback in the name of whoever stops the program.
+func (h *home) interrupt(ctx context.Context, run, reason, actor string) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	err := h.store.AddIntent(ctx, run, rollout.Intent{
+		ID: "stop-" + run, Kind: rollout.Rollback, At: time.Now().UTC().Round(0), Actor: actor, Reason: reason,
+	})
+	if err != nil && !errors.Is(err, store.ErrEnded) {
+		h.log.Error("the rollback at the end of the program could not be asked for", "run", run, "error", err)
+	}
+	h.wake.Wake()
+}
+
+// flush gives the messages about the run's end a moment to get out.
+func (p *program) flush(ctx context.Context) {
+	deadline := time.Now().Add(5 * time.Second)
+	for time.Now().Before(deadline) && ctx.Err() == nil {
+		p.outbox.Wake()
+		due, err := p.store.Due(ctx, time.Now(), 1)
+		if err != nil || len(due) == 0 {
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// Waited reports whether a run that was stopped had been waiting for a person.
+func (r Result) Waited() bool { return r.Interrupted && r.Run.State.Waiting() }
+
+// Outcome is how the run ended.
+func (r Result) Outcome() engine.Status { return r.Run.State.Status }
+
+// lockRollout makes sure that one program carries a rollout.
+func lockRollout(dir, name string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state folder of %s: %w: %w", name, err, ErrUnreachable)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "owner.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w: %w", name, err, ErrUnreachable)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("another serin runs %s already; see it with \"serin get\", or use another state folder (SERIN_STATE): %w", name, ErrConfig)
+	}
+	return f, nil
+}
