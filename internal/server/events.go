@@ -53,7 +53,7 @@ func (a *api) events(doc huma.API) {
 }
 
 func (a *api) news(ctx context.Context, in *struct {
-	identified
+	ByID
 	After int `query:"after" minimum:"0" doc:"Number of lines of the record already known"`
 	Wait  int `query:"wait" minimum:"0" maximum:"30" doc:"Seconds to wait for something new; 0: none"`
 }) (*body[Events], error) {

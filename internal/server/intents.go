@@ -48,7 +48,7 @@ func (a *api) intents(doc huma.API) {
 }
 
 func (a *api) intent(ctx context.Context, in *struct {
-	identified
+	ByID
 	Body IntentRequest
 }) (*body[IntentAnswer], error) {
 	who, err := actor(ctx)

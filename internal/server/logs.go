@@ -16,7 +16,7 @@ func (a *api) logs(doc huma.API) {
 	op := operation(http.MethodGet, "/v1/rollouts/{name}/logs", "getLogs", "Logs of an arm's instances", http.StatusNotFound)
 	op.Responses = media("text/plain", "The logs, oldest first")
 	huma.Register(doc, op, func(ctx context.Context, in *struct {
-		named
+		ByName
 		Arm    string `query:"arm" enum:"stable,canary" default:"canary"`
 		Follow bool   `query:"follow" doc:"Go on as long as the client reads"`
 	}) (*huma.StreamResponse, error) {
@@ -33,7 +33,7 @@ func (a *api) logs(doc huma.API) {
 	huma.Register(doc, op, a.archivedLogs)
 }
 
-func (a *api) archivedLogs(ctx context.Context, in *identified) (*huma.StreamResponse, error) {
+func (a *api) archivedLogs(ctx context.Context, in *ByID) (*huma.StreamResponse, error) {
 	r, err := a.run(ctx, in.ID)
 	if err != nil {
 		return nil, told(err)

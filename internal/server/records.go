@@ -26,7 +26,7 @@ const linesAtOnce = 256
 func (a *api) records(doc huma.API) {
 	op := operation(http.MethodGet, "/v1/runs/{id}/record", "getRecord", "The run's record, JSON Lines", http.StatusNotFound)
 	op.Responses = media("application/jsonl", "What `serin replay` reads")
-	huma.Register(doc, op, func(ctx context.Context, in *identified) (*huma.StreamResponse, error) {
+	huma.Register(doc, op, func(ctx context.Context, in *ByID) (*huma.StreamResponse, error) {
 		if _, err := a.run(ctx, in.ID); err != nil {
 			return nil, told(err)
 		}
@@ -57,7 +57,7 @@ func (a *api) copyRecord(ctx context.Context, run string, w io.Writer) error {
 }
 
 func (a *api) report(ctx context.Context, in *struct {
-	identified
+	ByID
 	Format string `query:"format" enum:"md,html" default:"md" doc:"Markdown, or a page that needs nothing else"`
 }) (*huma.StreamResponse, error) {
 	r, err := a.run(ctx, in.ID)

@@ -8,8 +8,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// named is the path parameter of everything about one rollout.
-type named struct {
+// ByName is the path parameter of everything about one rollout.
+type ByName struct {
 	Name string `path:"name" maxLength:"253" doc:"Name of the rollout" example:"shop"`
 }
 
@@ -20,7 +20,7 @@ func (a *api) rollouts(doc huma.API) {
 			return answer(list[Rollout]{Items: all}, err)
 		})
 	huma.Register(doc, operation(http.MethodGet, "/v1/rollouts/{name}", "getRollout", "How a rollout is now", http.StatusNotFound),
-		func(ctx context.Context, in *named) (*body[Rollout], error) {
+		func(ctx context.Context, in *ByName) (*body[Rollout], error) {
 			r, err := a.rollout(ctx, in.Name)
 			return answer(r, err)
 		})
@@ -37,7 +37,7 @@ type ReleaseRequest struct {
 }
 
 func (a *api) release(ctx context.Context, in *struct {
-	named
+	ByName
 	Body ReleaseRequest
 }) (*body[Run], error) {
 	who, err := actor(ctx)

@@ -13,8 +13,8 @@ import (
 // maxRuns bounds one list of runs.
 const maxRuns = 1000
 
-// identified is the path parameter of everything about one run.
-type identified struct {
+// ByID is the path parameter of everything about one run.
+type ByID struct {
 	ID string `path:"id" maxLength:"253" doc:"Id of the run"`
 }
 
@@ -35,7 +35,7 @@ func (a *api) runs(doc huma.API) {
 			return answer(list[Run]{Items: runs}, nil)
 		})
 	huma.Register(doc, operation(http.MethodGet, "/v1/runs/{id}", "getRun", "One run", http.StatusNotFound),
-		func(ctx context.Context, in *identified) (*body[Run], error) {
+		func(ctx context.Context, in *ByID) (*body[Run], error) {
 			r, err := a.run(ctx, in.ID)
 			if err != nil {
 				return nil, told(err)
