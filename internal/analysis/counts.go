@@ -25,11 +25,14 @@ type counts struct {
 	Noise stats.Dispersion `json:"noise"`
 }
 
-// Ratios to stable's rate (times r0) that are looked for: +22 % to 40-fold.
-var harmRatios = stats.Geometric(math.Exp(0.2), 40, 16)
+// Ratios to stable's rate (times r0) that are looked for: +22 % to 25-fold.
+var harmRatios = stats.Geometric(math.Exp(0.2), 25, 16)
 
 // Clump sizes for which bets are tuned.
 var clumpSizes = [...]float64{1, 8}
+
+// countNoise is what is taken to be known of clumping before any was seen.
+const countNoise = 1.5
 
 // enoughEvents is how much variance (about: events) a block of ticks needs
 // before it says something of the noise.
@@ -82,10 +85,14 @@ type countRule struct {
 	exactOnly bool
 }
 
-func newCounts() counts {
-	c := counts{Bets: make(Vector, len(harmRatios)*len(clumpSizes)), Sums: newSums(countTotals)}
+func newCounts(first firstStake) counts {
+	c := counts{
+		Bets:  make(Vector, len(harmRatios)*len(clumpSizes)),
+		Sums:  newSums(countTotals, first),
+		Noise: stats.Dispersion{Prior: countNoise},
+	}
 	for i := range c.Bets {
-		c.Bets[i] = logStake(0)
+		c.Bets[i] = first.logOf(0)
 	}
 	return c
 }
@@ -98,7 +105,7 @@ func (c counts) clone() counts {
 
 // mark begins another start.
 func (c *counts) mark() {
-	stake := logStake(c.Sums.starts())
+	stake := c.Sums.First.logOf(c.Sums.starts())
 	c.Sums.mark()
 	for i := range c.Bets {
 		c.Bets[i] = stats.LogAddExp(c.Bets[i], stake)
@@ -186,32 +193,32 @@ type evidence struct {
 	start int
 }
 
-// evidence is what the ticks so far say against the null. between is the
-// variance of the logarithm of the rate ratio that more events do not reduce:
-// what instances of one version differ by. The window's likelihood ratio is
-// tempered by it as by noise, since (φ + I·between)/I is the variance of the
-// estimate; a power of a bet below one is a bet still.
-func (c *counts) evidence(rule countRule, between float64) evidence {
+// evidence is what the ticks so far say against the null. between is, for each
+// start's window, the variance of the logarithm of the rate ratio that more
+// events do not reduce: what instances of one version differ by. The window's
+// likelihood ratio is tempered by it as by noise, since (φ + I·between)/I is the
+// variance of the estimate; a power of a bet below one is a bet still.
+func (c *counts) evidence(rule countRule, between *[maxStarts]float64) evidence {
 	starts := c.Sums.starts()
-	unstaked := logUnstaked(starts)
+	kept := c.Sums.First.logKept(starts)
 	phi := c.Noise.Phi()
 	var byStart [maxStarts + 1]float64
 	var scaled [countLikelihoods]float64
 	best := 0
 	for s := range starts {
-		temper := 1 / (phi + between*c.Sums.since(s, countInformation))
+		temper := 1 / (phi + between[s]*c.Sums.since(s, countInformation))
 		for j := range scaled {
 			scaled[j] = c.Sums.since(s, j) * temper
 		}
-		byStart[s] = logStake(s) + stats.LogMeanExp(scaled[:])
+		byStart[s] = c.Sums.First.logOf(s) + stats.LogMeanExp(scaled[:])
 		if byStart[s] > byStart[best] {
 			best = s
 		}
 	}
-	byStart[starts] = unstaked
+	byStart[starts] = kept
 	likelihood := stats.LogSumExp(byStart[:starts+1])
-	bets := stats.LogAddExp(stats.LogMeanExp(c.Bets), unstaked)
-	bets *= phi / (phi + between*c.Sums.Total[countInformation])
+	bets := stats.LogAddExp(stats.LogMeanExp(c.Bets), kept)
+	bets *= phi / (phi + between[best]*c.Sums.Total[countInformation])
 	if rule.exactOnly {
 		return evidence{log: bets, start: best}
 	}

@@ -13,8 +13,12 @@ type errorCheck struct {
 	Phase  proceedCounts `json:"phase"`
 }
 
+// errorFirstStake is what is staked on an error rate that is higher from the
+// first request on.
+const errorFirstStake firstStake = 0.5
+
 func newErrorCheck() *errorCheck {
-	return &errorCheck{Counts: newCounts(), Phase: newProceedCounts()}
+	return &errorCheck{Counts: newCounts(errorFirstStake), Phase: newProceedCounts()}
 }
 
 func (e *errorCheck) clone() *errorCheck {
@@ -58,7 +62,7 @@ func (e *errorCheck) result(r rules, t reading) Result {
 	if _, ok := e.Counts.levelNow(); !ok && !t.control {
 		return Result{Verdict: Inconclusive, Flags: []string{"no-control"}, Message: noLevel}
 	}
-	ev := e.Counts.evidence(e.rule(r), 0)
+	ev := e.Counts.evidence(e.rule(r), &[maxStarts]float64{})
 	phi := e.Counts.Noise.Phi()
 	total := func(i int) float64 { return e.Counts.since(ev.start, i) }
 	numerator, denominator := total(countNumerator), total(countDenominator)
@@ -71,7 +75,7 @@ func (e *errorCheck) result(r rules, t reading) Result {
 		NonInferiority: eValue(e.Phase.log(phi)),
 	}
 	if numerator > 0 && denominator > 0 {
-		res.Low, res.High = bounds(math.Log(numerator/denominator), total(countInformation)/phi, r.alpha, ev.start)
+		res.Low, res.High = bounds(math.Log(numerator/denominator), total(countInformation)/phi, r.alpha*math.Exp(e.Counts.Sums.First.logOf(ev.start)))
 	}
 	e.explain(r, t, phi, &res)
 	if numerator+denominator > 0 {

@@ -12,10 +12,11 @@ import (
 const ratioScale = 0.5
 
 // bounds is a confidence sequence for the ratio over the window of a start:
-// estimate is its logarithm, information what is known of it. The starts share
-// alpha as they share the stake, so it holds for whichever start is shown.
-func bounds(estimate, information, alpha float64, start int) (low, high float64) {
-	radius := stats.MixtureRadius(information, alpha*math.Exp(logStake(start)), ratioScale)
+// estimate is its logarithm, information what is known of it, alpha the start's
+// share of the check's: the starts share it as they share the stake, so the
+// sequence holds for whichever start is shown.
+func bounds(estimate, information, alpha float64) (low, high float64) {
+	radius := stats.MixtureRadius(information, alpha, ratioScale)
 	if math.IsInf(radius, 0) || math.IsNaN(estimate) || math.IsInf(estimate, 0) {
 		return 0, 0
 	}

@@ -39,13 +39,18 @@ type stableTimes struct {
 type phaseShift struct {
 	Shift       float64 `json:"shift,omitempty"`
 	Information float64 `json:"information,omitempty"`
+	Seconds     float64 `json:"seconds,omitempty"`
 }
 
 // The stake of each engine of the check.
 const (
-	bodyStake  = 0.45
-	tailStake  = 0.225
-	guardStake = 0.10
+	bodyStake  = 0.70
+	tailStake  = 0.125
+	guardStake = 0.05
+
+	// latencyFirstStake is what is staked on response times that are longer
+	// from the first warm request on.
+	latencyFirstStake firstStake = 0.7
 )
 
 const (
@@ -155,6 +160,7 @@ func (l *latencyCheck) compare(r rules, t reading, canary, stable histogram) {
 		requests:       canary.n,
 		variance:       max(leastVariance, l.Level.Variance),
 		canaryRequests: canary.n,
+		duration:       t.dt.Seconds(),
 	}
 	if t.control {
 		tick.shift = canary.mean - stable.mean
@@ -177,6 +183,7 @@ func (l *latencyCheck) compare(r rules, t reading, canary, stable histogram) {
 		l.Body.add(tick)
 		l.Phase.Shift += tick.requests / tick.variance * tick.shift
 		l.Phase.Information += tick.requests / tick.variance
+		l.Phase.Seconds += tick.duration
 		l.compareTails(r, t, canary, stable)
 	}
 }

@@ -37,17 +37,17 @@ func (l *latencyCheck) find(r rules) finding {
 	logs[engineBody] = math.Log(bodyStake)
 	logs[engineGuard] = math.Log(guardStake)
 	if !r.check.ExactOnly {
-		ev := l.Body.evidence(null, with, without, r.starts)
+		ev := l.Body.evidence(null, r.margin, with, without, r.starts)
 		logs[engineBody] += ev.log
 		starts[engineBody] = ev.start
 		// A warm canary's cold times are no evidence any more.
 		if shift, variance, ok := l.guardEstimate(); ok && !l.Warm.Done {
-			logs[engineGuard] += shiftEvidence(shift-null, variance+with)
+			logs[engineGuard] += shiftEvidence(shift-null, variance+with, r.margin)
 		}
 	}
 	for i := range l.Tails {
-		slope := l.Tails[i].slope(0)
-		ev := l.Tails[i].Counts.evidence(rule, with*slope*slope)
+		between := l.tailBetween(&l.Tails[i], r.starts, with, without)
+		ev := l.Tails[i].Counts.evidence(rule, &between)
 		logs[engineTails+i] = math.Log(tailStake) + ev.log
 		starts[engineTails+i] = ev.start
 	}
@@ -61,12 +61,29 @@ func (l *latencyCheck) find(r rules) finding {
 	return f
 }
 
+// tailBetween is, for each start's window, the variance of the logarithm of a
+// tail's rate ratio that more requests do not reduce: that of the times, taken
+// through the slope of the tail.
+func (l *latencyCheck) tailBetween(q *tail, starts []StartPoint, with, without float64) (between [maxStarts]float64) {
+	slope := q.slope(0)
+	for s := range starts {
+		variance := with
+		if starts[s].NoControl {
+			variance = without
+		}
+		variance += wandering(l.Body.window(s, meanDuration, starts))
+		between[s] = variance * slope * slope
+	}
+	return between
+}
+
 func (l *latencyCheck) guardEstimate() (shift, variance float64, ok bool) {
-	information := l.Guard.Sums.Total[meanInformation]
-	if information <= 0 {
+	total := l.Guard.Sums.Total
+	if total[meanTicks] < leastTicks {
 		return 0, 0, false
 	}
-	return l.Guard.Sums.Total[meanShift] / information, l.Guard.Noise.Phi() / information, true
+	information := total[meanInformation]
+	return total[meanShift] / information, l.Guard.variance(information, total[meanDuration]), true
 }
 
 // bodyRatio is the ratio of the arms' times over a start's window: of typical
@@ -130,7 +147,7 @@ func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 	}
 	m := math.Log(promotionMargin(r.margin))
 	shift := l.Phase.Shift / l.Phase.Information
-	variance := l.Body.Noise.Phi()/l.Phase.Information + between
+	variance := l.Body.variance(l.Phase.Information, l.Phase.Seconds) + between
 	proof := goodShiftEvidence(shift, variance, m)
 	tailsBearable := true
 	if !l.coarse() {
@@ -189,7 +206,7 @@ func (l *latencyCheck) flag(r rules, t reading, f finding, res *Result) {
 func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
 	if f.leader == engineBody {
 		if shift, variance, ok := l.Body.estimate(f.start, r.starts); ok {
-			res.Low, res.High = bounds(shift, 1/(variance+f.with), r.alpha*bodyStake, f.start)
+			res.Low, res.High = bounds(shift, 1/(variance+f.with), r.alpha*bodyStake*math.Exp(l.Body.Sums.First.logOf(f.start)))
 		}
 		if res.Ratio >= r.margin {
 			res.Affected = l.Body.window(f.start, meanCanaryRequests, r.starts)
@@ -202,7 +219,7 @@ func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
 	}
 	if l.Phase.Information > 0 && t.phaseElapsed > 0 {
 		whole := max(1, float64(r.phaseLength)/float64(t.phaseElapsed))
-		res.Detectable = detectableShift(l.Body.Noise.Phi()/(l.Phase.Information*whole)+f.with, r.alpha*bodyStake)
+		res.Detectable = detectableShift(l.Body.variance(l.Phase.Information*whole, l.Phase.Seconds*whole)+f.with, r.alpha*bodyStake)
 	}
 }
 

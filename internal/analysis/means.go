@@ -8,19 +8,19 @@ import (
 
 // means is the engine for a value that every request has: the body of the
 // response times. It compares the arms' mean scores tick by tick, so that what
-// both share cancels, and asks for shifts of +3 % and more. Its evidence is a
+// both share cancels. Its evidence is a
 // Gaussian likelihood ratio, by the central limit theorem, with the noise
 // estimated from the run (φ̂) and room for differences between instances (ω²).
 type means struct {
 	Sums  sums             `json:"sums"`
 	Noise stats.Dispersion `json:"noise"`
 	// Pending are the totals of ticks that are too few to be normal yet.
-	Pending      Vector `json:"pending"`
-	PendingTicks int    `json:"pendingTicks,omitempty"`
+	Pending Vector `json:"pending"`
 }
 
-// Shifts of the logarithm that are looked for.
-var harmShifts = [...]float64{.03, .05, .08, .12, .18, .27, .4, .6, .9, 1.4}
+// harmSteps are the shifts that are looked for, in multiples of the margin's:
+// less than the margin is not acted on.
+var harmSteps = [...]float64{1, 1.5, 2, 3, 4.5, 8}
 
 // The totals in means.Sums.
 const (
@@ -31,14 +31,26 @@ const (
 	// The canary's seconds, and what they would have been at stable's mean.
 	meanCanarySeconds
 	meanExpectedSeconds
+	// How many ticks there were, and how long they lasted in seconds.
+	meanTicks
+	meanDuration
 	meanTotals
 )
 
-// Ticks are merged until they hold this many of the canary's requests, and are
-// this many.
 const (
+	// mergeRequests is how many of the canary's requests ticks are merged to.
 	mergeRequests = 30
-	mergeTicks    = 2
+	// meanNoise is what is taken to be known of bursts before any was seen. The
+	// estimate is the worst of several and at least 1; a prior of less keeps it
+	// there while all is quiet.
+	meanNoise = 0.9
+	// leastTicks is how many ticks a window needs before it says anything.
+	leastTicks = 2
+	// The canary's level is taken to wander on its own by wanderSize
+	// (logarithm, standard deviation), forgetting within wanderSeconds, even
+	// before the run has shown that it does.
+	wanderSize    = 0.03
+	wanderSeconds = 60
 )
 
 // meanTick is one tick's comparison of means.
@@ -49,10 +61,15 @@ type meanTick struct {
 	canaryRequests     float64
 	canarySeconds      float64
 	expectedSeconds    float64
+	duration           float64
 }
 
 func newMeans() means {
-	return means{Sums: newSums(meanTotals), Pending: make(Vector, meanTotals)}
+	return means{
+		Sums:    newSums(meanTotals, latencyFirstStake),
+		Pending: make(Vector, meanTotals),
+		Noise:   stats.Dispersion{Prior: meanNoise},
+	}
 }
 
 func (m means) clone() means {
@@ -76,18 +93,16 @@ func (m *means) add(t meanTick) {
 	}
 	m.Noise.Add(t.requests*(t.shift-m.shift(t.variance))/math.Sqrt(t.variance), t.requests, mergeRequests)
 	information := t.requests / t.variance
-	for i, v := range [meanTotals]float64{information * t.shift, information, t.canaryRequests, t.canarySeconds, t.expectedSeconds} {
+	for i, v := range [meanTotals]float64{information * t.shift, information, t.canaryRequests, t.canarySeconds, t.expectedSeconds, 1, t.duration} {
 		m.Pending[i] += v
 	}
-	m.PendingTicks++
-	if m.PendingTicks < mergeTicks || m.Pending[meanCanaryRequests] < mergeRequests {
+	if m.Pending[meanCanaryRequests] < mergeRequests {
 		return
 	}
 	for i, v := range m.Pending {
 		m.Sums.Total[i] += v
 		m.Pending[i] = 0
 	}
-	m.PendingTicks = 0
 }
 
 // window returns total i over the window of start s. What came without control
@@ -109,40 +124,53 @@ func (m *means) window(s, i int, starts []StartPoint) float64 {
 // differs between instances; ok is false when there is none yet.
 func (m *means) estimate(s int, starts []StartPoint) (shift, variance float64, ok bool) {
 	information := m.window(s, meanInformation, starts)
-	// A difference of totals leaves dust.
-	if information <= 1e-9*m.Sums.Total[meanInformation] || information <= 0 {
+	// A difference of totals leaves dust, so ticks are what is counted.
+	if information <= 0 || m.window(s, meanTicks, starts) < leastTicks {
 		return 0, 0, false
 	}
-	return m.window(s, meanShift, starts) / information, m.Noise.Phi() / information, true
+	return m.window(s, meanShift, starts) / information, m.variance(information, m.window(s, meanDuration, starts)), true
+}
+
+// variance is that of an estimate with so much information from so many
+// seconds: of the requests with the noise seen, and of the canary's wandering.
+func (m *means) variance(information, seconds float64) float64 {
+	return m.Noise.Phi()/information + wandering(seconds)
+}
+
+// wandering is the variance that the canary's wandering puts into a mean over
+// so many seconds.
+func wandering(seconds float64) float64 {
+	return wanderSize * wanderSize * min(1, 2*wanderSeconds/max(1, seconds))
 }
 
 // evidence is that of a shift above null; between is the variance that more
 // requests do not reduce, for a start with control and for one without.
-func (m *means) evidence(null, between, betweenKnown float64, starts []StartPoint) evidence {
+func (m *means) evidence(null, margin, between, betweenKnown float64, starts []StartPoint) evidence {
 	var byStart [maxStarts + 1]float64
 	best := 0
 	for s := range starts {
-		byStart[s] = logStake(s)
+		byStart[s] = m.Sums.First.logOf(s)
 		if shift, variance, ok := m.estimate(s, starts); ok {
 			extra := between
 			if starts[s].NoControl {
 				extra = betweenKnown
 			}
-			byStart[s] += shiftEvidence(shift-null, variance+extra)
+			byStart[s] += shiftEvidence(shift-null, variance+extra, margin)
 		}
 		if byStart[s] > byStart[best] {
 			best = s
 		}
 	}
-	byStart[len(starts)] = logUnstaked(len(starts))
+	byStart[len(starts)] = m.Sums.First.logKept(len(starts))
 	return evidence{log: stats.LogSumExp(byStart[:len(starts)+1]), start: best}
 }
 
 // shiftEvidence is the logarithm of the mixture likelihood ratio of a positive
 // shift, from an estimate and its variance.
-func shiftEvidence(shift, variance float64) float64 {
-	var terms [len(harmShifts)]float64
-	for k, d := range harmShifts {
+func shiftEvidence(shift, variance, margin float64) float64 {
+	var terms [len(harmSteps)]float64
+	for k, step := range harmSteps {
+		d := step * math.Log(margin)
 		terms[k] = d * (shift - d/2) / variance
 	}
 	return stats.LogMeanExp(terms[:])

@@ -33,12 +33,14 @@ const (
 	// figures unfit for comparison.
 	splitLow, splitHigh = 0.7, 1.4
 	splitFading         = 0.8
+	// splitFirstStake is what is staked on a split that is off from the start.
+	splitFirstStake = 0.5
 )
 
 func newSplitCheck() splitCheck {
-	c := splitCheck{Odds: make(Vector, len(splitOdds))}
+	c := splitCheck{Odds: make(Vector, len(splitOdds)), Noise: stats.Dispersion{Prior: countNoise}}
 	for i := range c.Odds {
-		c.Odds[i] = logStake(0)
+		c.Odds[i] = math.Log(splitFirstStake)
 	}
 	return c
 }
@@ -59,7 +61,7 @@ func (c *splitCheck) add(canary, stable float64, weight int, stake float64) {
 	odds := share / (1 - share)
 	phi := c.Noise.Phi()
 	limit := phi * math.Log(1/splitAlpha) / 2
-	if c.Spent+stake > 1-firstStartStake {
+	if c.Spent+stake > 1-splitFirstStake {
 		stake = 0
 	}
 	c.Spent += stake

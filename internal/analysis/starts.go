@@ -7,14 +7,29 @@ import (
 
 // A fault may begin at any time, and evidence from before it speaks for the
 // canary. So every check's evidence is a mixture over the times at which the
-// fault may have begun: the start of the run, with half of the stake, and up to
-// fourteen later starts, with the other half in equal parts. The stake of a
-// start that has not come yet is kept as it is.
-const (
-	maxStarts       = 15
-	firstStartStake = 0.5
-	laterStartStake = 0.5 / (maxStarts - 1)
-)
+// fault may have begun: the start of the run with the first start's stake, and
+// up to fourteen later starts with the rest in equal parts. The stake of a start
+// that has not come yet is kept as it is.
+const maxStarts = 15
+
+// firstStake is the part of the whole that is staked on the first start.
+type firstStake float64
+
+// logOf is the logarithm of what start s stakes.
+func (f firstStake) logOf(s int) float64 {
+	if s == 0 {
+		return math.Log(float64(f))
+	}
+	return math.Log((1 - float64(f)) / (maxStarts - 1))
+}
+
+// logKept is the logarithm of what the starts to come have kept.
+func (f firstStake) logKept(begun int) float64 {
+	if begun == 0 {
+		return 0
+	}
+	return math.Log((1 - float64(f)) * float64(maxStarts-begun) / (maxStarts - 1))
+}
 
 // StartPoint is a time from which a fault is looked for.
 type StartPoint struct {
@@ -23,22 +38,6 @@ type StartPoint struct {
 	Weight int       `json:"weight"`
 	// NoControl marks a start at which stable no longer had traffic.
 	NoControl bool `json:"noControl,omitempty"`
-}
-
-// logStake is the logarithm of what start s stakes.
-func logStake(s int) float64 {
-	if s == 0 {
-		return math.Log(firstStartStake)
-	}
-	return math.Log(laterStartStake)
-}
-
-// logUnstaked is the logarithm of what the starts to come have kept.
-func logUnstaked(begun int) float64 {
-	if begun == 0 {
-		return 0
-	}
-	return math.Log(laterStartStake * float64(maxStarts-begun))
 }
 
 // begins says whether a start begins with this tick: the first of the run, of
@@ -64,12 +63,16 @@ type sums struct {
 	Total Vector `json:"total"`
 	// Marks holds one copy of Total for each start after the first, in order.
 	Marks Vector `json:"marks,omitempty"`
+	// First is the stake of the first start.
+	First firstStake `json:"first"`
 }
 
-func newSums(n int) sums { return sums{Total: make(Vector, n)} }
+func newSums(n int, first firstStake) sums { return sums{Total: make(Vector, n), First: first} }
 
 func (u sums) clone() sums {
-	return sums{Total: u.Total.clone(0), Marks: u.Marks.clone(len(u.Total))}
+	u.Total = u.Total.clone(0)
+	u.Marks = u.Marks.clone(len(u.Total))
+	return u
 }
 
 // mark begins another start.

@@ -13,6 +13,8 @@ var blockLengths = [...]int{1, 3, 6}
 // worst of them taken, so that autocorrelation does.
 type Dispersion struct {
 	Blocks [len(blockLengths)]Block `json:"blocks"`
+	// Prior is the estimate before anything was seen.
+	Prior float64 `json:"prior"`
 }
 
 // Block is Dispersion's memory for one block length.
@@ -49,19 +51,16 @@ func (d *Dispersion) Add(residual, variance, enough float64) {
 	}
 }
 
-// The estimate starts from a prior guess that weighs as much as priorBlocks
-// differences, so that a few quiet blocks do not promise quiet.
-const (
-	priorDispersion = 1.5
-	priorBlocks     = 10
-)
+// priorBlocks is how many differences the prior weighs as much as, so that a
+// few quiet blocks do not promise quiet.
+const priorBlocks = 10
 
 // Phi is the estimate φ̂ ≥ 1.
 func (d *Dispersion) Phi() float64 {
 	phi := 1.0
 	for _, b := range d.Blocks {
 		n := float64(max(b.Closed-1, 0))
-		phi = max(phi, (priorBlocks*priorDispersion+b.Squares)/(priorBlocks+n))
+		phi = max(phi, (priorBlocks*d.Prior+b.Squares)/(priorBlocks+n))
 	}
 	return phi
 }
