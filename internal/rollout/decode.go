@@ -21,6 +21,11 @@ type decoder struct {
 	// inAdapter is set inside an adapter's fields. They may be secrets, so
 	// problems do not quote them.
 	inAdapter bool
+	soundness
+}
+
+func newDecoder(file string, catalog Catalog) *decoder {
+	return &decoder{file: file, catalog: catalog, places: map[string]place{}, soundness: newSoundness()}
 }
 
 type place struct {
@@ -38,6 +43,9 @@ type Chooser interface {
 }
 
 func (d *decoder) problemAt(p place, problem Problem) {
+	if !problem.Warning {
+		d.mark(problem.Field)
+	}
 	problem.Field, problem.Message, problem.Mend = clip(problem.Field), clip(problem.Message), clip(problem.Mend)
 	d.found = append(d.found, Located{Problem: problem, File: d.file, Line: p.line, Column: p.column})
 }
@@ -60,7 +68,7 @@ func (d *decoder) placeOf(path string) place {
 		if path == "" {
 			return place{line: 1, column: 1}
 		}
-		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+		path = parent(path)
 	}
 }
 

@@ -3,7 +3,6 @@ package rollout
 import (
 	"fmt"
 	"reflect"
-	"strings"
 )
 
 // Parse decodes, completes and validates a file that holds one rollout. On
@@ -35,7 +34,7 @@ func ParseAll(filename string, data []byte, catalog Catalog) (rollouts []*Rollou
 	roots, problems := readDocuments(filename, data)
 	first := map[string]place{}
 	for _, root := range roots {
-		d := &decoder{file: filename, catalog: catalog, places: map[string]place{}}
+		d := newDecoder(filename, catalog)
 		r := d.rollout(root)
 		if at, name := d.placeOf("metadata.name"), r.Metadata.Namespace+"/"+r.Metadata.Name; r.Metadata.Name != "" {
 			if before, taken := first[name]; taken {
@@ -64,7 +63,13 @@ func (d *decoder) rollout(root *node) *Rollout {
 	d.decode(root, "", reflect.ValueOf(r).Elem())
 	d.fillDefaults(r)
 	d.requireAdapters(r)
+	var found []Problem
 	for _, p := range validate(r, d.written, d.sound) {
+		if d.fine(p.Field) {
+			found = append(found, p)
+		}
+	}
+	for _, p := range found { // only now: one problem of a field does not hide the next
 		d.report(p)
 	}
 	return r
@@ -115,27 +120,6 @@ func (d *decoder) requireAdapters(r *Rollout) {
 			d.report(Problem{Field: path, Message: port.says, Mend: "write " + d.kindsToWrite(port.name) + " below it"})
 		}
 	}
-}
-
-// sound reports whether no mistake was found at or below path so far.
-func (d *decoder) sound(path string) bool {
-	for _, f := range d.found {
-		rest, below := strings.CutPrefix(f.Field, path)
-		if !f.Warning && below && (rest == "" || rest[0] == '.' || rest[0] == '[') {
-			return false
-		}
-	}
-	return true
-}
-
-// reported reports whether a mistake was found at path itself.
-func (d *decoder) reported(path string) bool {
-	for _, f := range d.found {
-		if f.Field == path && !f.Warning {
-			return true
-		}
-	}
-	return false
 }
 
 func apart(all []Located) (mistakes, warnings []Located) {

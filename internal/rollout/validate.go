@@ -4,38 +4,30 @@ package rollout
 // that treat a default more leniently than what somebody wrote.
 type written func(path string) bool
 
-// sound reports whether nothing at or below a path failed to decode.
+// sound reports whether nothing was wrong at or below a path when it was
+// decoded. What could not be decoded has a value that is not the user's: rules
+// that hold one field against another ask first.
 type sound func(path string) bool
 
 // validate returns everything that is wrong with a decoded rollout that has
-// its defaults. A section that could not be decoded is left alone: what is
-// wrong with it was said already, and its values are not the user's.
+// its defaults. Problems of fields that are not sound may be among them; the
+// caller has said what is wrong with those already.
 func validate(r *Rollout, w written, ok sound) []Problem {
+	s := r.Spec
 	var all []Problem
-	if ok("metadata") {
-		all = append(all, validateMetadata(r.Metadata)...)
-	}
-	if ok("spec.plan") {
-		all = append(all, validatePlan(r.Spec.Plan)...)
-	}
-	if ok("spec.analysis") {
-		all = append(all, validateAnalysis(r.Spec.Analysis)...)
-		all = append(all, validateChecks(r.Spec.Analysis.Checks, w)...)
-	}
-	if ok("spec.analysis") && ok("spec.plan") && len(all) == 0 {
-		all = append(all, validateInterval(r.Spec.Analysis, r.Spec.Plan)...)
-	}
-	if ok("spec.tests") {
-		all = append(all, validateTests(r.Spec.Tests)...)
-	}
-	if ok("spec.hooks") {
-		all = append(all, validateHooks(r.Spec.Hooks)...)
-	}
-	if ok("spec.hooks") && ok("spec.plan") {
-		all = append(all, validateHookWeights(r.Spec.Hooks, r.Spec.Plan)...)
-	}
-	if ok("spec.notify") {
-		all = append(all, validateNotifiers(r.Spec.Notify)...)
+	all = append(all, validateMetadata(r.Metadata)...)
+	all = append(all, validatePlan(s.Plan)...)
+	all = append(all, validateAnalysis(s.Analysis)...)
+	all = append(all, validateChecks(s.Analysis.Checks, w, ok)...)
+	all = append(all, validateTests(s.Tests, ok)...)
+	all = append(all, validateHooks(s.Hooks)...)
+	all = append(all, validateNotifiers(s.Notify)...)
+	if ok("spec.plan.phases") {
+		all = append(all, validateEarly(s.Plan)...)
+		all = append(all, validateHookWeights(s.Hooks, s.Plan, ok)...)
+		if ok("spec.analysis.interval") {
+			all = append(all, validateInterval(s.Analysis, s.Plan)...)
+		}
 	}
 	return all
 }

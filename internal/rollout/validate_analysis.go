@@ -25,7 +25,7 @@ func validateAnalysis(a Analysis) []Problem {
 // validateInterval: a phase shorter than a tick would end before it was seen.
 func validateInterval(a Analysis, p Plan) []Problem {
 	shortest := p.shortestPhase()
-	if a.Interval <= shortest {
+	if a.Interval <= shortest || a.Interval < minInterval || a.Interval > maxInterval || shortest <= 0 {
 		return nil
 	}
 	return []Problem{{Field: "spec.analysis.interval", Message: fmt.Sprintf("%s is longer than the shortest phase (%s), which would end before anything is seen", short(a.Interval), short(shortest)), Mend: "write interval: " + short(max(minInterval, shortest/10))}}
@@ -47,7 +47,7 @@ func validateName(path, name string, taken map[string]int, i int) []Problem {
 	return nil
 }
 
-func validateChecks(checks []Check, w written) []Problem {
+func validateChecks(checks []Check, w written, ok sound) []Problem {
 	if len(checks) == 0 {
 		return []Problem{{Field: "spec.analysis.checks", Message: "names no check, so nothing would be compared", Mend: "write one such as {type: errorRate}, or remove the field for the default checks"}}
 	}
@@ -55,6 +55,9 @@ func validateChecks(checks []Check, w written) []Problem {
 	taken := map[string]int{}
 	for i, c := range checks {
 		at := fmt.Sprintf("spec.analysis.checks[%d]", i)
+		if !ok(at + ".type") {
+			continue // neither name nor margin can be judged
+		}
 		if c.Name == "" && !w(at+".name") {
 			all = append(all, Problem{Field: at + ".name", Message: "is missing; a business check's name is its key in the samples", Mend: "add name: conversion"})
 		} else {

@@ -15,7 +15,7 @@ const (
 	maxRetries      = 10
 )
 
-func validateTests(tests []Test) []Problem {
+func validateTests(tests []Test, ok sound) []Problem {
 	var all []Problem
 	taken := map[string]int{}
 	for i, t := range tests {
@@ -24,7 +24,7 @@ func validateTests(tests []Test) []Problem {
 		interval := within(at+".interval", t.Interval, minTestInterval, maxTestInterval, DefaultTestInterval)
 		timeout := within(at+".timeout", t.Timeout, 1, maxTestInterval, DefaultTestTimeout)
 		all = append(append(all, interval...), timeout...)
-		if len(interval)+len(timeout) == 0 && t.Timeout > t.Interval {
+		if len(interval)+len(timeout) == 0 && t.Timeout > t.Interval && ok(at+".interval") {
 			all = append(all, Problem{Field: at + ".timeout", Message: fmt.Sprintf("%s is longer than the interval (%s), so runs of the test would overlap", short(t.Timeout), short(t.Interval)), Mend: fmt.Sprintf("write at most %s, or a longer interval", short(t.Interval))})
 		}
 		if t.Failures < 1 || t.Failures > maxFailures {
@@ -55,7 +55,7 @@ func validateHooks(hooks []Hook) []Problem {
 
 // validateHookWeights: a hook limited to a weight that no phase has would never
 // run, and nobody would notice.
-func validateHookWeights(hooks []Hook, p Plan) []Problem {
+func validateHookWeights(hooks []Hook, p Plan, ok sound) []Problem {
 	var all []Problem
 	var planned []string
 	for _, ph := range p.Phases {
@@ -63,6 +63,9 @@ func validateHookWeights(hooks []Hook, p Plan) []Problem {
 	}
 	for i, h := range hooks {
 		at := fmt.Sprintf("spec.hooks[%d].weights", i)
+		if !ok(fmt.Sprintf("spec.hooks[%d].at", i)) {
+			continue
+		}
 		if len(h.Weights) > 0 && h.At != BeforePhase {
 			all = append(all, Problem{Field: at, Message: fmt.Sprintf("means something at %s only, and this hook is at %s", BeforePhase, h.At), Mend: "remove it, or write at: " + string(BeforePhase)})
 			continue

@@ -50,9 +50,7 @@ func validatePlan(p Plan) []Problem {
 	all = append(all, within("spec.plan.prepare", p.Prepare, 1, maxPrepare, DefaultPrepare)...)
 	all = append(all, within("spec.plan.holdTimeout", p.HoldTimeout, 1, maxHoldTimeout, DefaultHoldTimeout)...)
 	all = append(all, within("spec.plan.drain", p.Drain, 0, maxDrain, DefaultDrain)...)
-	all = append(all, validatePhases(p.Phases)...)
-	all = append(all, validateEarly(p)...)
-	return all
+	return append(all, validatePhases(p.Phases)...)
 }
 
 func validatePhases(phases []Phase) []Problem {
