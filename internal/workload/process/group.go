@@ -48,7 +48,9 @@ func (w *Workload) observe(g *group) workload.Group {
 			continue
 		}
 		s := i.status()
-		out.Instances = append(out.Instances, rollout.Instance{Name: i.name, URL: s.url, Ready: s.ready})
+		if s.url != "" { // else it is not far enough to be anybody's address
+			out.Instances = append(out.Instances, rollout.Instance{Name: i.name, URL: s.url, Ready: s.ready})
+		}
 		if s.failure != "" && out.Failed == "" {
 			out.Failed = s.failure
 		}

@@ -205,8 +205,8 @@ func (i *instance) settle() bool {
 	if !i.ready {
 		return false
 	}
-	if i.record.Streak > 0 || i.failure != "" {
-		i.record.Streak, i.failure = 0, ""
+	if i.record.Streak > 0 || i.record.Moves > 0 || i.failure != "" {
+		i.record.Streak, i.record.Moves, i.failure = 0, 0, ""
 		i.save()
 		i.w.notify()
 	}
@@ -307,6 +307,7 @@ func (i *instance) leave(p *process) {
 	i.process = nil
 	i.mu.Unlock()
 	i.removeRecord()
+	i.w.ports.release(i.name)
 	i.w.remove(i)
 }
 

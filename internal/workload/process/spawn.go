@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -193,60 +192,4 @@ func explainStart(err error, cmd *exec.Cmd) error {
 		return fmt.Errorf("%s is no program for this machine: %w", cmd.Path, err)
 	}
 	return err
-}
-
-// choosePort keeps the instance's port while it is free and otherwise picks
-// another; the caller holds i.mu.
-func (i *instance) choosePort() error {
-	if fixed := i.group.version.Port; fixed != 0 {
-		i.record.Port = fixed
-		if !portFree(fixed) {
-			return fmt.Errorf("port %d is taken by another program; end that, or choose another port: %w", fixed, unix.EADDRINUSE)
-		}
-		return nil
-	}
-	if i.record.Port != 0 && portFree(i.record.Port) {
-		return nil
-	}
-	port, err := freePort()
-	if err != nil {
-		return fmt.Errorf("looking for a free port: %w", err)
-	}
-	i.record.Port, i.everReady = port, false
-	return nil
-}
-
-// movePort gives an instance that never became ready another port when its own
-// is taken by somebody else, a few times at most; the caller holds i.mu.
-func (i *instance) movePort() bool {
-	if i.everReady || i.group.version.Port != 0 || i.record.Moves >= 5 || portFree(i.record.Port) {
-		return false
-	}
-	port, err := freePort()
-	if err != nil {
-		return false
-	}
-	i.record.Port = port
-	i.record.Moves++
-	i.record.Restarts++
-	i.record.PID, i.record.Start = 0, ""
-	return true
-}
-
-func freePort() (int, error) {
-	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return 0, err
-	}
-	defer ln.Close()
-	return ln.Addr().(*net.TCPAddr).Port, nil
-}
-
-func portFree(port int) bool {
-	ln, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port)))
-	if err != nil {
-		return false
-	}
-	ln.Close()
-	return true
 }

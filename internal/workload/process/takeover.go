@@ -95,6 +95,7 @@ func (w *Workload) adopt(r record, p *process) *instance {
 	i.record = r
 	i.process = p
 	i.everReady = true
+	w.ports.hold(i.name, r.Port)
 	g.restarts += r.Restarts
 	if r.Stopping || g.version.Version == "" {
 		i.stopping = true

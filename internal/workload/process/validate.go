@@ -68,7 +68,8 @@ func (ps *problems) version(field string, v Version) {
 		ps.add(field+".version", fmt.Sprintf("%q is not a plain label", v.Version),
 			"use at most 63 letters, digits, dots, dashes, pluses and underscores, such as v1.4.2")
 	}
-	if len(v.Command) == 0 || v.Command[0] == "" {
+	empty := len(v.Command) == 0 || v.Command[0] == ""
+	if empty {
 		ps.add(field+".command", "is empty", "write the program and its arguments, such as [./shop, -listen, $(ADDR)]")
 	}
 	for i, arg := range v.Command {
@@ -87,7 +88,7 @@ func (ps *problems) version(field string, v Version) {
 	if v.Port < 0 || v.Port > math.MaxUint16 {
 		ps.add(field+".port", fmt.Sprintf("is %d", v.Port), "write a port from 1 to 65535, or leave it out")
 	}
-	if len(v.Command) > 0 && v.Port == 0 && !usesAddress(v.Command, v.Env) {
+	if !empty && v.Port == 0 && !usesAddress(v.Command, v.Env) {
 		ps.warn(field+".command", "tells the program neither $(ADDR) nor $(PORT), so it cannot know where to listen and will hardly become ready",
 			"pass one of them as an argument or in env, or name the port it always listens on as port")
 	}

@@ -52,6 +52,7 @@ type Workload struct {
 	running sync.WaitGroup
 	changed chan struct{}
 	usage   meter
+	ports   ports
 
 	mu        sync.Mutex
 	closed    bool
@@ -220,6 +221,10 @@ func (w *Workload) notify() {
 // Which version serves is still remembered; Forget drops that too.
 func (w *Workload) StopAll(ctx context.Context) error {
 	w.mu.Lock()
+	if w.closed {
+		w.mu.Unlock()
+		return fmt.Errorf("stopping the processes of %s: the workload is closed", w.env.Rollout)
+	}
 	w.scale(nil)
 	leaving := append([]*instance(nil), w.instances...)
 	w.mu.Unlock()
