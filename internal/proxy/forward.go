@@ -70,12 +70,14 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 		key = p.sticky.key(r.Header)
 	}
 	x := new(exchange)
-	if err := x.begin(p, p.table.Load(), time.Now(), force, key); err != nil {
+	err := x.begin(p, p.table.Load(), time.Now(), force, key)
+	x.request, x.writer = r, w
+	if err != nil {
+		x.prepare()
 		status, text := failure(x.arm, err)
 		writeText(w, status, text)
 		return
 	}
-	x.request, x.writer = r, w
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body = &countingBody{ReadCloser: r.Body}
 		r.Body = x.body
@@ -105,10 +107,12 @@ func (x *exchange) prepare() {
 	if x.request.ProtoMajor != 1 {
 		return
 	}
-	// An answer that comes before the request's end may be followed by bytes that
-	// are no request (net/http, in full duplex, would read on and not notice that
-	// a chunk was malformed). Such a connection serves nothing more.
-	if x.p.server.draining.Load() || x.body != nil && !x.body.complete.Load() {
+	// A connection ends with an answer that comes before the request's end: what
+	// follows may be no request (net/http, in full duplex, would read on and not
+	// notice that a chunk was malformed). It also ends with a chunked request: it
+	// may have had a Content-Length too, which net/http hides and somebody in front
+	// may have gone by (RFC 9112, 6.3).
+	if x.p.server.draining.Load() || x.request.TransferEncoding != nil || x.body != nil && !x.body.complete.Load() {
 		h.Set("Connection", "close")
 	}
 }

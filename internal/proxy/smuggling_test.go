@@ -124,20 +124,12 @@ func TestNoRequestIsSmuggled(t *testing.T) {
 					t.Fatalf("ambiguous at the backend: %q", sent)
 				}
 			}
-			// /evil may only be served where RFC 9112 makes it a request of its own:
-			// behind a chunked message's end.
-			served := strings.Contains(string(answer), "\r\n\r\n/evil")
-			ownRequest := (strings.Contains(attack, "\r\nTransfer-Encoding: chunked\r\n") || strings.Contains(attack, "\r\n chunked\r\n")) &&
-				strings.Contains(attack, "0\r\n\r\nGET /evil")
-			if served && !ownRequest {
+			// Where a message could end in two places, nothing behind it is served.
+			if strings.Contains(string(answer), "\r\n\r\n/evil") {
 				t.Fatalf("the smuggled request was served: %q", answer)
 			}
 			// Every request that the proxy made carries its mark.
-			want := 1
-			if ownRequest {
-				want = 2
-			}
-			if n := strings.Count(sent, "X-Forwarded-For: "); n > want {
+			if n := strings.Count(sent, "X-Forwarded-For: "); n > 1 {
 				t.Fatalf("%d requests reached the backend: %q", n, sent)
 			}
 		})
