@@ -17,6 +17,10 @@ import (
 func stateDir() (string, error) { return app.StateDir() }
 
 func readOnly(ctx context.Context, state string) (server.Backend, func() error, error) {
+	// Reading must not make a state folder.
+	if _, err := os.Stat(state); err != nil {
+		return nil, nil, fmt.Errorf("read the state folder: %w", err)
+	}
 	return app.ReadOnly(ctx, app.Options{State: state})
 }
 

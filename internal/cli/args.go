@@ -9,6 +9,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// noArgs takes nothing but flags.
+func noArgs(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected %q: only flags belong here", args[0])
+	}
+	return nil
+}
+
 // oneName takes exactly the name of a rollout or the id of a run.
 func oneName(_ *cobra.Command, args []string) error {
 	switch len(args) {

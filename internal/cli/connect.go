@@ -14,7 +14,9 @@ import (
 // link is a connection to whoever can tell of runs.
 type link struct {
 	*server.Client
-	done func() error
+	// inPlace: nobody runs anything; the state folder is read as it lies there.
+	inPlace bool
+	done    func() error
 }
 
 func (l *link) Close() error {
@@ -47,9 +49,30 @@ func (c *command) reach(ctx context.Context, name string) (*link, error) {
 	}
 	l, err := dialAny(ctx, state, name)
 	if errors.Is(err, server.ErrNobody) {
-		return nil, unreachable("no serin serve or run is running for %s under %s; start `serin serve -f DIR`, or name another folder with --state", name, state)
+		return nil, nobodyRuns(name, state)
 	}
 	return l, err
+}
+
+func nobodyRuns(name, state string) error {
+	return unreachable("no serin serve or run is running for %s under %s; start `serin serve -f DIR` or `serin run -f FILE`, or name another folder with --state", name, state)
+}
+
+// reachRun is connectToRun for those who need the program that carries the run.
+func (c *command) reachRun(ctx context.Context, name string) (*link, server.Run, error) {
+	l, r, err := c.connectToRun(ctx, name, 0)
+	if err == nil && !l.inPlace {
+		return l, r, nil
+	}
+	if err == nil {
+		name, err = r.Rollout, l.Close()
+	}
+	// That nobody runs it explains more than that it was not found.
+	l, errReach := c.reach(ctx, name)
+	if errReach != nil {
+		return nil, r, errReach
+	}
+	return nil, r, errors.Join(err, l.Close())
 }
 
 // dialAny reaches the program that runs a rollout, else the daemon; the error
@@ -62,7 +85,7 @@ func dialAny(ctx context.Context, state, name string) (*link, error) {
 	for _, socket := range sockets {
 		client, err := server.Dial(ctx, socket)
 		if err == nil {
-			return &link{client, func() error { return nil }}, nil
+			return &link{client, false, func() error { return nil }}, nil
 		}
 		if !errors.Is(err, server.ErrNobody) {
 			return nil, unreachable("%w; is it another user's? name another folder with --state", err)
@@ -80,7 +103,8 @@ func (c *command) readInPlace(ctx context.Context, state string) (*link, error) 
 	if err != nil {
 		return nil, err
 	}
-	return &link{server.NewClient(server.InProcess(server.New(backend, c.Version), server.CurrentUser())), done}, nil
+	api := server.New(backend, c.Program.Version)
+	return &link{server.NewClient(server.InProcess(api, server.CurrentUser())), true, done}, nil
 }
 
 // connectToRun reaches a run by the name of its rollout, which means the run

@@ -14,7 +14,7 @@ good version and two bad ones, and shows what happens. It needs no files, and
 leaves its state and the runs' reports in a folder that it names.`,
 		Example: `  serin demo
   serin demo --serve`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, _, stop := untilSignal(cmd.Context())
 			defer stop()

@@ -87,7 +87,7 @@ func list(ctx context.Context, l *link, name string) ([]listed, error) {
 
 func tellRollouts(w io.Writer, all []listed) error {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(t, "NAME\tSERVING\tREADY\tCANDIDATE\tRUN\tPHASE\tWEIGHT\tADDRESS\tPROBLEM")
+	fmt.Fprintln(t, "NAME\tSERVING\tREADY\tCANDIDATE\tRUN\tPHASE\tWEIGHT\tADDRESS")
 	for _, r := range all {
 		candidate, run, phase, weight := "-", "-", "-", "-"
 		if latest := r.Latest; latest != nil && !latest.Ended() {
@@ -97,10 +97,21 @@ func tellRollouts(w io.Writer, all []listed) error {
 		} else if latest != nil {
 			candidate, run = latest.CanaryVersion, string(latest.Standing)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d/%d\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, or(r.Serving), r.Stable.Ready, r.Stable.Instances,
-			candidate, run, phase, weight, or(r.Listen), r.Problem)
+		ready := "-"
+		if r.Stable.Instances > 0 {
+			ready = fmt.Sprintf("%d/%d", r.Stable.Ready, r.Stable.Instances)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", r.Name, or(r.Serving), ready, candidate, run, phase, weight, or(r.Listen))
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, r := range all {
+		if r.Problem != "" {
+			fmt.Fprintf(w, "%s: %s\n", r.Name, r.Problem)
+		}
+	}
+	return nil
 }
 
 // phaseOf says how far a run is: "2/5", or its status outside phases.

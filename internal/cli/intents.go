@@ -65,7 +65,7 @@ carries it: "serin serve" or "serin run". With --wait the exit code is the run's
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, _, stop := untilSignal(cmd.Context())
 			defer stop()
-			l, r, err := c.connectToRun(ctx, args[0], 0)
+			l, r, err := c.reachRun(ctx, args[0])
 			if err != nil {
 				return err
 			}

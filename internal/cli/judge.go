@@ -24,7 +24,7 @@ makes the exit code 4 at the end. Otherwise the exit code is 0 when the last
 decision was complete, 2 when it was rollback, 3 when the input ended before.`,
 		Example: `  serin judge -f shop.yaml < ticks.jsonl
   my-deployer | serin judge -f shop.yaml | my-weights`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			spec, err := c.readPlan(file)
 			if err != nil {

@@ -54,7 +54,7 @@ With --schema it prints the JSON Schema of such a file, for editors.`,
 		Example: `  serin lint -f shop.yaml
   serin lint -f /etc/serin -o json
   serin lint --schema > canaryrollout.schema.json`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			if schema {
 				s, err := c.Schema()

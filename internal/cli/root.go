@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -46,14 +47,18 @@ func (c *command) complain(err error) {
 	}
 }
 
+var missingFlags = regexp.MustCompile(`^required flag\(s\) "(.*)" not set$`)
+
 // misused is a command line that no command took.
 func (c *command) misused(root *cobra.Command, args []string, err error) error {
 	at := root
 	if found, _, errFind := root.Find(args); errFind == nil {
 		at = found
 	}
-	text := strings.TrimSpace(strings.ReplaceAll(err.Error(), "\n\n", "; "))
-	text = strings.Join(strings.Fields(text), " ")
+	text := strings.Join(strings.Fields(err.Error()), " ")
+	if m := missingFlags.FindStringSubmatch(text); m != nil {
+		text = "--" + strings.ReplaceAll(m[1], `", "`, ", --") + " is missing"
+	}
 	return usage("%s; see `%s --help`", text, at.CommandPath())
 }
 
@@ -78,8 +83,6 @@ reached, 1 anything else.`,
 		// Suggestions are part of the error's own line.
 		SuggestionsMinimumDistance: 2,
 		Args:                       cobra.ArbitraryArgs,
-		PersistentPreRun:           func(*cobra.Command, []string) { *begun = true },
-		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: false},
 	}
 	root.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -106,7 +109,42 @@ reached, 1 anything else.`,
 	root.AddCommand(c.version(), c.shop())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
+	exemplify(root)
+	noteBegun(root, begun)
 	return root, begun
+}
+
+// noteBegun sets begun when any command is carried out: what fails before is a
+// mistake in the command line.
+func noteBegun(cmd *cobra.Command, begun *bool) {
+	if carryOut := cmd.RunE; carryOut != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*begun = true
+			return carryOut(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		noteBegun(sub, begun)
+	}
+}
+
+// exemplify gives the commands that cobra adds an example too.
+func exemplify(root *cobra.Command) {
+	examples := map[string]string{
+		"help":       "  serin help release",
+		"completion": "  serin completion bash > /etc/bash_completion.d/serin",
+		"bash":       "  source <(serin completion bash)",
+		"zsh":        `  serin completion zsh > "${fpath[1]}/_serin"`,
+		"fish":       "  serin completion fish > ~/.config/fish/completions/serin.fish",
+		"powershell": "  serin completion powershell | Out-String | Invoke-Expression",
+	}
+	for _, cmd := range root.Commands() {
+		for _, c := range append(cmd.Commands(), cmd) {
+			if c.Example == "" {
+				c.Example = examples[c.Name()]
+			}
+		}
+	}
 }
 
 func grouped(id string, commands ...*cobra.Command) []*cobra.Command {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -36,7 +35,7 @@ not wait for anything.`,
 		Example: `  serin run -f shop.yaml
   serin run -f shop.yaml --keep
   serin run -f shop.yaml --wait-timeout 3h   # in a pipeline`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if timeout < 0 {
 				return usage("--wait-timeout: %s is negative; write a duration such as 3h", timeout)
@@ -77,7 +76,7 @@ func (c *command) announce(path string) error {
 
 func (c *command) runAndShow(ctx context.Context, hurry <-chan struct{}, o RunOptions) error {
 	d := displayOn(c.err)
-	o.Logger = c.logger(d)
+	o.Logger = c.logger(slog.LevelWarn)
 	shown := make(chan struct{})
 	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -133,7 +132,7 @@ func (c *command) showRun(ctx context.Context, d *display, state string, run sto
 	client, err := server.Dial(ctx, server.RunSocket(state, run.Rollout))
 	if err == nil {
 		defer client.Close()
-		f := &follower{link: &link{client, func() error { return nil }}, id: run.ID}
+		f := &follower{link: &link{client, false, func() error { return nil }}, id: run.ID}
 		err = f.follow(ctx, d)
 	}
 	if err != nil && ctx.Err() == nil {
@@ -153,16 +152,11 @@ func (c *command) tellEnd(e RunEnd) error {
 	return end(e.Run.State)
 }
 
-// logger returns the program's log: lines on stderr, above the view where one
-// is shown, and there only what matters.
-func (c *command) logger(d *display) *slog.Logger {
-	level := slog.LevelInfo
-	var w io.Writer = c.err
-	if d != nil && d.screen != nil {
-		level = slog.LevelWarn
-	}
+// logger returns the program's log. Where a run is shown, its changes are told
+// already, so only trouble is left to log.
+func (c *command) logger(level slog.Level) *slog.Logger {
 	if os.Getenv("SERIN_DEBUG") != "" {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level}))
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 
@@ -19,7 +20,7 @@ running; started again, it takes them over. SIGHUP lets a successor take over wi
 the files as they are then, without dropping a connection.`,
 		Example: `  serin serve -f /etc/serin
   systemctl reload serin      # read /etc/serin again`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			state, err := c.stateDir()
 			if err != nil {
@@ -30,7 +31,7 @@ the files as they are then, without dropping a connection.`,
 			reload, stopReload := onHangup()
 			defer stopReload()
 			return c.Serve(ctx, ServeOptions{
-				State: state, Dir: dir, Logger: c.logger(nil), Reload: reload,
+				State: state, Dir: dir, Logger: c.logger(slog.LevelInfo), Reload: reload,
 				Ready: func(listen map[string]string) {
 					for _, name := range slices.Sorted(maps.Keys(listen)) {
 						fmt.Fprintf(c.err, "%s: users are served at %s\n", name, listen[name])

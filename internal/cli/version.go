@@ -26,7 +26,7 @@ func (c *command) version() *cobra.Command {
 		Short:   "Print which serin this is",
 		Long:    `Version prints the version, the commit it was built from, and the platform.`,
 		Example: "  serin version\n  serin version -o json",
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			b := buildOf(c.Program.Version)
 			return print(c.out, *out, b, func(w io.Writer) error {
