@@ -118,8 +118,10 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 	if err := h.settle(ctx); err != nil {
 		return res, err
 	}
-	if err := h.stableReady(ctx, min(time.Duration(r.Spec.Plan.Prepare), time.Minute)); err != nil {
-		return res, err
+	if !resumed {
+		if err := h.stableReady(ctx, min(time.Duration(r.Spec.Plan.Prepare), time.Minute)); err != nil {
+			return res, err
+		}
 	}
 	if err := h.parts.Router.Start(ctx); err != nil {
 		return res, fmt.Errorf("%w: %w", err, ErrUnreachable)

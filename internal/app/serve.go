@@ -13,6 +13,7 @@ import (
 
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/server"
+	"serin.dev/serin/internal/store"
 )
 
 // ServeOptions are for the daemon.
@@ -182,7 +183,10 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		if err := h.settle(ctx); err != nil {
 			return err
 		}
-		h.keepStable(ctx)
+		// A run that goes on is the runner's: what it wants is not touched here.
+		if _, err := d.program.store.Active(ctx, h.name()); errors.Is(err, store.ErrNotFound) {
+			h.keepStable(ctx)
+		}
 	}
 	return nil
 }
