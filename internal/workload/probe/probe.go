@@ -21,8 +21,8 @@ type Probe struct {
 	URL string
 	// InitialDelay passes before the first probe.
 	InitialDelay time.Duration
-	// Interval is the time between probes. Before the first success probes
-	// follow one another much faster, so that no start waits for them.
+	// Interval is the time between probes. Before the first success they follow
+	// one another faster, so that no start waits for them.
 	Interval time.Duration
 	// Timeout bounds one probe.
 	Timeout time.Duration
@@ -39,12 +39,11 @@ type Result struct {
 	Err error
 }
 
-// The first probes come every eager, and no less often than every patient once
-// that has gone on for eagerFor.
+// Until the first success the pause is a tenth of the time that has passed, so
+// that a start is found out at most a tenth too late, within these bounds.
 const (
-	eager    = 20 * time.Millisecond
-	eagerFor = 5 * time.Second
-	patient  = 250 * time.Millisecond
+	shortest = 2 * time.Millisecond
+	longest  = 250 * time.Millisecond
 )
 
 // Watch probes until ctx ends and reports every result.
@@ -75,12 +74,8 @@ func (p Probe) Watch(ctx context.Context, report func(Result)) {
 		}
 		report(Result{Ready: ready, Err: err})
 		pause := p.Interval
-		switch {
-		case confirmed:
-		case time.Since(began) < eagerFor:
-			pause = min(pause, eager)
-		default:
-			pause = min(pause, patient)
+		if !confirmed {
+			pause = min(pause, max(shortest, min(time.Since(began)/10, longest)))
 		}
 		if !sleep(ctx, pause) {
 			return

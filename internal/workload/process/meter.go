@@ -46,6 +46,11 @@ func (w *Workload) Usage(ctx context.Context) (map[rollout.Arm]workload.Usage, e
 		i.mu.Unlock()
 	}
 	w.mu.Unlock()
+	leaders := map[int]string{}
+	for _, e := range members {
+		leaders[e.p.pid] = e.p.start
+	}
+	sessions := sessionsOf(leaders)
 
 	m := &w.usage
 	m.mu.Lock()
@@ -65,7 +70,7 @@ func (w *Workload) Usage(ctx context.Context) (map[rollout.Arm]workload.Usage, e
 			continue
 		}
 		var cores, bytes float64
-		for _, pid := range append([]int{e.p.pid}, sessionMembers(e.p.pid, e.p.start)...) {
+		for _, pid := range append([]int{e.p.pid}, sessions[e.p.pid]...) {
 			if err := ctx.Err(); err != nil {
 				return nil, err
 			}

@@ -64,6 +64,15 @@ func sessionMembers(leader int, start string) []int {
 	return members
 }
 
+// sessionsOf is sessionMembers for many leaders, given with their start times.
+func sessionsOf(leaders map[int]string) map[int][]int {
+	members := map[int][]int{}
+	for leader, start := range leaders {
+		members[leader] = sessionMembers(leader, start)
+	}
+	return members
+}
+
 // marked and leaders would read the environment of other processes, which this
 // system does not show: here only the pid files lead to what runs.
 func marked(string, int) []int { return nil }

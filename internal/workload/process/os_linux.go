@@ -129,18 +129,22 @@ func pollExit(ctx context.Context, pid int, start string) error {
 // sessionMembers returns the living members of the session that the process
 // leads or led, without itself.
 func sessionMembers(leader int, start string) []int {
-	if leader <= 0 {
-		return nil
+	return sessionsOf(map[int]string{leader: start})[leader]
+}
+
+// sessionsOf is sessionMembers for many leaders, given with their start times.
+func sessionsOf(leaders map[int]string) map[int][]int {
+	asked := map[int]bool{}
+	for leader, start := range leaders {
+		// While members are left the kernel gives the leader's number to nobody
+		// else; when somebody else has it, no member is left.
+		now, err := startTime(leader)
+		asked[leader] = leader > 0 && (err != nil || now == start)
 	}
-	// While members are left the kernel gives the leader's number to nobody
-	// else; when somebody else has it, no member is left.
-	if now, err := startTime(leader); err == nil && now != start {
-		return nil
-	}
-	var members []int
+	members := map[int][]int{}
 	eachProcess(func(pid int) {
-		if s, err := readStat(pid); err == nil && pid != leader && s.session == leader && !s.dead() {
-			members = append(members, pid)
+		if s, err := readStat(pid); err == nil && asked[s.session] && pid != s.session && !s.dead() {
+			members[s.session] = append(members[s.session], pid)
 		}
 	})
 	return members
