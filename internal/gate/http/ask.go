@@ -20,8 +20,9 @@ const (
 	maxOutput = 4 << 10
 	// maxMessage keeps a message one that is read in a glance.
 	maxMessage = 300
-	// longest bounds an exchange whose context has no end.
-	longest = 5 * time.Minute
+	// longest bounds an exchange whose context has no end; a hook may be given
+	// hours.
+	longest = 24 * time.Hour
 )
 
 // asked is the outcome of one request.

@@ -119,10 +119,7 @@ func (n *Notifier) deliver(ctx context.Context, u *url.URL, m notify.Message) (e
 		return post(ctx, webhook, m)
 	}
 	guard(s)
-	params := types.Params{}
-	if takesTitle(s) {
-		params.SetTitle(title(m))
-	}
+	params := paramsFor(s, m)
 	return s.Send(text(m), &params)
 }
 
@@ -151,10 +148,15 @@ func notPanicking(err *error) {
 	}
 }
 
-// takesTitle reports whether a service has a title; the others refuse one.
-func takesTitle(s types.Service) bool {
+// paramsFor gives a title to the services that have one; the others would
+// refuse the message for it.
+func paramsFor(s types.Service, m notify.Message) types.Params {
+	params := types.Params{}
 	config := format.GetServiceConfig(s)
-	return config != nil && slices.Contains(format.GetConfigQueryResolver(config).QueryFields(), "title")
+	if config != nil && slices.Contains(format.GetConfigQueryResolver(config).QueryFields(), types.TitleKey) {
+		params.SetTitle(title(m))
+	}
+	return params
 }
 
 func title(m notify.Message) string {

@@ -4,6 +4,9 @@ import (
 	"testing"
 
 	"github.com/nicholas-fedor/shoutrrr/pkg/router"
+
+	"serin.dev/serin/internal/notify"
+	"serin.dev/serin/internal/rollout"
 )
 
 // A service without a title refuses the whole message when it is given one.
@@ -27,8 +30,9 @@ func TestOnlyServicesWithATitleGetOne(t *testing.T) {
 			t.Errorf("%s: %v", url, err)
 			continue
 		}
-		if got := takesTitle(s); got != want {
-			t.Errorf("%s: takes a title: %v, want %v", url, got, want)
+		params := paramsFor(s, notify.Message{Rollout: "shop", Event: rollout.Started})
+		if title, got := params.Title(); got != want || got && title != "shop: started" {
+			t.Errorf("%s: given the title %q: %v, want %v", url, title, got, want)
 		}
 	}
 }
