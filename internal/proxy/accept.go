@@ -29,10 +29,15 @@ func (s *server) accept(ln net.Listener) error {
 		pause = 0
 		tcp, ok := conn.(*net.TCPConn)
 		if !ok {
-			s.handoff.give(conn)
+			s.leave(conn)
 			continue
 		}
-		go s.serveDirect(newClientConn(s.p, tcp))
+		c := newClientConn(s.p, tcp)
+		s.mu.Lock()
+		s.open[c.TCPConn] = struct{}{}
+		s.direct[c] = struct{}{}
+		s.mu.Unlock()
+		go s.serveDirect(c)
 	}
 }
 
@@ -47,11 +52,6 @@ func passing(err error) bool {
 }
 
 func (s *server) serveDirect(c *clientConn) {
-	s.mu.Lock()
-	s.open[c.TCPConn] = struct{}{}
-	s.direct[c] = struct{}{}
-	s.mu.Unlock()
-
 	defer func() {
 		s.mu.Lock()
 		delete(s.open, c.TCPConn)
@@ -65,11 +65,14 @@ func (s *server) serveDirect(c *clientConn) {
 		c.Close()
 		return
 	}
-	// From here on it is net/http's, which forgets it when it is closed.
-	next := &replayedConn{TCPConn: c.TCPConn, unread: c.in[:c.filled]}
-	s.track(next, http.StateNew)
-	if !s.handoff.give(next) {
-		s.track(next, http.StateClosed)
+	s.leave(&replayedConn{TCPConn: c.TCPConn, unread: c.in[:c.filled]})
+}
+
+// leave leaves a connection to net/http, which says when it is closed.
+func (s *server) leave(conn net.Conn) {
+	s.track(conn, http.StateNew)
+	if !s.handoff.give(conn) {
+		s.track(conn, http.StateClosed)
 	}
 }
 

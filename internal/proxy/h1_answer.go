@@ -74,10 +74,8 @@ func (r *relay) passAny(first []byte) error {
 		return err
 	}
 	if !bodiless {
-		if r.patient {
-			if err := r.conn.SetReadDeadline(time.Time{}); err != nil {
-				return err
-			}
+		if err := r.unlimit(); err != nil {
+			return err
 		}
 		if err := r.passBody(resp, chunked); err != nil {
 			return err

@@ -97,7 +97,7 @@ func (c *clientConn) nextRequest(limit time.Duration) (head requestHead, state r
 		if c.filled > 0 {
 			head, c.out, state = c.reader.read(c.in[:c.filled], c.out[:0])
 			switch {
-			case state == special:
+			case state == special || state == plain && head.size > c.p.cfg.MaxHeaderBytes:
 				return head, special
 			case state == plain && c.filled >= head.size+int(head.length):
 				return head, plain

@@ -66,8 +66,10 @@ func (r *relay) send(head, body []byte, fresh bool) error {
 		head = append(head, body...)
 		r.client.out = head[:len(head)-len(body)]
 	}
-	_, err = conn.Write(head)
-	return err
+	// A failure to write shows again when the answer is read, and there may be an
+	// answer all the same: a backend may refuse a request before its end.
+	_, _ = conn.Write(head)
+	return nil
 }
 
 // read reads from the backend. The first time that it takes long, a watch is set
@@ -124,6 +126,18 @@ func (r *relay) abandon() {
 }
 
 var longAgo = time.Unix(1, 0)
+
+// unlimit lets the response's body take its time, once its head is there.
+func (r *relay) unlimit() error {
+	if !r.patient {
+		return nil // there is no limit yet, only patience
+	}
+	err := r.conn.SetReadDeadline(time.Time{})
+	if r.clientGone.Load() {
+		r.abandon() // the watch may have been faster
+	}
+	return err
+}
 
 // end stops the watch and gives the backend's connection back, or closes it.
 func (r *relay) end() {
@@ -224,8 +238,8 @@ func (r *relay) pass(h *responseHead, out, in []byte, filled int) error {
 	}
 	r.x.out.bytesOut += uint64(len(body))
 	left := h.length - int64(len(body))
-	if left > 0 && r.patient {
-		if err := r.conn.SetReadDeadline(time.Time{}); err != nil {
+	if left > 0 {
+		if err := r.unlimit(); err != nil {
 			return err
 		}
 	}

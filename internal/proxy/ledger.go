@@ -52,6 +52,15 @@ func (l *armLedger) instance(name string) *meter {
 	return m
 }
 
+func (l *armLedger) inflight(name string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if m := l.instances[name]; m != nil {
+		return int(m.inflight.Load())
+	}
+	return 0
+}
+
 func (l *armLedger) keepOnly(names []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -139,6 +139,12 @@ func (p *Proxy) Inflight(a Arm) int {
 	return int(p.ledger.judged(a).total.inflight.Load() + p.ledger.forced(a).total.inflight.Load())
 }
 
+// InstanceInflight is the same of one instance of the arm, also when it has just
+// left the split: it may be stopped when this is 0.
+func (p *Proxy) InstanceInflight(a Arm, name string) int {
+	return p.ledger.judged(a).inflight(name) + p.ledger.forced(a).inflight(name)
+}
+
 // Drain waits until the arm serves no request any more, or ctx ends. It changes
 // no weight: the caller has taken it to 0 (or removed the backends) before.
 func (p *Proxy) Drain(ctx context.Context, a Arm) error {

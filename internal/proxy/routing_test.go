@@ -186,7 +186,7 @@ func TestRequestsGoToTheInstanceWithTheFewestPending(t *testing.T) {
 			}
 		}
 	}()
-	eventually(t, "one request is pending", func() bool { return p.Snapshot().Stable.Instances["slow"].Inflight == 1 })
+	eventually(t, "one request is pending", func() bool { return p.InstanceInflight(proxy.Stable, "slow") == 1 })
 	for range 20 {
 		if _, body := get(t, client, p.url("/")); body != "fast" {
 			t.Fatalf("a request went to the instance that has one pending")
@@ -415,5 +415,44 @@ func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 		if string(body) != path {
 			t.Fatalf("got %q for %s", body, path)
 		}
+	}
+}
+
+// An instance that has left the split is known until its last request is done.
+func TestAnInstanceThatLeftFinishesWhatItHas(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	old := origin(t, func(w http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-release
+		_, _ = io.WriteString(w, "old")
+	})
+	p := start(t, proxy.Config{}, proxy.Split{Stable: []proxy.Backend{{Name: "old", URL: old.URL}}})
+	got := make(chan string, 1)
+	client := newClient(t)
+	go func() {
+		resp, err := client.Get(p.url("/"))
+		if err != nil {
+			got <- err.Error()
+			return
+		}
+		body, _ := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		got <- string(body)
+	}()
+	<-arrived
+	fatalf(t, p.Update(proxy.Split{Stable: []proxy.Backend{{Name: "new", URL: origin(t, named("new")).URL}}}), "update")
+	if _, body := get(t, newClient(t), p.url("/")); body != "new" {
+		t.Errorf("after the update %q answers", body)
+	}
+	if n := p.InstanceInflight(proxy.Stable, "old"); n != 1 {
+		t.Errorf("the old instance has %d in flight, want 1", n)
+	}
+	close(release)
+	if body := <-got; body != "old" {
+		t.Errorf("the request under way got %q", body)
+	}
+	eventually(t, "the old instance is drained", func() bool { return p.InstanceInflight(proxy.Stable, "old") == 0 })
+	if n := p.Snapshot().Stable.Instances["old"].Requests; n != 1 {
+		t.Errorf("the old instance counts %d requests", n)
 	}
 }

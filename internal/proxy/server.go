@@ -23,6 +23,8 @@ type server struct {
 	buffers  sync.Pool
 	handoff  *handoff // from the direct path to http; nil with TLS
 
+	accepting sync.WaitGroup // one for each serve
+
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
 	open      map[net.Conn]struct{}    // client connections that are not upgraded
@@ -84,7 +86,9 @@ func (s *server) serve(ln net.Listener) error {
 		return http.ErrServerClosed
 	}
 	s.listeners[ln] = struct{}{}
+	s.accepting.Add(1)
 	s.mu.Unlock()
+	defer s.accepting.Done()
 	defer func() {
 		ln.Close()
 		s.mu.Lock()
@@ -116,6 +120,7 @@ func (s *server) shutdown(ctx context.Context) error {
 		ln.Close()
 	}
 	s.mu.Unlock()
+	s.accepting.Wait() // whatever was accepted is known now
 
 	grace := time.NewTimer(s.grace)
 	defer grace.Stop()
