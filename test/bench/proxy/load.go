@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -47,9 +48,6 @@ func median(all []figures) figures {
 
 // measure runs wrk against a peer and reads how much CPU the peer used.
 func measure(ctx context.Context, p *peer, c benchCase, length time.Duration, cores string) (figures, error) {
-	if _, err := runWrk(ctx, p.url+c.path, c.connections, 300*time.Millisecond, cores); err != nil {
-		return figures{}, fmt.Errorf("warming up: %w", err)
-	}
 	before, err := p.cpu()
 	if err != nil {
 		return figures{}, err
@@ -95,20 +93,15 @@ func runWrk(ctx context.Context, url string, connections int, length time.Durati
 	if err := script.Close(); err != nil {
 		return wrkResult{}, err
 	}
-	// wrk counts in whole seconds; SIGINT ends it early and it still reports.
 	ctx, cancel := context.WithTimeout(ctx, length+20*time.Second)
 	defer cancel()
-	seconds := int(length/time.Second) + 2
+	seconds := max(1, int(length.Round(time.Second)/time.Second)) // wrk counts in whole ones
 	cmd := exec.CommandContext(ctx, "taskset", "-c", cores, "wrk", "-t1", "-c"+strconv.Itoa(connections),
 		"-d"+strconv.Itoa(seconds)+"s", "--timeout", "5s", "-s", script.Name(), url)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Start(); err != nil {
-		return wrkResult{}, fmt.Errorf("starting wrk: %w", err)
-	}
-	timer := time.AfterFunc(length, func() { _ = cmd.Process.Signal(os.Interrupt) })
-	defer timer.Stop()
-	err = cmd.Wait()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	err = cmd.Run()
 	m := wrkLine.FindStringSubmatch(out.String())
 	if m == nil {
 		return wrkResult{}, fmt.Errorf("wrk printed no result (%v): %s", err, lastLine(out.String()))

@@ -28,7 +28,7 @@ func main() {
 	role := flag.String("role", "", "internal: run as the measured proxy")
 	short := flag.Bool("short", false, "fewer and shorter rounds (under a minute)")
 	rounds := flag.Int("rounds", 5, "rounds; the median counts")
-	each := flag.Duration("each", 4*time.Second, "length of one measurement")
+	each := flag.Duration("each", 4*time.Second, "length of one measurement, in whole seconds")
 	only := flag.String("only", "", "comma-separated peers to measure (serin,haproxy,nginx,caddy); default all")
 	skipPeers := flag.Bool("skip-peers", false, "do not measure throughput and latency")
 	skipSwitch := flag.Bool("skip-switch", false, "do not measure switches")
@@ -45,7 +45,7 @@ func main() {
 		return
 	}
 	if *short {
-		*rounds, *each = 2, 1200*time.Millisecond
+		*rounds, *each = 2, time.Second
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -128,6 +128,9 @@ func bench(ctx context.Context, o options) error {
 			return err
 		}
 		running = append(running, p)
+		if _, err := runWrk(ctx, p.url+"/small", 64, time.Second, cores.load); err != nil {
+			return fmt.Errorf("warming up %s: %w", p.name, err)
+		}
 	}
 
 	fmt.Printf("proxy: one core each (%s); origin and wrk on %s; %d rounds of %v, medians\n", cores.proxy, cores.load, o.rounds, o.each)
