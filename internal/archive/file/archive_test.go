@@ -2,6 +2,7 @@ package file_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -132,16 +133,20 @@ func TestNothingIsLeftOfAFailedWrite(t *testing.T) {
 	dir := t.TempDir()
 	a := open(t, dir)
 	ctx, cancel := context.WithCancel(context.Background())
-	pipe, feed := io.Pipe()
-	go func() {
-		_, _ = feed.Write(make([]byte, 100<<10))
-		cancel()
-		feed.Close()
-	}()
-	if _, err := a.Put(ctx, "shop", "run-1", "x", pipe); err == nil {
-		t.Error("it was stored although its time was up")
+	// Its time is up after the last byte was read and before it is in place.
+	content := io.MultiReader(strings.NewReader("all of it"), lastly(cancel))
+	if _, err := a.Put(ctx, "shop", "run-1", "x", content); !errors.Is(err, context.Canceled) {
+		t.Errorf("stored although its time was up: %v", err)
 	}
 	mustHoldOnly(t, dir)
+}
+
+// lastly is an empty reader that does something when it is read.
+type lastly func()
+
+func (l lastly) Read([]byte) (int, error) {
+	l()
+	return 0, io.EOF
 }
 
 func TestWhatAKilledWriterLeftIsRemovedADayLater(t *testing.T) {
