@@ -80,6 +80,10 @@ func (l *look) advance() {
 	if n.Status != Progressing {
 		return
 	}
+	if l.obs.Resumed {
+		// Nobody was there to collect figures; they are awaited from now on.
+		n.Fresh = n.Elapsed
+	}
 	if l.inEffect() && n.Percent(l.plan) > 0 {
 		n.Seen = n.Percent(l.plan)
 		if l.sinceFresh() <= maxStep*l.plan.Analysis.Interval {
