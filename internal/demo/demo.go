@@ -61,7 +61,9 @@ var ErrUnexpected = errors.New("the demo did not end as expected")
 
 // Run tells the story. When it ended otherwise than expected, that is told and
 // the error wraps ErrUnexpected.
-func Run(ctx context.Context, o Options) (err error) {
+func Run(ctx context.Context, o Options) error { return run(ctx, o, story) }
+
+func run(ctx context.Context, o Options, story []chapter) (err error) {
 	if o.Seed == 0 {
 		o.Seed = rand.Uint64() >> 1
 	}
@@ -86,7 +88,7 @@ func Run(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("let users in: %w", err)
 	}
-	t := newTeller(o)
+	t := newTeller(o, len(story))
 	t.opening(h.url, o.Seed)
 	// The shop's first answers are slower than the others: its connections are
 	// still being made.

@@ -82,9 +82,9 @@ spec:
   workload:
     process:
       stable: {version: ` + first + `, command: ` + string(argv) + `}
-      readiness: {path: /healthz}
+      readiness: {path: /healthz, timeout: 5s}
   traffic:
-    proxy: {listen: "127.0.0.1:0"}
+    proxy: {listen: "127.0.0.1:0", timeouts: {dial: 5s}}
 ` + plan, nil
 }
 

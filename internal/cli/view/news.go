@@ -15,7 +15,7 @@ func (p page) held(h Hold) []row {
 	}
 	var rows []row
 	indent := strings.Repeat(" ", len(sign)+2)
-	for i, line := range wrap(h.Message, max(p.width-len(indent)-1, 10)) {
+	for i, line := range Wrap(h.Message, max(p.width-len(indent)-1, 10)) {
 		r := row{}.add(plain, indent)
 		if i == 0 {
 			r = row{}.add(plain, " ").add(attention, sign).add(plain, " ")
@@ -53,7 +53,7 @@ func (p page) news(n int) []row {
 		if h := p.model.Hold; h != nil && d.Text == h.Message {
 			continue // said above
 		}
-		lines := wrap(d.Text, max(p.width-23, 10))
+		lines := Wrap(d.Text, max(p.width-23, 10))
 		// The latest decision is told in full, the ones before in a line each.
 		if len(rows) > 0 && len(lines) > 1 {
 			lines = []string{d.Text}

@@ -149,8 +149,8 @@ func wordsOf(text string) []string {
 	return words
 }
 
-// wrap breaks text into lines of at most n columns, at blanks where it can.
-func wrap(text string, n int) []string {
+// Wrap breaks text into lines of at most n columns, at blanks where it can.
+func Wrap(text string, n int) []string {
 	var lines []string
 	line := ""
 	for _, word := range wordsOf(printable(text)) {

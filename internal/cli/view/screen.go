@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -43,28 +44,27 @@ func (s *Screen) Show(m Model) error {
 		// Nothing comes any more that room would have to be kept for.
 		lines = lines[:len(lines)-1]
 	}
-	return s.draw(lines, width)
+	return s.draw(nil, lines, width)
 }
 
 // Say prints a line above the view, where it stays.
 func (s *Screen) Say(line string) error {
 	width, _ := s.size()
-	shown := s.shown
-	if _, err := io.WriteString(s.w, beginSync+s.home(width)+eraseBelow+line+"\n"+endSync); err != nil {
-		return err
-	}
-	s.shown = nil
-	return s.draw(shown, width)
+	return s.draw([]string{line}, s.shown, width)
 }
 
-func (s *Screen) draw(lines []string, width int) error {
+// draw writes what stays above the view, and the view, in place of the view
+// before. Every line erases what is right of it and the last what is below: a
+// terminal that is told to erase the whole screen may keep a copy of it.
+func (s *Screen) draw(above, lines []string, width int) error {
 	var b strings.Builder
 	b.WriteString(beginSync + hideCursor + s.home(width))
-	if width != s.width {
-		b.WriteString(eraseBelow)
-	}
-	for _, line := range lines {
-		b.WriteString(line + eraseRight + "\n")
+	for _, line := range slices.Concat(above, lines) {
+		b.WriteString(line)
+		if columns(withoutStyle(line)) < width {
+			b.WriteString(eraseRight) // after a full line it would erase the last character
+		}
+		b.WriteByte('\n')
 	}
 	b.WriteString(eraseBelow + endSync)
 	s.shown, s.width = lines, width

@@ -77,7 +77,7 @@ func (t *terminal) control(arguments string, command rune) error {
 		t.row = max(t.top, t.row-n)
 	case 'K':
 		t.line()
-		for i := t.col; i < len(t.rows[t.row]); i++ {
+		for i := min(t.col, t.width-1); i < len(t.rows[t.row]); i++ {
 			t.rows[t.row][i] = ' '
 		}
 	case 'J':

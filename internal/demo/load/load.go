@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -42,8 +43,8 @@ const (
 	maxWaiting = 1000
 	// maxBody is how much of an answer is read.
 	maxBody = 16 << 10
-	// maxFailures bounds the failures that are kept word for word.
-	maxFailures = 5
+	// maxFailures bounds the failures that are kept.
+	maxFailures = 1000
 )
 
 // visit is one kind of request and how many of a hundred are of it.
@@ -82,7 +83,7 @@ func Start(ctx context.Context, cfg Config) (*Load, error) {
 		done:   make(chan struct{}),
 		counts: Counts{Versions: map[string]Version{}},
 	}
-	results := l.attacker.Attack(l.targeter(), vegeta.ConstantPacer{Freq: cfg.Rate, Per: time.Second}, 0, "users")
+	results := l.attacker.Attack(l.targeter(), &steady{interval: time.Second / time.Duration(cfg.Rate)}, 0, "users")
 	go func() {
 		defer close(l.done)
 		for r := range results {
@@ -128,9 +129,18 @@ type Counts struct {
 	// Broken counts the requests that got no answer of the shop: refused, cut
 	// off, timed out, or answered with an error by something before the shop.
 	Broken int
-	// Failures are the first broken requests, in words.
-	Failures []string
+	// Failures are the first broken requests.
+	Failures []Failure
 }
+
+// Failure is a request that got no answer of the shop.
+type Failure struct {
+	Began, Ended time.Time
+	What         string
+}
+
+// String implements fmt.Stringer.
+func (f Failure) String() string { return f.Began.Format("15:04:05.000") + " " + f.What }
 
 // Version is what one version answered.
 type Version struct {
@@ -147,7 +157,7 @@ func (l *Load) Counts() Counts {
 	for name, v := range l.counts.Versions {
 		c.Versions[name] = v
 	}
-	c.Failures = append([]string(nil), l.counts.Failures...)
+	c.Failures = slices.Clone(l.counts.Failures)
 	return c
 }
 
@@ -166,8 +176,9 @@ func (l *Load) count(r *vegeta.Result) {
 	if err := broken(r); err != nil {
 		l.counts.Broken++
 		if len(l.counts.Failures) < maxFailures {
-			l.counts.Failures = append(l.counts.Failures, fmt.Sprintf("%s %s %s: %v",
-				r.Timestamp.Format("15:04:05.000"), r.Method, r.URL, err))
+			l.counts.Failures = append(l.counts.Failures, Failure{
+				Began: r.Timestamp, Ended: r.End(), What: fmt.Sprintf("%s %s: %v", r.Method, r.URL, err),
+			})
 		}
 	}
 }

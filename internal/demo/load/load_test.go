@@ -101,7 +101,7 @@ func TestWhatTheShopDidNotAnswerIsBroken(t *testing.T) {
 			if got.Requests == 0 || got.Broken != got.Requests {
 				t.Fatalf("%d of %d requests count as broken, want all", got.Broken, got.Requests)
 			}
-			if len(got.Failures) == 0 || len(got.Failures) > maxFailures || !strings.Contains(got.Failures[0], c.want) {
+			if len(got.Failures) != got.Broken || !strings.Contains(got.Failures[0].String(), c.want) {
 				t.Errorf("the failures are told as %q, want some naming %q", got.Failures, c.want)
 			}
 		})
@@ -126,5 +126,30 @@ func TestUsersLeaveWhenTheirTimeIsOver(t *testing.T) {
 	}
 	if _, err := Start(t.Context(), Config{URL: server.URL}); err == nil {
 		t.Error("a load without a rate was accepted")
+	}
+}
+
+// A machine that stood still is not flooded afterwards.
+func TestAStandstillIsNotMadeUpFor(t *testing.T) {
+	s := &steady{interval: 10 * time.Millisecond}
+	var hits uint64
+	send := func(from, to time.Duration) (sent int) {
+		for at := from; ; sent++ {
+			wait, stop := s.Pace(at, hits)
+			if stop {
+				t.Fatal("the users stopped by themselves")
+			}
+			if at += wait; at > to {
+				return sent
+			}
+			hits++
+		}
+	}
+	if n := send(0, time.Second); n != 101 {
+		t.Errorf("%d requests in a second, want 101: one every 10 ms, from the start", n)
+	}
+	// Five seconds in which nothing could be sent.
+	if n := send(6*time.Second, 7*time.Second); n > 101+int(mostBehind/s.interval) {
+		t.Errorf("%d requests in the second after a standstill, want about 100", n)
 	}
 }
