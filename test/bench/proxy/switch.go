@@ -106,7 +106,8 @@ func timeSwitches(ctx context.Context, switches int) error {
 		m.Rate, switches, late[len(late)/2].Round(time.Microsecond), p99.Round(time.Microsecond), late[len(late)-1].Round(time.Microsecond), switchTarget,
 		verdict(p99 <= switchTarget), m.Success*100, m.Requests)
 	if m.Success < 1 {
-		return fmt.Errorf("requests failed: %v", m.Errors)
+		counted := p.Snapshot()
+		return fmt.Errorf("requests failed: %v; the proxy counted %v at stable and %v at the canary", m.Errors, counted.Stable.ErrorsByClass, counted.Canary.ErrorsByClass)
 	}
 	return nil
 }
