@@ -136,8 +136,7 @@ func TestARolloutSurvivesEncoding(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		// The encoder itself cannot read back a block that begins with a newline.
-		if err := yaml.Unmarshal(asYAML, &plain); err != nil {
+		if !encodedFaithfully(t, plain, asYAML) {
 			return
 		}
 		parsed, err = rollout.Parse("r.yaml", asYAML, rollouttest.Catalog())
@@ -145,6 +144,21 @@ func TestARolloutSurvivesEncoding(t *testing.T) {
 			t.Fatalf("parsed from YAML: %v\n%s\ngot  %+v\nwant %+v", err, asYAML, parsed, r)
 		}
 	})
+}
+
+// encodedFaithfully reports whether the YAML encoder wrote what it was given:
+// it breaks texts that begin with a newline, and then nobody can read them.
+func encodedFaithfully(t *rapid.T, value any, encoded []byte) bool {
+	var back any
+	if err := yaml.Unmarshal(encoded, &back); err != nil {
+		return false
+	}
+	want, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := json.Marshal(back)
+	return err == nil && string(got) == string(want)
 }
 
 func TestWhatWasReadReadsTheSameAgain(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 func TestASlipOfThePenIsRecognised(t *testing.T) {
 	const head = "apiVersion: serin.dev/v1alpha1\nkind: CanaryRollout\nmetadata: {name: a}\nspec:\n  workload: {endpoints: {urls: [x]}}\n  traffic: {istio: {}}\n"
 	for written, meant := range map[string]string{
-		"palns": "plan", "paln": "plan", "Plan": "plan", "analisys": "analysis", "analyses": "analysis", "test": "tests", "hook": "hooks",
-		"notfiy": "notify", "x": "", "deployment": "", "archives": "archive", "trafic": "traffic",
+		"palns": "plan", "paln": "plan", "Plan": "plan", "analyses": "analysis", "test": "tests", "hook": "hooks",
+		"notfiy": "notify", "x": "", "deployment": "", "archives": "archive", "traffci": "traffic",
 	} {
 		_, err := rollout.Parse("a.yaml", []byte(head+"  "+written+": {}\n"), rollouttest.Catalog())
 		var fe *rollout.FileError
