@@ -36,7 +36,7 @@ type Config struct {
 	// system's roots.
 	BackendTLS *tls.Config
 
-	DialTimeout           time.Duration // to a backend; default 1 s
+	DialTimeout           time.Duration // to a backend; default 2 s: the kernel repeats a lost SYN after 1 s
 	ResponseHeaderTimeout time.Duration // from the whole request sent to the response's headers; default 60 s
 	BackendIdleTimeout    time.Duration // an unused connection to a backend is closed after; default 60 s
 	ReadHeaderTimeout     time.Duration // a client must have sent its headers within; default 10 s
@@ -69,7 +69,7 @@ func (c Config) withDefaults() (Config, error) {
 		value *time.Duration
 		def   time.Duration
 	}{
-		{"DialTimeout", &c.DialTimeout, time.Second},
+		{"DialTimeout", &c.DialTimeout, 2 * time.Second},
 		{"ResponseHeaderTimeout", &c.ResponseHeaderTimeout, time.Minute},
 		{"BackendIdleTimeout", &c.BackendIdleTimeout, time.Minute},
 		{"ReadHeaderTimeout", &c.ReadHeaderTimeout, 10 * time.Second},
