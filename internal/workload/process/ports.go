@@ -82,7 +82,7 @@ func (p *ports) find(name, marker string) (int, error) {
 }
 
 // choosePort keeps the instance's port while it is free and otherwise picks
-// another; the caller holds i.mu.
+// another.
 func (i *instance) choosePort() error {
 	if fixed := i.group.version.Port; fixed != 0 {
 		i.record.Port = fixed
@@ -103,9 +103,9 @@ func (i *instance) choosePort() error {
 }
 
 // movePort gives an instance that never became ready another port when its own
-// is taken by somebody else, a few times at most; the caller holds i.mu.
+// is taken by somebody else, a few times at most.
 func (i *instance) movePort() bool {
-	if i.everReady || i.group.version.Port != 0 || i.record.Moves >= 5 || portFree(i.record.Port) {
+	if i.wasReady() || i.group.version.Port != 0 || i.record.Moves >= 5 || portFree(i.record.Port) {
 		return false
 	}
 	port, err := i.w.ports.find(i.name, i.marker())
@@ -114,8 +114,6 @@ func (i *instance) movePort() bool {
 	}
 	i.record.Port = port
 	i.record.Moves++
-	i.record.Restarts++
-	i.record.PID, i.record.Start = 0, ""
 	return true
 }
 

@@ -39,10 +39,10 @@ func (w *Workload) recordFile(name string) string {
 	return filepath.Join(w.instanceDir(), name+recordSuffix)
 }
 
-// save writes the record; the caller holds i.mu. It need not survive a loss of
-// power, which no process survives either. A full disk must not stop instances
-// from being run or stopped: then the marker in the process's environment is
-// what a later Serin finds it by.
+// save writes the record. It need not survive a loss of power, which no process
+// survives either. A full disk must not stop instances from being run or
+// stopped: then the marker in the process's environment is what a later Serin
+// finds it by.
 func (i *instance) save() {
 	data, err := json.Marshal(i.record)
 	if err == nil {

@@ -18,13 +18,14 @@ import (
 // host is where instances listen: never beyond this machine.
 const host = "127.0.0.1"
 
-// Serin's own variables. An instance gets none of Serin's, but these two of its
+// Serin's own variables. An instance gets none of Serin's, but these of its
 // own: markerEnv tells whose process it is even when nothing else was written,
-// groupEnv and addrEnv what is needed to take it over then.
+// the others what is needed to take it over then.
 const (
 	reservedEnv = "SERIN_"
 	markerEnv   = "SERIN_INSTANCE"
 	groupEnv    = "SERIN_GROUP"
+	versionEnv  = "SERIN_VERSION"
 	addrEnv     = "SERIN_ADDR"
 )
 
@@ -33,30 +34,6 @@ var notInherited = []string{"NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "L
 
 // marker is the value of markerEnv for this instance.
 func (i *instance) marker() string { return i.w.key + "/" + i.name }
-
-// start starts the instance's process. On failure it takes note and returns
-// nil.
-func (i *instance) start() *process {
-	i.mu.Lock()
-	p, err := i.spawn()
-	if err == nil {
-		i.process, i.everReady = p, false
-		i.mu.Unlock()
-		i.w.log.Info("instance started", "instance", i.name, "pid", p.pid, "addr", i.address())
-		i.w.notify()
-		return p
-	}
-	text := fmt.Sprintf("%s cannot be started: %v", i.name, err)
-	i.record.Streak++
-	i.detail = text
-	if hopeless(err) || i.record.Streak >= i.w.cfg.Restart.Max {
-		i.failure = text
-	}
-	i.mu.Unlock()
-	i.w.log.Error("instance cannot be started", "instance", i.name, "error", err)
-	i.w.trouble(i.group, text, false)
-	return nil
-}
 
 // hopeless says whether waiting cannot mend a failed start.
 func hopeless(err error) bool {
@@ -68,10 +45,14 @@ func hopeless(err error) bool {
 	return false
 }
 
-// spawn starts a process and records it; the caller holds i.mu.
+// spawn starts a process and records it.
 func (i *instance) spawn() (*process, error) {
 	version := i.group.version
-	if err := i.choosePort(); err != nil {
+	err := i.choosePort()
+	if i.record.Port != 0 {
+		i.change(func() { i.url = "http://" + i.address() })
+	}
+	if err != nil {
 		return nil, err
 	}
 	values := map[string]string{"ADDR": i.address(), "PORT": strconv.Itoa(i.record.Port), "VERSION": version.Version}
@@ -93,6 +74,7 @@ func (i *instance) spawn() (*process, error) {
 	env = append(env,
 		markerEnv+"="+i.marker(),
 		groupEnv+"="+strconv.Itoa(i.group.id),
+		versionEnv+"="+version.Version,
 		addrEnv+"="+i.address())
 
 	program, err := i.w.program(argv[0])

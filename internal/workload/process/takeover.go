@@ -65,7 +65,7 @@ func (w *Workload) strays() map[string]stray {
 		if other, ok := found[name]; ok && other.record.PID < pid {
 			continue // of two, the later one is a descendant
 		}
-		found[name] = stray{record{Format: recordFormat, Name: name, Group: id, Port: port, PID: pid, Start: start}}
+		found[name] = stray{record{Format: recordFormat, Name: name, Group: id, Version: env[versionEnv], Port: port, PID: pid, Start: start}}
 	}
 	return found
 }
@@ -82,7 +82,8 @@ func (w *Workload) findProcess(r *record, strays map[string]stray) *process {
 		return nil
 	}
 	// Serin died between starting it and writing that down.
-	r.PID, r.Start, r.Group, r.Port = s.record.PID, s.record.Start, s.record.Group, s.record.Port
+	r.PID, r.Start = s.record.PID, s.record.Start
+	r.Group, r.Version, r.Port = s.record.Group, s.record.Version, s.record.Port
 	return s.process()
 }
 
@@ -91,13 +92,13 @@ func (w *Workload) findProcess(r *record, strays map[string]stray) *process {
 func (w *Workload) adopt(r record, p *process) *instance {
 	g := w.group(r.Group)
 	i := w.newInstance(g, r.Name)
-	r.Version = g.version.Version
 	i.record = r
 	i.process = p
 	i.everReady = true
+	i.url = "http://" + i.address()
 	w.ports.hold(i.name, r.Port)
 	g.restarts += r.Restarts
-	if r.Stopping || g.version.Version == "" {
+	if r.Stopping || r.Version != g.version.Version {
 		i.stopping = true
 		close(i.stop)
 	}
@@ -119,7 +120,7 @@ func (w *Workload) bury(r record) {
 	for _, pid := range marked(w.key+"/"+r.Name, 0) {
 		_ = unix.Kill(pid, unix.SIGKILL)
 	}
-	if g := w.group(r.Group); g.version.Version != "" && !r.Stopping {
+	if g := w.group(r.Group); r.Version == g.version.Version && !r.Stopping {
 		if r.PID != 0 {
 			r.Restarts++
 			g.trouble = r.Name + " ended while Serin was away"
