@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 	"time"
@@ -68,8 +69,12 @@ func (c *clientConn) serve() (leave bool) {
 		if !t.direct {
 			return true
 		}
-		if !c.exchange(t, &head) {
+		switch c.exchange(t, &head) {
+		case cut:
 			c.Close()
+			return false
+		case ended:
+			c.linger()
 			return false
 		}
 		c.filled = copy(c.in, c.in[head.size+int(head.length):c.filled])
@@ -133,9 +138,40 @@ func (c *clientConn) closeIdle() {
 	}
 }
 
-// exchange serves one request. It returns whether the connection can serve
-// another.
-func (c *clientConn) exchange(t *table, head *requestHead) (reusable bool) {
+// linger closes the connection after its last answer, not before the client has
+// had the time to read it: closing with a further request unread would reset the
+// connection and take the answer along.
+func (c *clientConn) linger() {
+	defer c.Close()
+	if c.CloseWrite() != nil || c.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, c.TCPConn, lingerBytes)
+}
+
+const (
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 1 << 20
+)
+
+// ending is how the client's connection stands after a request.
+type ending int
+
+const (
+	reusable ending = iota // it can serve another
+	ended                  // the client was told that it ends
+	cut                    // the answer could not be given whole
+)
+
+func endingOf(last bool) ending {
+	if last {
+		return ended
+	}
+	return reusable
+}
+
+// exchange serves one request.
+func (c *clientConn) exchange(t *table, head *requestHead) ending {
 	x := &c.x
 	if err := x.begin(c.p, t, time.Now(), head.force, head.key); err != nil {
 		return c.answerFailure(x.arm, err, head.close)
@@ -157,15 +193,15 @@ func (c *clientConn) exchange(t *table, head *requestHead) (reusable bool) {
 		r.end()
 		switch {
 		case err == nil:
-			return !r.last
+			return endingOf(r.last)
 		case errors.Is(err, errRerouted):
 			continue
 		case r.clientGone.Load() || r.clientFailed:
 			x.canceled()
-			return false
+			return cut
 		case r.answering:
 			x.broke()
-			return false
+			return cut
 		}
 		kind := classify(err)
 		if kind == classReset && r.reused && replayable && !fresh {
@@ -182,8 +218,10 @@ func (c *clientConn) exchange(t *table, head *requestHead) (reusable bool) {
 }
 
 // answerFailure tells the client that there is no answer.
-func (c *clientConn) answerFailure(arm Arm, err error, last bool) (reusable bool) {
+func (c *clientConn) answerFailure(arm Arm, err error, last bool) ending {
 	last = last || c.p.server.draining.Load()
-	_, werr := c.Write(appendFailure(nil, arm, err, last))
-	return werr == nil && !last
+	if _, err := c.Write(appendFailure(nil, arm, err, last)); err != nil {
+		return cut
+	}
+	return endingOf(last)
 }

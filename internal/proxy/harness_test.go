@@ -229,6 +229,7 @@ func ways(t *testing.T, h http.HandlerFunc) []way {
 	return []way{
 		{"HTTP/1.1 to HTTP/1.1", plainProxy, transport(h1), "http://" + plainProxy.addr, "HTTP/1.1"},
 		{"h2c to HTTP/1.1", plainProxy, transport(func(tr *http.Transport) { tr.Protocols.SetUnencryptedHTTP2(true) }), "http://" + plainProxy.addr, "HTTP/2.0"},
+		{"h2c to h2c", toH2C, transport(func(tr *http.Transport) { tr.Protocols.SetUnencryptedHTTP2(true) }), "http://" + toH2C.addr, "HTTP/2.0"},
 		{"HTTP/1.1 to h2c", toH2C, transport(h1), "http://" + toH2C.addr, "HTTP/1.1"},
 		{"HTTP/1.1 to HTTPS", toTLS, transport(h1), "http://" + toTLS.addr, "HTTP/1.1"},
 		{"HTTP/2 over TLS", tlsProxy, transport(func(tr *http.Transport) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
 
 	"serin.dev/serin/internal/proxy"
 )
@@ -367,5 +369,78 @@ func TestEverythingAtOnce(t *testing.T) {
 	eventually(t, "nothing is in flight", func() bool { return p.Inflight(proxy.Stable)+p.Inflight(proxy.Canary) == 0 })
 	if s := p.Snapshot(); s.Stable.Errors+s.Canary.Errors != 0 {
 		t.Errorf("errors: %v and %v", s.Stable.ErrorsByClass, s.Canary.ErrorsByClass)
+	}
+}
+
+func TestNothingIsLeftBehind(t *testing.T) {
+	leak := goleak.IgnoreCurrent()
+	func() {
+		release := make(chan struct{})
+		o := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/hangs" {
+				select {
+				case <-release:
+				case <-r.Context().Done():
+				}
+			}
+		}))
+		defer o.Close()
+		defer close(release)
+		p, err := proxy.New(proxy.Config{DrainGrace: time.Millisecond})
+		fatalf(t, err, "new")
+		fatalf(t, p.Update(both(50, o.URL, o.URL)), "update")
+		ln, err := proxy.Listen("127.0.0.1:0")
+		fatalf(t, err, "listen")
+		served := make(chan error, 1)
+		go func() { served <- p.Serve(ln) }()
+		url := "http://" + ln.Addr().String()
+		client := &http.Client{Transport: &http.Transport{}}
+		defer client.CloseIdleConnections()
+		for path, header := range paths {
+			for range 10 {
+				if status, _ := get(t, client, url+"/", header...); status != 200 {
+					t.Fatalf("%s: %d", path, status)
+				}
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 120*time.Millisecond)
+			req := mustRequest(t, "GET", url+"/hangs").WithContext(ctx)
+			if header != nil {
+				req.Header.Set(header[0], header[1])
+			}
+			if resp, err := client.Do(req); err == nil {
+				resp.Body.Close()
+				t.Error("the hanging request was answered")
+			}
+			cancel()
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		fatalf(t, p.Shutdown(ctx), "Shutdown")
+		<-served
+	}()
+	goleak.VerifyNone(t, leak)
+}
+
+// An answer that is the last on its connection arrives whole although the client
+// has already sent more.
+func TestTheLastAnswerSurvivesAnEagerClient(t *testing.T) {
+	body := strings.Repeat("x", 200_000)
+	p := start(t, proxy.Config{}, only(origin(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+		_, _ = io.WriteString(w, body)
+	}).URL))
+	for range 20 {
+		conn, err := net.Dial("tcp", p.addr)
+		fatalf(t, err, "dialing")
+		_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"+strings.Repeat("GET / HTTP/1.1\r\nHost: a\r\n\r\n", 500))
+		fatalf(t, err, "writing")
+		_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		fatalf(t, err, "the answer")
+		got, err := io.ReadAll(resp.Body)
+		conn.Close()
+		if err != nil || len(got) != len(body) || !resp.Close {
+			t.Fatalf("%d of %d bytes, close %v, %v", len(got), len(body), resp.Close, err)
+		}
 	}
 }
