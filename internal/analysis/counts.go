@@ -25,10 +25,12 @@ type counts struct {
 	Noise stats.Dispersion `json:"noise"`
 }
 
-// Ratios to stable's rate (times r0) that are looked for: +22 % to 25-fold.
-var harmRatios = stats.Geometric(math.Exp(0.2), 25, 16)
+// harmRatios are the ratios to stable's rate (times the null's) that are looked
+// for: +22 % to 40-fold. Ratios well outside of what is likely earn their stake:
+// on few events, they are what the early luck of a bad canary looks like.
+var harmRatios = stats.Geometric(math.Exp(0.2), 40, countLikelihoods)
 
-// Clump sizes for which bets are tuned.
+// clumpSizes are the sizes for which bets are tuned.
 var clumpSizes = [...]float64{1, 8}
 
 // countNoise is what is taken to be known of clumping before any was seen.
@@ -87,7 +89,7 @@ type countRule struct {
 
 func newCounts(first firstStake) counts {
 	c := counts{
-		Bets:  make(Vector, len(harmRatios)*len(clumpSizes)),
+		Bets:  make(Vector, countLikelihoods*len(clumpSizes)),
 		Sums:  newSums(countTotals, first),
 		Noise: stats.Dispersion{Prior: countNoise},
 	}

@@ -18,7 +18,10 @@ type errorCheck struct {
 const errorFirstStake firstStake = 0.5
 
 func newErrorCheck() *errorCheck {
-	return &errorCheck{Counts: newCounts(errorFirstStake), Phase: newProceedCounts()}
+	return &errorCheck{
+		Counts: newCounts(errorFirstStake),
+		Phase:  newProceedCounts(),
+	}
 }
 
 func (e *errorCheck) clone() *errorCheck {

@@ -57,6 +57,15 @@ func shareOf(t rollout.CheckType) float64 {
 	return 0
 }
 
+// marginOf is a check's margin as a ratio above 1: the default of its type when
+// the check has none that harm could be measured by.
+func marginOf(c rollout.Check) float64 {
+	if m := c.Rollback.AsRatio(); m > 1 {
+		return m
+	}
+	return rollout.DefaultMargin(c.Type).AsRatio()
+}
+
 // Start returns the state before the first tick.
 func Start(cfg Config) State {
 	s := State{Phase: -1, Timing: timingOf(cfg), Split: newSplitCheck()}

@@ -113,11 +113,7 @@ func (s *State) judge(cfg Config, i int, t reading) Result {
 		res.Message = "not judged yet: this version judges error rate and response time"
 		return res
 	}
-	margin := check.Rollback.AsRatio()
-	if margin <= 1 {
-		margin = rollout.DefaultMargin(check.Type).AsRatio()
-	}
-	r := rules{check: check, margin: margin, alpha: cs.Alpha, timing: s.Timing, starts: s.Starts}
+	r := rules{check: check, margin: marginOf(check), alpha: cs.Alpha, timing: s.Timing, starts: s.Starts}
 	if s.Phase >= 0 && s.Phase < len(cfg.Phases) {
 		r.phaseLength = time.Duration(cfg.Phases[s.Phase].Duration)
 	}

@@ -32,7 +32,9 @@ var tails = [...]struct {
 	{"p99", 0.01, 1000},
 }
 
-func newTail() tail { return tail{Counts: newCounts(latencyFirstStake), Phase: newProceedCounts()} }
+func newTail() tail {
+	return tail{Counts: newCounts(latencyFirstStake), Phase: newProceedCounts()}
+}
 
 func (q tail) clone() tail {
 	q.Counts = q.Counts.clone()

@@ -6,6 +6,9 @@ package stats
 
 import "math"
 
+// negligible is a difference of logarithms that a sum of floats does not show.
+const negligible = 40
+
 // LogSumExp returns ln Σ exp(xs[i]) without overflow; -Inf for no terms.
 func LogSumExp(xs []float64) float64 {
 	top := math.Inf(-1)
@@ -17,7 +20,10 @@ func LogSumExp(xs []float64) float64 {
 	}
 	var sum float64
 	for _, x := range xs {
-		sum += math.Exp(x - top)
+		// Less than the last bit of the sum is not worth an exponential.
+		if x > top-negligible {
+			sum += math.Exp(x - top)
+		}
 	}
 	return top + math.Log(sum)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"os"
 	"slices"
 
 	"gonum.org/v1/gonum/stat/distuv"
@@ -39,6 +40,12 @@ func report(s scenario, o outcome) (ok bool, line string) {
 		p := atLeast(rolledBack, n, alpha)
 		ok = p >= significance
 		line += fmt.Sprintf("  alpha %.2f%%, p %.3f", 100*alpha, p)
+		if os.Getenv("DEBUGTIMES") != "" {
+			slices.Sort(times)
+			for _, t := range times[:rolledBack] {
+				line += fmt.Sprintf(" %.0f", t)
+			}
+		}
 	case tolerated:
 		line += "                      "
 	case fault:
