@@ -219,6 +219,15 @@ func TestAStickyUserStaysOverHTTP(t *testing.T) {
 					}
 				}
 			}
+			keyless := 0
+			for range 100 {
+				if _, body := get(t, client, p.url("/"), header...); body == "canary" {
+					keyless++
+				}
+			}
+			if keyless != 30 {
+				t.Errorf("%d of 100 requests without a key went to the canary, want exactly 30", keyless)
+			}
 			if onCanary < 15 || onCanary > 30 {
 				t.Errorf("%d of 100 users are on the canary at 30 %%", onCanary)
 			}
