@@ -106,7 +106,7 @@ func (x *exchange) fail(c class) {
 // again, at x.at.
 func (x *exchange) failed(c class, unsent, replayable bool) (again bool) {
 	now := time.Now()
-	if c == classConnect && x.at.up.failed(now) {
+	if c == classConnect && x.at.up.refused(x.start, now) {
 		x.p.cfg.Logger.Warn("instance ejected: it cannot be connected to", "instance", x.at.name, "url", x.at.up.url.String())
 	}
 	if x.at == x.counted {

@@ -34,7 +34,7 @@ func neverSent(err error) bool {
 func newUpstream(u *url.URL, cfg *Config) *upstream {
 	up := &upstream{
 		url:      &url.URL{Scheme: u.Scheme, Host: u.Host},
-		ejection: ejection{after: int32(cfg.EjectAfter), base: cfg.EjectFor, longest: cfg.EjectMax},
+		ejection: ejection{after: cfg.EjectAfter, base: cfg.EjectFor, longest: cfg.EjectMax},
 	}
 	dialer := &net.Dialer{Timeout: cfg.DialTimeout, KeepAlive: 30 * time.Second}
 	up.transport = &http.Transport{
