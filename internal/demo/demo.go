@@ -16,6 +16,7 @@ import (
 
 	"serin.dev/serin/internal/cli/view"
 	"serin.dev/serin/internal/demo/load"
+	"serin.dev/serin/internal/engine"
 )
 
 // Options are where and on what the demo runs.
@@ -50,7 +51,7 @@ const (
 // Bounds of what the demo waits for.
 const (
 	openTime    = 20 * time.Second
-	chapterTime = 45 * time.Second
+	storyTime   = 55 * time.Second
 	archiveTime = 10 * time.Second
 	redraw      = 200 * time.Millisecond
 	warmUp      = time.Second
@@ -95,13 +96,9 @@ func run(ctx context.Context, o Options, story []chapter) (err error) {
 	if err := sleep(ctx, warmUp); err != nil {
 		return interrupted(err)
 	}
-	var told []ending
-	for i, c := range story {
-		e, err := tell(ctx, h, l, t, i, c)
-		if err != nil {
-			return errors.Join(interrupted(err), t.close())
-		}
-		told = append(told, e)
+	told, err := tellAll(ctx, h, l, t, story)
+	if err != nil && !errors.Is(err, errTimeUp) {
+		return errors.Join(interrupted(err), t.close())
 	}
 	if err := t.close(); err != nil {
 		return fmt.Errorf("show the view: %w", err)
@@ -126,28 +123,46 @@ func interrupted(err error) error {
 	return err
 }
 
+// errTimeUp is wrapped when the story took too long to be told to its end.
+var errTimeUp = errors.New("the demo's time is up")
+
+// tellAll tells the chapters, as many as there is time for.
+func tellAll(ctx context.Context, h *home, l *load.Load, t *teller, story []chapter) ([]ending, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, storyTime, errTimeUp)
+	defer cancel()
+	var told []ending
+	for i, c := range story {
+		e, err := tell(ctx, h, l, t, i, c)
+		if errors.Is(context.Cause(ctx), errTimeUp) {
+			// What is known of it is told; the rest of the story is not.
+			return append(told, e), errTimeUp
+		}
+		if err != nil {
+			return told, err
+		}
+		told = append(told, e)
+	}
+	return told, nil
+}
+
 // tell releases a chapter's version and shows the run until it has ended.
 func tell(ctx context.Context, h *home, l *load.Load, t *teller, i int, c chapter) (ending, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, chapterTime,
-		fmt.Errorf("the release of %s had not ended after %s", c.version, chapterTime))
-	defer cancel()
 	t.chapter(i, c)
-	before := l.Counts()
-	run, err := h.release(ctx, c)
+	e := ending{chapter: c, before: l.Counts()}
+	v := c.change(h.serving)
+	run, err := h.release(ctx, c.version, v)
 	if err != nil {
-		return ending{}, fmt.Errorf("release %s: %w", c.version, err)
+		return e, fmt.Errorf("release %s: %w", c.version, err)
 	}
-	last, err := view.Follow(ctx, h.feed(run), redraw, t.show)
-	if err != nil {
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-			return ending{}, fmt.Errorf("%w: %w", cause, ErrUnexpected)
-		}
-		return ending{}, err
+	if e.last, err = view.Follow(ctx, h.feed(run), redraw, t.show); err != nil {
+		return e, err
 	}
-	if err := h.archived(ctx, run, &last); err != nil {
-		return ending{}, err
+	if err := h.archived(ctx, run, &e.last); err != nil {
+		return e, err
 	}
-	e := ending{chapter: c, last: last, before: before}
+	if e.last.Status == engine.Promoted {
+		h.serving = v
+	}
 	t.ended(e, l.Counts())
 	return e, nil
 }

@@ -21,6 +21,8 @@ const failed = analysis.Fail
 type home struct {
 	program string
 	seed    uint64
+	// serving is what the version that serves is like.
+	serving version
 	state   string
 	url     string
 	client  *server.Client
@@ -35,7 +37,7 @@ func open(ctx context.Context, o Options) (_ *home, err error) {
 	if err := os.MkdirAll(rollouts, 0o700); err != nil {
 		return nil, fmt.Errorf("make the demo's folder: %w", err)
 	}
-	text, err := file(command(o.Program, first, o.Seed))
+	text, err := file(command(o.Program, first, firstVersion, o.Seed))
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +45,10 @@ func open(ctx context.Context, o Options) (_ *home, err error) {
 		return nil, fmt.Errorf("write the demo's rollout: %w", err)
 	}
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
-	h := &home{program: o.Program, seed: o.Seed, state: filepath.Join(o.Dir, "state"), stop: stop, done: make(chan error, 1)}
+	h := &home{
+		program: o.Program, seed: o.Seed, serving: firstVersion,
+		state: filepath.Join(o.Dir, "state"), stop: stop, done: make(chan error, 1),
+	}
 	ready := make(chan string, 1)
 	go func() {
 		h.done <- o.Serve(serving, h.state, rollouts, func(listen map[string]string) { ready <- listen[name] })
@@ -93,9 +98,10 @@ func (h *home) answering(ctx context.Context) error {
 	}
 }
 
-// release starts a run and returns its id.
-func (h *home) release(ctx context.Context, c chapter) (string, error) {
-	run, err := h.client.Release(ctx, name, server.ReleaseRequest{Version: c.version, Command: command(h.program, c.version, h.seed)})
+// release starts the run of a version that is like v and returns its id.
+func (h *home) release(ctx context.Context, label string, v version) (string, error) {
+	h.seed++ // every version has its own chance
+	run, err := h.client.Release(ctx, name, server.ReleaseRequest{Version: label, Command: command(h.program, label, v, h.seed)})
 	return run.ID, err
 }
 

@@ -135,7 +135,7 @@ func (t *teller) closing(told []ending, counts load.Counts, took time.Duration, 
 			t.say("  %s  %s", e.chapter.version, words[e.last.Status])
 			continue
 		}
-		t.say("  %s  %s: it answered %s of %s requests, and %s of those failed:",
+		t.say("  %s  %s: it answered %s of %s requests, %s of them failed:",
 			e.chapter.version, words[e.last.Status], thousands(answered), thousands(counts.Requests), thousands(failed))
 		t.tell("      ", "%s", e.reason())
 	}

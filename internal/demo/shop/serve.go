@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"syscall"
 	"time"
 )
@@ -31,6 +32,10 @@ func Main(args []string, stderr io.Writer) int {
 		return 4
 	}
 	cfg.Logger = slog.New(slog.NewTextHandler(stderr, nil))
+	// The shop shares its machine with the proxy and the users. On one processor
+	// an answer wakes one thread, so that a version with few requests is as quick
+	// as one that is kept busy.
+	runtime.GOMAXPROCS(1)
 	if owner > 0 {
 		ctx = whileAlive(ctx, owner)
 	}

@@ -1,7 +1,7 @@
 // Package shop is a small web shop to release: a program with the habits of a
-// real one. Its pages take a few milliseconds that vary, its payment provider
-// fails now and then, and its faults can be switched on by a flag or while it
-// runs. It must not know Serin: it is what Serin is shown with.
+// real one. Its pages take a tenth of a second, more or less, its payment
+// provider fails now and then, and its faults can be switched on by a flag or
+// while it runs. It must not know Serin: it is what Serin is shown with.
 package shop
 
 import (
@@ -53,10 +53,10 @@ type page struct {
 const spread = 0.25
 
 var pages = map[string]page{
-	"/":         {22 * time.Millisecond, "Welcome to the shop."},
-	"/products": {25 * time.Millisecond, "Kettle 29.90\nTeapot 34.50\nCup 7.20"},
-	"/cart":     {24 * time.Millisecond, "Your cart: 1 kettle, 2 cups."},
-	"/checkout": {30 * time.Millisecond, "Thank you for your order."},
+	"/":         {80 * time.Millisecond, "Welcome to the shop."},
+	"/products": {90 * time.Millisecond, "Kettle 29.90\nTeapot 34.50\nCup 7.20"},
+	"/cart":     {85 * time.Millisecond, "Your cart: 1 kettle, 2 cups."},
+	"/checkout": {105 * time.Millisecond, "Thank you for your order."},
 }
 
 // Shop answers requests. Its methods may be called from any goroutine.
