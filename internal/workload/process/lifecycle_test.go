@@ -94,7 +94,7 @@ func TestWhatCannotBeStartedFailsWithItsReason(t *testing.T) {
 		"no working directory":    {process.Version{Command: sample(), Dir: "nowhere"}, "working directory"},
 		"exits at once":           {process.Version{Command: sample("-exit", "7")}, "crash loop: shop-v2-0 ended by itself 3 times in a row, last with status 7: sample: told to end at once"},
 		"panics":                  {process.Version{Command: sample("-panic", "no database")}, "panic: no database"},
-		"exits with success":      {process.Version{Command: sample("-exit", "0")}, "last with status 0"},
+		"exits with success":      {process.Version{Command: sample("-exit", "0")}, "must stay in the foreground"},
 		"unknown flag of its own": {process.Version{Command: sample("-colour")}, "last with status 64"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,6 +25,9 @@ type process struct {
 	how    string        // how it ended; readable after exited
 }
 
+// endedWell is how a process ended that says it succeeded.
+const endedWell = "status 0"
+
 // await waits for the process to end and reaps it. It gives up when ctx ends.
 func (p *process) await(ctx context.Context) {
 	if err := awaitExit(ctx, p.pid, p.start); err != nil {

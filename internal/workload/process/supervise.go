@@ -200,6 +200,9 @@ func (i *instance) ended(p *process) {
 		i.record.Streak++
 		if i.record.Streak >= i.w.cfg.Restart.Max {
 			failure = fmt.Sprintf("crash loop: %s ended by itself %d times in a row, last with %s", i.name, i.record.Streak, how)
+			if p.how == endedWell {
+				failure += "; a server must stay in the foreground"
+			}
 		}
 		i.w.log.Warn("instance ended by itself", "instance", i.name, "how", how, "inARow", i.record.Streak)
 	}
