@@ -67,7 +67,8 @@ func timeSwitches(ctx context.Context, switches int) error {
 		return err
 	}
 
-	attacker := vegeta.NewAttacker(vegeta.KeepAlive(true), vegeta.Connections(256), vegeta.Timeout(5*time.Second))
+	attacker := vegeta.NewAttacker(vegeta.KeepAlive(true), vegeta.Connections(128),
+		vegeta.MaxConnections(128), vegeta.MaxWorkers(128), vegeta.Timeout(5*time.Second))
 	target := vegeta.NewStaticTargeter(vegeta.Target{Method: http.MethodGet, URL: "http://" + addr + "/"})
 	const on, off = 60 * time.Millisecond, 90 * time.Millisecond
 	results := attacker.Attack(target, vegeta.Rate{Freq: switchRate, Per: time.Second}, 2*time.Duration(switches)*(on+off), "switch")
