@@ -156,7 +156,8 @@ func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 		return Outcome{WakeAt: r.opts.Now().Add(100 * time.Millisecond)}, saved
 	}
 	errs = append(errs, saved)
-	if !lower && (saved == nil || d.Want.Weight <= r.router.Weight) {
+	// What could not be saved is not done, but for a rollback.
+	if !lower && (saved == nil || d.Kind == engine.Rollback) {
 		errs = append(errs, r.route(ctx, d.Want))
 	}
 	if saved == nil || d.Kind == engine.Rollback {
