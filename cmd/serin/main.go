@@ -4,17 +4,24 @@ package main
 
 import (
 	"context"
+	"net/http"
 	"os"
+	"time"
 
 	"serin.dev/serin/internal/builtin"
 	"serin.dev/serin/internal/cli"
 	"serin.dev/serin/internal/demo/shop"
+	"serin.dev/serin/internal/guarded"
 )
 
 // version is set by the release build.
 var version = "dev"
 
 func main() {
+	// Some notification services can only be reached through the default
+	// transport; it is the guarded one, so that no address a user wrote leads
+	// where it must not.
+	http.DefaultTransport = guarded.NewTransport(guarded.Options{Timeout: 30 * time.Second, Proxy: true})
 	catalog := builtin.Catalog()
 	p := cli.Program{
 		Version:  version,

@@ -15,7 +15,7 @@ import (
 )
 
 var (
-	seeds = flag.Uint64("faults.seeds", 2000, "how many seeds to run")
+	seeds = flag.Uint64("faults.seeds", 10000, "how many seeds to run")
 	only  = flag.Uint64("faults.seed", 0, "run this seed alone and print its dialogue")
 )
 

@@ -21,6 +21,9 @@ type memStore struct {
 	stale    bool // the next load returns the state before the last save
 	full     int  // so many saves fail for want of space
 	previous store.Run
+	// state is the one in the store, kept apart so that the invariants can look
+	// at it at every effect without decoding it.
+	state engine.State
 }
 
 // Load implements store.Store.
@@ -66,24 +69,16 @@ func (m *memStore) Save(ctx context.Context, r store.Run, c store.Change) (int64
 			return 0, err
 		}
 	}
-	durable, err := m.Store.Load(ctx, r.ID)
-	if err != nil {
-		return 0, err
-	}
 	version, err := m.Store.Save(ctx, r, c)
 	if err != nil {
 		return 0, err
 	}
-	m.previous = durable
-	m.world.check.saved(m.world, durable.State, r.State)
+	was := m.state
+	m.previous, m.state = r, r.State
+	m.previous.State = was
+	m.world.check.saved(m.world, was, r.State)
 	return version, after()
 }
 
 // durable is the state a new process would find.
-func (m *memStore) durable() engine.State {
-	r, err := m.Store.Load(context.Background(), runID)
-	if err != nil {
-		panic(err)
-	}
-	return r.State
-}
+func (m *memStore) durable() engine.State { return m.state }

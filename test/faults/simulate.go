@@ -60,7 +60,7 @@ func simulate(seed uint64, faults schedule, trace func(string, ...any)) (res Res
 		stable: group{capacity: rollout.Full}, bad: 1,
 		jobs: map[string]engine.JobResult{}, check: &checker{},
 	}
-	w.store = &memStore{Store: &memory.Store{}, world: w}
+	w.store = &memStore{Store: &memory.Store{}, world: w, state: engine.Start(w.plan)}
 	defer func() {
 		if v, ok := recover().(violation); ok {
 			res.Violation = v.text
