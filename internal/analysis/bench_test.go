@@ -21,9 +21,10 @@ func gridOf(first, growth float64, n int) []float64 {
 }
 
 // busyTicks are ticks of a service with a thousand requests each, with errors
-// and response times on the proxy's grid, and twenty stable instances.
-func busyTicks(rng *rand.Rand, n int) []rollout.Tick {
-	bounds := gridOf(0.001, math.Pow(10, 1./117), 350)
+// and response times on a log grid (350 buckets of 1 ms to 1 s are the
+// proxy's), and twenty stable instances.
+func busyTicks(rng *rand.Rand, n, buckets int) []rollout.Tick {
+	bounds := gridOf(0.001, math.Pow(10, 3./float64(buckets-1)), buckets)
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	arm := func(requests, errorRate float64) *rollout.Sample {
 		errors := 0.0
@@ -71,7 +72,7 @@ func configOf(checks ...rollout.CheckType) analysis.Config {
 }
 
 func benchmarkStep(b *testing.B, cfg analysis.Config) {
-	ticks := busyTicks(rand.New(rand.NewPCG(1, 2)), 100)
+	ticks := busyTicks(rand.New(rand.NewPCG(1, 2)), 100, 350)
 	state := analysis.Start(cfg)
 	// Worst case: every start has begun.
 	at := ticks[0].At
