@@ -21,37 +21,57 @@ const (
 	maxPause    = 5 * time.Minute
 )
 
-// Courier delivers the messages in the outbox. Nothing waits for it.
+// parallel bounds how many deliveries are under way at once.
+const parallel = 32
+
+// Courier delivers the messages in the outbox. Nothing waits for it, and no
+// receiver waits for another: each message is sent on its own.
 type Courier struct {
 	Store store.Store
 	// Receiver returns the notifier called name of a rollout.
 	Receiver func(rollout, name string) (notify.Notifier, bool)
 	Logger   *slog.Logger
 	Now      func() time.Time
+
+	sending sync.WaitGroup
+	mu      sync.Mutex
+	under   map[string]bool // messages under way, by ID
 }
 
 // Run delivers until ctx is done. It looks at once whenever woken.
 func (c *Courier) Run(ctx context.Context, wake Waker) {
+	defer c.sending.Wait()
 	for {
-		c.Deliver(ctx)
+		c.deliver(ctx)
 		if !sleep(ctx, time.Second, wake, nil) {
 			return
 		}
 	}
 }
 
-// Deliver tries every message that is due once, in parallel, so that a
-// receiver that hangs holds up no other.
-func (c *Courier) Deliver(ctx context.Context) {
+// deliver begins to send every message that is due and not under way.
+func (c *Courier) deliver(ctx context.Context) {
 	due, err := c.Store.Due(ctx, c.Now(), 100)
 	if err != nil {
 		return // the store's own trouble is reported by who needs it
 	}
-	var wg sync.WaitGroup
-	for _, m := range due {
-		wg.Go(func() { c.send(ctx, m) })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.under == nil {
+		c.under = map[string]bool{}
 	}
-	wg.Wait()
+	for _, m := range due {
+		if c.under[m.ID] || len(c.under) >= parallel {
+			continue
+		}
+		c.under[m.ID] = true
+		c.sending.Go(func() {
+			c.send(ctx, m)
+			c.mu.Lock()
+			delete(c.under, m.ID)
+			c.mu.Unlock()
+		})
+	}
 }
 
 func (c *Courier) send(ctx context.Context, m store.Outgoing) {

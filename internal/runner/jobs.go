@@ -66,6 +66,9 @@ func (b *BackgroundJobs) Start(j engine.Job, run store.Run, status workload.Stat
 	b.begun[j.Key] = true
 	b.wg.Go(func() {
 		res := b.do(j, run, status)
+		if b.ctx.Err() != nil {
+			return // Serin is stopping: the next one asks again, under the same key
+		}
 		b.mu.Lock()
 		b.results = append(b.results, res)
 		b.mu.Unlock()
@@ -122,6 +125,9 @@ func (b *BackgroundJobs) call(j engine.Job, run store.Run, status workload.Statu
 		ctx, cancel := context.WithTimeout(b.ctx, h.Timeout)
 		res = h.Gate.Run(ctx, c)
 		cancel()
+		if b.ctx.Err() != nil {
+			return engine.JobResult{}
+		}
 		appendGate(b.ctx, b.store, run.ID, c, res)
 		if res.Passed || attempt >= h.Retries || b.ctx.Err() != nil {
 			return engine.JobResult{Key: j.Key, Passed: res.Passed, Message: res.Message}

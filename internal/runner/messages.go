@@ -13,8 +13,12 @@ import (
 // next, one for every receiver that wants to know.
 func Messages(was engine.State, run store.Run, d engine.Decision, link string) []store.Outgoing {
 	event, text, do := tell(was, run, d)
-	if event == "" {
+	switch event {
+	case "":
 		return nil
+	case rollout.RolledBack, rollout.Promoted:
+	default:
+		link = "" // there is no report before the run's end
 	}
 	return Address(run, event, text, do, link)
 }
