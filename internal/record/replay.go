@@ -62,7 +62,7 @@ func Read(r io.Reader, fn func(Entry) error) error {
 		if len(bytes.TrimSpace(raw)) == 0 {
 			continue
 		}
-		e, err := parse(raw)
+		e, err := Parse(raw)
 		if err != nil {
 			return fmt.Errorf("line %d: %w", n, err)
 		}
@@ -97,7 +97,8 @@ func readLine(br *bufio.Reader) ([]byte, error) {
 	}
 }
 
-func parse(raw []byte) (Entry, error) {
+// Parse reads one line.
+func Parse(raw []byte) (Entry, error) {
 	var keys struct {
 		Record       *json.RawMessage `json:"record"`
 		Observed     *json.RawMessage `json:"observed"`
