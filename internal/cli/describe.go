@@ -22,6 +22,8 @@ type described struct {
 	// Decisions are the latest worth telling, newest first.
 	Decisions []told `json:"decisions"`
 	view      view.Model
+	// inPlace: nobody carries the run.
+	inPlace bool
 }
 
 // told is one decision in words.
@@ -68,7 +70,7 @@ NAME is a rollout, or the id of a run.`,
 
 // gather reads all of a run's record.
 func gather(ctx context.Context, l *link, r server.Run) (described, error) {
-	d := described{Run: r, Decisions: []told{}}
+	d := described{Run: r, Decisions: []told{}, inPlace: l.inPlace}
 	history := &view.History{}
 	for after := 0; ; {
 		events, err := l.Events(ctx, r.ID, after, 0)
@@ -107,8 +109,12 @@ func (d described) text(w io.Writer) error {
 		if d.Rollout.Listen != "" {
 			line("Address", "%s", d.Rollout.Listen)
 		}
-		line("Serving", "%s, %d of %d instances ready", or(d.Rollout.Serving), d.Rollout.Stable.Ready, d.Rollout.Stable.Instances)
-		if d.Rollout.Problem != "" {
+		serving := or(d.Rollout.Serving)
+		if n := d.Rollout.Stable.Instances; n > 0 {
+			serving += fmt.Sprintf(", %d of %d instances ready", d.Rollout.Stable.Ready, n)
+		}
+		line("Serving", "%s", serving)
+		if d.Rollout.Problem != "" && !(d.inPlace && r.Ended()) {
 			line("Problem", "%s", d.Rollout.Problem)
 		}
 	}
@@ -128,7 +134,7 @@ func (d described) standing(line func(name, format string, args ...any)) {
 	r, m := d.Run, d.view
 	switch {
 	case r.Ended():
-		line("Ended", "%s, %s after %s", r.EndedAt.Local().Format(time.DateTime), r.Standing, rollout.Words(r.EndedAt.Sub(r.StartedAt).Round(time.Second)))
+		line("Ended", "%s, %s after %s", r.EndedAt.Local().Format(time.DateTime), inWords(r.Standing), rollout.Words(r.EndedAt.Sub(r.StartedAt).Round(time.Second)))
 	case m.Current >= 0 && m.Current < len(m.Phases):
 		ph := m.Phases[m.Current]
 		line("Phase", "%d of %d at %d %%, %s of %s watched, %s to go if nothing holds", m.Current+1, len(m.Phases), ph.Weight,
@@ -150,7 +156,7 @@ func (d described) standing(line func(name, format string, args ...any)) {
 		}
 	}
 	for _, why := range r.State.Cause {
-		line("Cause", "%s", inOneLine(why))
+		line("Cause", "%s", why.Message)
 	}
 	if r.Report != "" {
 		line("Report", "%s", r.Report)
@@ -164,6 +170,10 @@ func (d described) checks(b *strings.Builder) {
 	fmt.Fprintln(b, "\nChecks:")
 	t := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
 	for _, c := range d.view.Checks {
+		if c.Verdict == "" {
+			fmt.Fprintf(t, "  %s\tno tick has been judged yet\n", c.Name)
+			continue
+		}
 		ratio := "-"
 		if c.Ratio > 0 {
 			ratio = fmt.Sprintf("%.3g×", c.Ratio)

@@ -4,6 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -36,17 +40,13 @@ runs in the state folder. With NAME it lists only that one.`,
 		Args:              optionalName,
 		ValidArgsFunction: c.completeName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx := cmd.Context()
-			name := ""
+			var all []listed
+			var err error
 			if len(args) > 0 {
-				name = args[0]
+				all, err = c.listOne(cmd.Context(), args[0])
+			} else {
+				all, err = c.listAll(cmd.Context())
 			}
-			l, err := c.connect(ctx, name)
-			if err != nil {
-				return err
-			}
-			defer l.Close()
-			all, err := list(ctx, l, name)
 			if err != nil {
 				return err
 			}
@@ -57,20 +57,84 @@ runs in the state folder. With NAME it lists only that one.`,
 	return cmd
 }
 
-func list(ctx context.Context, l *link, name string) ([]listed, error) {
-	var rollouts []server.Rollout
-	if name != "" {
-		r, err := l.Rollout(ctx, name)
+// listAll lists the rollouts of the daemon, or those that the state folder
+// knows, and those of foreground runs.
+func (c *command) listAll(ctx context.Context) ([]listed, error) {
+	l, err := c.connect(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	rollouts, err := l.Rollouts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	all, err := withRuns(ctx, l, rollouts)
+	if err != nil {
+		return nil, err
+	}
+	state, err := c.stateDir()
+	if err != nil {
+		return nil, err
+	}
+	for _, socket := range runSockets(state) {
+		own, err := listAt(ctx, socket)
 		if err != nil {
-			return nil, err
+			continue // it has just ended
 		}
-		rollouts = append(rollouts, r)
-	} else {
-		var err error
-		if rollouts, err = l.Rollouts(ctx); err != nil {
-			return nil, err
+		for _, r := range own {
+			all = slices.DeleteFunc(all, func(o listed) bool { return o.Name == r.Name })
+			all = append(all, r)
 		}
 	}
+	slices.SortFunc(all, func(a, b listed) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// runSockets lists the sockets of foreground runs, dead or alive.
+func runSockets(state string) []string {
+	entries, err := os.ReadDir(filepath.Join(state, "rollouts"))
+	if err != nil {
+		return nil // nothing has run in the foreground
+	}
+	var sockets []string
+	for _, e := range entries {
+		socket := server.RunSocket(state, e.Name())
+		if _, err := os.Lstat(socket); err == nil {
+			sockets = append(sockets, socket)
+		}
+	}
+	return sockets
+}
+
+func listAt(ctx context.Context, socket string) ([]listed, error) {
+	client, err := server.Dial(ctx, socket)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	rollouts, err := client.Rollouts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return withRuns(ctx, &link{Client: client}, rollouts)
+}
+
+func (c *command) listOne(ctx context.Context, name string) ([]listed, error) {
+	l, err := c.connect(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	r, err := l.Rollout(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return withRuns(ctx, l, []server.Rollout{r})
+}
+
+// withRuns adds the latest run of each rollout.
+func withRuns(ctx context.Context, l *link, rollouts []server.Rollout) ([]listed, error) {
 	all := make([]listed, len(rollouts))
 	for i, r := range rollouts {
 		all[i].Rollout = r
@@ -91,11 +155,11 @@ func tellRollouts(w io.Writer, all []listed) error {
 	for _, r := range all {
 		candidate, run, phase, weight := "-", "-", "-", "-"
 		if latest := r.Latest; latest != nil && !latest.Ended() {
-			candidate, run = latest.CanaryVersion, string(latest.Standing)
+			candidate, run = latest.CanaryVersion, inWords(latest.Standing)
 			phase = phaseOf(*latest)
 			weight = fmt.Sprintf("%d %%", r.Weight)
 		} else if latest != nil {
-			candidate, run = latest.CanaryVersion, string(latest.Standing)
+			candidate, run = latest.CanaryVersion, inWords(latest.Standing)
 		}
 		ready := "-"
 		if r.Stable.Instances > 0 {
@@ -107,7 +171,7 @@ func tellRollouts(w io.Writer, all []listed) error {
 		return err
 	}
 	for _, r := range all {
-		if r.Problem != "" {
+		if r.Problem != "" && (r.Latest == nil || r.Run != "" || r.Stable.Instances > 0) {
 			fmt.Fprintf(w, "%s: %s\n", r.Name, r.Problem)
 		}
 	}
@@ -120,6 +184,14 @@ func phaseOf(r server.Run) string {
 		return fmt.Sprintf("%d/%d", r.State.Phase+1, len(r.Plan.Phases))
 	}
 	return string(r.State.Status)
+}
+
+// inWords says how a run stands as people do.
+func inWords(s server.Standing) string {
+	if s == server.RolledBack {
+		return "rolled back"
+	}
+	return string(s)
 }
 
 func or(s string) string {

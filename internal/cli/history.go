@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/server"
 )
@@ -64,7 +63,7 @@ func tellRuns(w io.Writer, runs []server.Run) error {
 			lasted = rollout.Words(r.EndedAt.Sub(r.StartedAt).Round(time.Second))
 		}
 		fmt.Fprintf(t, "%s\t%d\t%s → %s\t%s\t%s\t%s\t%s\t%s\n", r.Rollout, r.Number, r.StableVersion, r.CanaryVersion,
-			r.Standing, r.StartedAt.Local().Format(time.DateTime), lasted, or(r.Actor), cause(r))
+			inWords(r.Standing), r.StartedAt.Local().Format(time.DateTime), lasted, or(r.Actor), cause(r))
 	}
 	return t.Flush()
 }
@@ -72,17 +71,10 @@ func tellRuns(w io.Writer, runs []server.Run) error {
 // cause is in one line why a run was rolled back or what it waits for.
 func cause(r server.Run) string {
 	if len(r.State.Cause) > 0 {
-		return inOneLine(r.State.Cause[0])
+		return r.State.Cause[0].Message
 	}
 	if h := r.State.Hold; h != nil && !r.Ended() {
 		return h.Message
 	}
 	return ""
-}
-
-func inOneLine(because engine.Reason) string {
-	if because.Result != nil {
-		return because.Check + ": " + because.Message
-	}
-	return because.Message
 }
