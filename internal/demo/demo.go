@@ -44,7 +44,7 @@ type Options struct {
 // rate and users are how busy the shop is: enough to tell a version that fails
 // three times as often within seconds, little enough for a small machine.
 const (
-	rate  = 800
+	rate  = 600
 	users = 10000
 )
 

@@ -19,6 +19,7 @@ type player struct {
 	t       *testing.T
 	run     store.Run
 	history History
+	lines   []json.RawMessage
 	random  *rand.Rand
 	now     time.Time
 	// rate is requests a second; canary and stable are what the arms are like.
@@ -125,6 +126,7 @@ func (p *player) tell(v any) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.lines = append(p.lines, line)
 	if err := p.history.AddLines([]json.RawMessage{line}); err != nil {
 		p.t.Fatal(err)
 	}

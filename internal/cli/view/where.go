@@ -23,30 +23,34 @@ func (p page) title() row {
 	return r.rightBound(p.width, dim, right)
 }
 
-// timeline says how far the run is.
+// narrowest is the shortest track of a phase that has room for its label.
+const narrowest = 7
+
+// timeline says how far the run is: a track for each phase, all of them
+// together as wide as the page.
 func (p page) timeline() []row {
-	m := p.model
-	var labels, line row
-	n := len(m.Phases)
-	if segment := (p.width - 2 - n) / max(n, 1); segment >= 7 {
-		for i, ph := range m.Phases {
-			sign, s, lineStyle := "·", dim, dim
-			fraction := float64(ph.Watched) / float64(max(ph.Duration, 1))
-			switch ph.State {
-			case Passed:
-				sign, s, lineStyle, fraction = "✓", green, green, 1
-			case Watching:
-				sign, s, lineStyle = "▸", boldCyan, cyan
-			case Stopped:
-				sign, s, lineStyle = "✗", boldRed, red
-			}
-			labels = labels.at(1+i*(segment+1)).add(s, fmt.Sprintf("%s %d %%", sign, ph.Weight))
-			done, ahead := track(fraction, segment)
-			line = line.add(plain, " ").add(lineStyle, done).add(dim, ahead)
-		}
-		return []row{labels, line, p.position()}
+	phases := p.model.Phases
+	if len(phases) == 0 || (p.width-2)/len(phases) <= narrowest {
+		return append(p.wholeTrack(), p.position())
 	}
-	return append(p.wholeTrack(), p.position())
+	start := func(i int) int { return 1 + i*(p.width-1)/len(phases) }
+	var labels, line row
+	for i, ph := range phases {
+		sign, s, lineStyle := "·", dim, dim
+		fraction := float64(ph.Watched) / float64(max(ph.Duration, 1))
+		switch ph.State {
+		case Passed:
+			sign, s, lineStyle, fraction = "✓", green, green, 1
+		case Watching:
+			sign, s, lineStyle = "▸", boldCyan, cyan
+		case Stopped:
+			sign, s, lineStyle = "✗", boldRed, red
+		}
+		labels = labels.at(start(i)).add(s, fmt.Sprintf("%s %d %%", sign, ph.Weight))
+		done, ahead := track(fraction, start(i+1)-start(i)-1)
+		line = line.at(start(i)).add(lineStyle, done).add(dim, ahead)
+	}
+	return []row{labels, line, p.position()}
 }
 
 // wholeTrack shows a plan of many phases as one line.
