@@ -62,7 +62,7 @@ func (s *server) serveDirect(c *clientConn) {
 		return
 	}
 	if c.SetReadDeadline(time.Time{}) != nil {
-		c.Close()
+		_ = c.Close()
 		return
 	}
 	s.leave(&replayedConn{TCPConn: c.TCPConn, unread: c.in[:c.filled]})
@@ -94,7 +94,7 @@ func (s *server) closeDirect() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.direct {
-		c.Close()
+		_ = c.Close()
 	}
 }
 
@@ -117,7 +117,7 @@ func (h *handoff) give(c net.Conn) (taken bool) {
 	case h.conns <- c:
 		return true
 	case <-h.closed:
-		c.Close()
+		_ = c.Close()
 		return false
 	}
 }

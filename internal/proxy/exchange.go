@@ -112,7 +112,8 @@ func (x *exchange) failed(c class, unsent, replayable bool) (again bool) {
 	if x.at == x.counted {
 		x.fail(c)
 	}
-	if (!unsent && !(replayable && c == classReset)) || x.forced || x.tries >= maxTries {
+	safe := unsent || replayable && c == classReset
+	if !safe || x.forced || x.tries >= maxTries {
 		return false
 	}
 	next := x.alternative(now)
@@ -240,13 +241,12 @@ func idempotent(method string) bool {
 // classify names what kind of failure err is, of a try that got no response.
 func classify(err error) class {
 	var netErr net.Error
-	var proto *http.ProtocolError
 	switch {
 	case neverSent(err):
 		return classConnect
 	case errors.As(err, &netErr) && netErr.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return classTimeout
-	case errors.As(err, &proto), strings.Contains(err.Error(), "malformed"), errors.Is(err, errMalformed):
+	case strings.Contains(err.Error(), "malformed"), errors.Is(err, errMalformed):
 		return classProtocol
 	}
 	return classReset

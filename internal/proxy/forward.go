@@ -169,7 +169,7 @@ func (rt roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		resp, err := x.at.up.transport.RoundTrip(try)
 		if err == nil {
-			return rt.answered(x, client, resp), nil
+			return rt.answered(client, x, resp), nil
 		}
 		if client.Err() != nil || x.body != nil && x.body.broken() {
 			x.canceled()
@@ -186,7 +186,7 @@ func (rt roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // answered wraps the response's body so that what happens to it is counted.
-func (rt roundTripper) answered(x *exchange, client context.Context, resp *http.Response) *http.Response {
+func (rt roundTripper) answered(client context.Context, x *exchange, resp *http.Response) *http.Response {
 	upgraded := resp.StatusCode == http.StatusSwitchingProtocols
 	if !upgraded {
 		x.prepare()

@@ -58,12 +58,13 @@ func (c *clientConn) serve() (leave bool) {
 	limit := c.p.cfg.ReadHeaderTimeout // of the first request; a new connection has one
 	for {
 		head, state := c.nextRequest(limit)
-		switch {
-		case state == special:
+		switch state {
+		case special:
 			return true
-		case state == incomplete:
-			c.Close()
+		case incomplete:
+			_ = c.Close()
 			return false
+		case plain:
 		}
 		t := c.p.table.Load()
 		if !t.direct {
@@ -71,7 +72,7 @@ func (c *clientConn) serve() (leave bool) {
 		}
 		switch c.exchange(t, &head) {
 		case cut:
-			c.Close()
+			_ = c.Close()
 			return false
 		case ended:
 			c.linger()
@@ -134,7 +135,7 @@ func (c *clientConn) nextRequest(limit time.Duration) (head requestHead, state r
 // closeIdle closes the connection if no request has begun on it.
 func (c *clientConn) closeIdle() {
 	if c.state.CompareAndSwap(connIdle, connClosing) {
-		c.Close()
+		_ = c.Close()
 	}
 }
 
@@ -142,7 +143,7 @@ func (c *clientConn) closeIdle() {
 // had the time to read it: closing with a further request unread would reset the
 // connection and take the answer along.
 func (c *clientConn) linger() {
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	if c.CloseWrite() != nil || c.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}

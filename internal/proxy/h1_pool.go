@@ -73,7 +73,7 @@ func (p *connPool) get(now time.Time, patience time.Duration, fresh bool) (*back
 			c.reused = true
 			return c, nil
 		}
-		c.Close()
+		_ = c.Close()
 	}
 	conn, err := p.dialer.DialContext(context.Background(), "tcp", p.addr)
 	if err != nil {
@@ -84,7 +84,7 @@ func (p *connPool) get(now time.Time, patience time.Duration, fresh bool) (*back
 		err = c.SetReadDeadline(time.Now().Add(patience))
 	}
 	if err != nil {
-		conn.Close()
+		_ = conn.Close()
 		return nil, &errConnect{err}
 	}
 	return c, nil
@@ -96,7 +96,7 @@ func (p *connPool) put(c *backendConn, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.retired || len(p.idle) >= p.maxIdle {
-		c.Close()
+		_ = c.Close()
 		return
 	}
 	p.idle = append(p.idle, c)
@@ -112,7 +112,7 @@ func (p *connPool) sweep() {
 	old := time.Now().Add(-p.idleFor)
 	n := 0
 	for n < len(p.idle) && !p.idle[n].idleSince.After(old) {
-		p.idle[n].Close()
+		_ = p.idle[n].Close()
 		n++
 	}
 	p.idle = append(p.idle[:0], p.idle[n:]...)
@@ -129,7 +129,7 @@ func (p *connPool) retire() {
 	defer p.mu.Unlock()
 	p.retired = true
 	for _, c := range p.idle {
-		c.Close()
+		_ = c.Close()
 	}
 	p.idle = nil
 	if p.sweeper != nil {

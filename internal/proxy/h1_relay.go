@@ -152,7 +152,7 @@ func (r *relay) end() {
 	if r.complete && !r.clientGone.Load() {
 		r.up.pool.put(r.conn, time.Now())
 	} else {
-		r.conn.Close()
+		_ = r.conn.Close()
 	}
 }
 

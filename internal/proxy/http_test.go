@@ -145,7 +145,7 @@ func TestLargeBodiesStreamBothWays(t *testing.T) {
 			seed := rand.Uint64()
 			source := rand.NewChaCha8([32]byte{byte(seed)})
 			sent := sha256.New()
-			req, err := http.NewRequest("POST", w.base+"/", io.TeeReader(io.LimitReader(source, size), sent))
+			req, err := http.NewRequest(http.MethodPost, w.base+"/", io.TeeReader(io.LimitReader(source, size), sent))
 			fatalf(t, err, "request")
 			if known {
 				req.ContentLength = size
@@ -172,7 +172,7 @@ func TestTrailersPassBothWays(t *testing.T) {
 		w.Header().Set("X-Sum", "42")
 		w.Header().Set(http.TrailerPrefix+"X-Late", "unannounced")
 	}, func(t *testing.T, w way) {
-		req, err := http.NewRequest("POST", w.base+"/", io.MultiReader(strings.NewReader("body")))
+		req, err := http.NewRequest(http.MethodPost, w.base+"/", io.MultiReader(strings.NewReader("body")))
 		fatalf(t, err, "request")
 		req.Trailer = http.Header{"X-Client-Sum": {"17"}}
 		for _, req := range []*http.Request{req, mustRequest(t, "GET", w.base+"/")} {
@@ -182,7 +182,7 @@ func TestTrailersPassBothWays(t *testing.T) {
 			resp.Body.Close()
 			fatalf(t, err, "reading")
 			want := "/"
-			if req.Method == "POST" {
+			if req.Method == http.MethodPost {
 				want = "body/17"
 			}
 			if string(body) != want || resp.Trailer.Get("X-Sum") != "42" || resp.Trailer.Get("X-Late") != "unannounced" {
@@ -340,7 +340,7 @@ func TestExpectContinue(t *testing.T) {
 		resp, err := http.ReadResponse(r, nil)
 		fatalf(t, err, "%s: answer", path)
 		body, _ := io.ReadAll(resp.Body)
-		if resp.StatusCode != 200 || string(body) != "100000" {
+		if resp.StatusCode != http.StatusOK || string(body) != "100000" {
 			t.Errorf("%s: %d %q", path, resp.StatusCode, body)
 		}
 	}

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
@@ -8,7 +9,7 @@ import (
 
 // Listen opens a TCP listener that can be handed over with File.
 func Listen(addr string) (net.Listener, error) {
-	ln, err := net.Listen("tcp", addr)
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listening on %s: %w", addr, err)
 	}
@@ -35,7 +36,7 @@ func File(ln net.Listener) (*os.File, error) {
 // FromFile is the listener in a file from a predecessor process or from systemd
 // socket activation. It closes the file.
 func FromFile(f *os.File) (net.Listener, error) {
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	ln, err := net.FileListener(f)
 	if err != nil {
 		return nil, fmt.Errorf("taking over listener %s: %w", f.Name(), err)

@@ -47,7 +47,7 @@ func TestBeforeTheFirstUpdateThereIsAClearAnswer(t *testing.T) {
 	p, err := proxy.New(proxy.Config{})
 	fatalf(t, err, "new")
 	rec := httptest.NewRecorder()
-	p.Handler().ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
+	p.Handler().ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/", nil))
 	if rec.Code != http.StatusServiceUnavailable || !strings.Contains(rec.Body.String(), "no stable instance") {
 		t.Fatalf("%d %q", rec.Code, rec.Body)
 	}

@@ -82,7 +82,7 @@ func (s *server) serve(ln net.Listener) error {
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()
-		ln.Close()
+		_ = ln.Close()
 		return http.ErrServerClosed
 	}
 	s.listeners[ln] = struct{}{}
@@ -90,7 +90,7 @@ func (s *server) serve(ln net.Listener) error {
 	s.mu.Unlock()
 	defer s.accepting.Done()
 	defer func() {
-		ln.Close()
+		_ = ln.Close()
 		s.mu.Lock()
 		delete(s.listeners, ln)
 		s.mu.Unlock()
@@ -117,7 +117,7 @@ func (s *server) shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining.Store(true)
 	for ln := range s.listeners {
-		ln.Close()
+		_ = ln.Close()
 	}
 	s.mu.Unlock()
 	s.accepting.Wait() // whatever was accepted is known now

@@ -345,7 +345,7 @@ func TestEverythingAtOnce(t *testing.T) {
 				}
 				body, err := io.ReadAll(resp.Body)
 				resp.Body.Close()
-				if err != nil || resp.StatusCode != 200 || len(body) != 1 {
+				if err != nil || resp.StatusCode != http.StatusOK || len(body) != 1 {
 					t.Errorf("%d %q %v", resp.StatusCode, body, err)
 					return
 				}

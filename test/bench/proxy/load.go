@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -104,7 +105,10 @@ func runWrk(ctx context.Context, url string, connections int, length time.Durati
 	err = cmd.Run()
 	m := wrkLine.FindStringSubmatch(out.String())
 	if m == nil {
-		return wrkResult{}, fmt.Errorf("wrk printed no result (%v): %s", err, lastLine(out.String()))
+		if err == nil {
+			err = errors.New("though it ended well")
+		}
+		return wrkResult{}, fmt.Errorf("wrk printed no result (%w): %s", err, lastLine(out.String()))
 	}
 	n := make([]float64, 6)
 	for i := 1; i < 6; i++ {
