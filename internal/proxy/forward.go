@@ -61,6 +61,11 @@ func writeText(w http.ResponseWriter, status int, text string) {
 
 // forward serves one request.
 func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodConnect {
+		// A tunnel to wherever the client likes is not what this proxy is for.
+		writeText(w, http.StatusMethodNotAllowed, "405: this proxy makes no tunnels\n")
+		return
+	}
 	var force Arm
 	if p.cfg.ForceHeader != "" {
 		force = forcedArm(r.Header.Get(p.cfg.ForceHeader))

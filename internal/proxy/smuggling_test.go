@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -210,5 +211,21 @@ func TestHeadersHaveALimitAndATime(t *testing.T) {
 			break
 		}
 		<-cut
+	}
+}
+
+func TestNoTunnelIsMade(t *testing.T) {
+	var reached atomic.Bool
+	p := start(t, proxy.Config{}, only(origin(t, func(http.ResponseWriter, *http.Request) { reached.Store(true) }).URL))
+	conn, err := net.Dial("tcp", p.addr)
+	fatalf(t, err, "dialing")
+	defer conn.Close()
+	_, err = io.WriteString(conn, "CONNECT 127.0.0.1:22 HTTP/1.1\r\nHost: 127.0.0.1:22\r\n\r\n")
+	fatalf(t, err, "writing")
+	_ = conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: http.MethodConnect})
+	fatalf(t, err, "the answer")
+	if resp.StatusCode != http.StatusMethodNotAllowed || reached.Load() {
+		t.Fatalf("%s; the backend was reached: %v", resp.Status, reached.Load())
 	}
 }
