@@ -78,7 +78,7 @@ func (w *Workload) Usage(ctx context.Context) (map[rollout.Arm]workload.Usage, e
 			if err != nil {
 				continue // ended meanwhile
 			}
-			seconds, resident, err := consumption(pid)
+			seconds, resident, err := consumption(ctx, pid)
 			if err != nil {
 				continue
 			}

@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -78,8 +77,3 @@ func sessionsOf(leaders map[int]string) map[int][]int {
 func marked(string, int) []int { return nil }
 
 func leaders(string) map[int]map[string]string { return nil }
-
-// consumption is not measured here.
-func consumption(int) (seconds, resident float64, err error) {
-	return 0, 0, errors.New("not measured on this system")
-}

@@ -17,14 +17,8 @@ import (
 type kernelStat struct {
 	pid, session int
 	state        byte
-	start        string  // in clock ticks since boot: exact, and no clock change moves it
-	cpu          float64 // seconds of processor time in user and system mode
-	resident     float64 // bytes
+	start        string // in clock ticks since boot: exact, and no clock change moves it
 }
-
-// ticksPerSecond is what /proc counts processor time in, on every architecture
-// that Go runs on.
-const ticksPerSecond = 100
 
 func readStat(pid int) (kernelStat, error) {
 	data, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
@@ -36,19 +30,15 @@ func readStat(pid int) (kernelStat, error) {
 	if len(fields) < 22 {
 		return kernelStat{}, fmt.Errorf("reading /proc/%d/stat: only %d fields", pid, len(fields))
 	}
-	var numbers [4]int
-	for n, field := range []int{3, 11, 12, 21} {
-		if numbers[n], err = strconv.Atoi(fields[field]); err != nil {
-			return kernelStat{}, fmt.Errorf("reading /proc/%d/stat: %w", pid, err)
-		}
+	session, err := strconv.Atoi(fields[3])
+	if err != nil {
+		return kernelStat{}, fmt.Errorf("reading /proc/%d/stat: %w", pid, err)
 	}
 	return kernelStat{
-		pid:      pid,
-		session:  numbers[0],
-		state:    fields[0][0],
-		start:    fields[19],
-		cpu:      float64(numbers[1]+numbers[2]) / ticksPerSecond,
-		resident: float64(numbers[3] * os.Getpagesize()),
+		pid:     pid,
+		session: session,
+		state:   fields[0][0],
+		start:   fields[19],
 	}, nil
 }
 
@@ -208,11 +198,4 @@ func eachProcess(visit func(pid int)) {
 			visit(pid)
 		}
 	}
-}
-
-// consumption returns the processor time that a process has used and its
-// resident memory.
-func consumption(pid int) (seconds, resident float64, err error) {
-	s, err := readStat(pid)
-	return s.cpu, s.resident, err
 }
