@@ -69,7 +69,9 @@ func (p Program) codeOf(err error) int {
 		return exitUsage
 	case server.HasCode(err, server.CodeNotRunning, server.CodeUnavailable, server.CodeStableDown, server.CodeNewer, server.CodeFull):
 		return exitUnreachable
-	case errors.Is(err, server.ErrNobody), errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrFull):
+	case errors.Is(err, server.ErrRefusedCandidate), errors.Is(err, server.ErrNothingToDo), errors.Is(err, server.ErrInUse), errors.Is(err, store.ErrActive):
+		return exitUsage
+	case errors.Is(err, server.ErrNobody), errors.Is(err, server.ErrStableDown), errors.Is(err, store.ErrNewer), errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrFull):
 		return exitUnreachable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return exitUnreachable
