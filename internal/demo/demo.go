@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -76,6 +77,10 @@ func run(ctx context.Context, o Options, story []chapter) (err error) {
 	if o.Dir, err = filepath.Abs(o.Dir); err != nil {
 		return fmt.Errorf("find the demo's folder: %w", err)
 	}
+	if _, err := os.Stat(filepath.Join(o.Dir, stateDir)); err == nil {
+		return fmt.Errorf("an earlier demo left its state there; name another folder, or none: %w",
+			&fs.PathError{Op: "demo in", Path: o.Dir, Err: fs.ErrExist})
+	}
 	began := time.Now()
 	h, err := open(ctx, o)
 	if err != nil {
@@ -90,6 +95,7 @@ func run(ctx context.Context, o Options, story []chapter) (err error) {
 		return fmt.Errorf("let users in: %w", err)
 	}
 	t := newTeller(o, len(story))
+	defer func() { err = errors.Join(err, t.close()) }()
 	t.opening(h.url, o.Seed)
 	// The shop's first answers are slower than the others: its connections are
 	// still being made.
@@ -98,20 +104,21 @@ func run(ctx context.Context, o Options, story []chapter) (err error) {
 	}
 	told, err := tellAll(ctx, h, l, t, story)
 	if err != nil && !errors.Is(err, errTimeUp) {
-		return errors.Join(interrupted(err), t.close())
+		return interrupted(err)
 	}
 	if err := t.close(); err != nil {
 		return fmt.Errorf("show the view: %w", err)
 	}
+	if !o.Stay {
+		l.Stop()
+	}
+	counts := l.Counts()
+	t.closing(told, counts, time.Since(began), o.Dir)
 	if o.Stay {
-		t.closing(told, l.Counts(), time.Since(began), o.Dir)
-		t.staying(h.url, h.state)
+		t.staying(h, o.Program)
 		<-ctx.Done()
 		l.Stop()
-		return nil
 	}
-	counts := l.Stop()
-	t.closing(told, counts, time.Since(began), o.Dir)
 	return verdict(told, counts)
 }
 

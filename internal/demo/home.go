@@ -17,6 +17,9 @@ import (
 // failed is the verdict on a check that a version is rolled back for.
 const failed = analysis.Fail
 
+// stateDir is where the daemon keeps its state, in the demo's folder.
+const stateDir = "state"
+
 // home is the daemon that the demo runs, as its users see it.
 type home struct {
 	program string
@@ -47,7 +50,7 @@ func open(ctx context.Context, o Options) (_ *home, err error) {
 	serving, stop := context.WithCancel(context.WithoutCancel(ctx))
 	h := &home{
 		program: o.Program, seed: o.Seed, serving: firstVersion,
-		state: filepath.Join(o.Dir, "state"), stop: stop, done: make(chan error, 1),
+		state: filepath.Join(o.Dir, stateDir), stop: stop, done: make(chan error, 1),
 	}
 	ready := make(chan string, 1)
 	go func() {

@@ -108,7 +108,7 @@ func command(program, label string, v version, seed uint64) []string {
 	}
 }
 
-func number(v float64) string { return strconv.FormatFloat(v, 'g', -1, 64) }
+func number(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 
 // ending is how a chapter ended.
 type ending struct {

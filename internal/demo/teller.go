@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -180,11 +181,14 @@ func (t *teller) broken(told []ending, counts load.Counts) {
 const mostFailures = 5
 
 // staying says what can be done while the shop stays open.
-func (t *teller) staying(url, state string) {
+func (t *teller) staying(h *home, program string) {
 	t.say("")
-	t.say("The shop stays open at %s until Ctrl-C. From another terminal:", url)
-	t.say("  serin --state %s get", state)
-	t.say("  serin --state %s history %s", state, name)
+	t.tell("", "The shop and its users stay at %s until Ctrl-C. From another terminal:", h.url)
+	t.say("  serin --state %s get", h.state)
+	t.say("  serin --state %s history %s", h.state, name)
+	t.say("Release a version of your own making; demo-shop -help lists its faults:")
+	t.say("  serin --state %s release %s --version v5 -- \\", h.state, name)
+	t.say("    %s demo-shop -listen '$(ADDR)' -version v5 -panics 0.02 -owner %d", program, os.Getpid())
 }
 
 // Own is the shortest rollout of a user's own: two programs and where they
