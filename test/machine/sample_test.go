@@ -1,0 +1,144 @@
+package machine
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// sampleArg makes the test's own program the sample server.
+const sampleArg = "sample-server"
+
+// Headers of every answer of the sample server.
+const (
+	versionHeader = "Sample-Version"
+	pidHeader     = "Sample-Pid"
+	// wantedHeader is on an error that the version was told to answer with.
+	wantedHeader = "Sample-Error"
+)
+
+// Variables of the sample server's environment.
+const (
+	ownerEnv = "MACHINE_TEST_OWNER" // the process whose end ends the server
+	testEnv  = "MACHINE_TEST_ID"    // which test it belongs to
+)
+
+// sample is a version to release: a small web server with faults by flag.
+func sample(args []string) int {
+	f := flag.NewFlagSet(sampleArg, flag.ContinueOnError)
+	listen := f.String("listen", "", "address to listen on")
+	version := f.String("version", "", "version that the answers name")
+	wrong := f.Float64("errors", 0, "fraction of requests that answer 500")
+	delay := f.Duration("delay", 0, "time that every answer takes")
+	exitAfter := f.Duration("exit-after", 0, "exits with status 7 by itself after this time")
+	neverReady := f.Bool("never-ready", false, "the health page says no")
+	if err := f.Parse(args); err != nil {
+		return 4
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	ctx = whileOwned(ctx)
+
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if *neverReady {
+			http.Error(w, "still warming up", http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set(versionHeader, *version)
+		w.Header().Set(pidHeader, strconv.Itoa(os.Getpid()))
+		pause := *delay
+		if d, err := time.ParseDuration(r.URL.Query().Get("for")); err == nil {
+			pause = min(d, time.Minute)
+		}
+		if pause > 0 {
+			time.Sleep(pause)
+		}
+		if rand.Float64() < *wrong {
+			w.Header().Set(wantedHeader, "yes")
+			http.Error(w, "this version is broken", http.StatusInternalServerError)
+			return
+		}
+		fmt.Fprintln(w, "hello from "+*version)
+	})
+	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	failed := make(chan error, 1)
+	go func() { failed <- server.ListenAndServe() }()
+	var exit <-chan time.Time
+	if *exitAfter > 0 {
+		exit = time.After(*exitAfter)
+	}
+	fmt.Fprintf(os.Stderr, "%s listens on %s\n", *version, *listen)
+	select {
+	case err := <-failed:
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	case <-exit:
+		fmt.Fprintln(os.Stderr, "panic: the recommendations are nil")
+		return 7
+	case <-ctx.Done():
+	}
+	last, done := context.WithTimeout(context.Background(), 10*time.Second)
+	defer done()
+	if err := server.Shutdown(last); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// whileOwned ends when the test that owns the server is gone, however it went.
+func whileOwned(ctx context.Context) context.Context {
+	owner, err := strconv.Atoi(os.Getenv(ownerEnv))
+	if err != nil {
+		return ctx
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer cancel()
+		for ctx.Err() == nil && !errors.Is(syscall.Kill(owner, 0), syscall.ESRCH) {
+			time.Sleep(300 * time.Millisecond)
+		}
+	}()
+	return ctx
+}
+
+// instances returns the process ids of a test's sample servers, by version.
+func instances(id string) map[string][]int {
+	found := map[string][]int{}
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return found
+	}
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		environ, err := os.ReadFile(fmt.Sprintf("/proc/%d/environ", pid))
+		if err != nil || !strings.Contains("\x00"+string(environ), "\x00"+testEnv+"="+id+"\x00") {
+			continue
+		}
+		cmdline, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		args := strings.Split(string(cmdline), "\x00")
+		if len(args) < 2 || args[1] != sampleArg {
+			continue
+		}
+		for n, arg := range args {
+			if arg == "-version" && n+1 < len(args) {
+				found[args[n+1]] = append(found[args[n+1]], pid)
+			}
+		}
+	}
+	return found
+}
