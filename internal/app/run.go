@@ -115,9 +115,6 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 		}
 	}
 	defer stopAll()
-	if err := h.settle(ctx); err != nil {
-		return res, err
-	}
 	if !resumed {
 		if err := h.stableReady(ctx, min(time.Duration(r.Spec.Plan.Prepare), time.Minute)); err != nil {
 			return res, err
