@@ -16,7 +16,9 @@ func (b *builder) causeOf() *Cause {
 	}
 	c := &Cause{Suspect: "The record does not say why."}
 	for _, reason := range b.decided.Because {
-		c.Because = append(c.Because, reason.Message)
+		if reason.Result == nil || reason.Judged {
+			c.Because = append(c.Because, reason.Message)
+		}
 	}
 	if len(b.decided.Because) == 0 {
 		return c
@@ -57,7 +59,7 @@ func (b *builder) causeOf() *Cause {
 		}
 	}
 	if len(b.r.Exceptions) > 0 {
-		c.Where = append(c.Where, fmt.Sprintf("%s of exceptions that stable does not have, %q first", plural(len(b.r.Exceptions), "class"), b.r.Exceptions[0].Class))
+		c.Where = append(c.Where, fmt.Sprintf("the %s of exceptions that stable does not have, %q first", plural(len(b.r.Exceptions), "class"), b.r.Exceptions[0].Class))
 	}
 	return c
 }
@@ -69,9 +71,9 @@ func (b *builder) begins(r engine.Reason) string {
 		return ""
 	}
 	if late := r.Since.Sub(p.from); late > 5*intervalOf(b.r.Header.Plan) {
-		return fmt.Sprintf("the evidence begins at %s, %s after the canary's first traffic: what changed at that moment (load, a job, a cache, a dependency)?", clock(*r.Since), lasted(late))
+		return fmt.Sprintf("what changed at %s (load, a job, a cache, a dependency): the evidence begins there, %s after the canary's first traffic", clock(*r.Since), lasted(late))
 	}
-	return "the evidence begins with the canary's first traffic: it is in the version or its configuration rather than in what happened later"
+	return "the version and its configuration rather than what happened later: the evidence begins with the canary's first traffic"
 }
 
 type suspect struct {
@@ -96,7 +98,7 @@ var checkSuspects = map[rollout.CheckType]suspect{
 }
 
 var suspects = map[string]suspect{
-	"intent":        {"A person decided it", []string{"ask who rolled back what they saw"}},
+	"intent":        {"A person decided it", []string{"what the person who rolled back saw"}},
 	"canaryFailed":  {"The new version cannot run here", []string{"the end of its log; the command, its files, permissions and libraries"}},
 	"canaryCrashed": {"The new version crashed while it served", []string{"the last lines of its log and the exit status; memory limits"}},
 	"canarySilent":  {"The new version stopped giving figures while the old one went on, as after a crash or a hang", []string{"whether its process lives; deadlocks; its metrics endpoint"}},
@@ -123,7 +125,7 @@ func (b *builder) checklist() []Step {
 		{"Identify the issue", "Decide who is told (users, support, on-call): ____"},
 	}
 	for _, w := range c.Where {
-		steps = append(steps, Step{"Investigate the root cause", "Look at " + w})
+		steps = append(steps, Step{"Investigate the root cause", "Look into: " + w})
 	}
 	steps = append(steps,
 		Step{"Investigate the root cause", "Reproduce it outside production; how: ____"},

@@ -4,6 +4,7 @@ import (
 	"html/template"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -21,7 +22,7 @@ func (r Report) newPlot(title string) *plot {
 	}
 	for _, h := range r.Timeline {
 		if h.Kind == "intent" && len(p.marks) < 12 {
-			p.marks = append(p.marks, mark{h.At, "person", h.Actor})
+			p.marks = append(p.marks, mark{h.At, "person", shortened(h.Actor+" "+strings.TrimPrefix(h.Text, "asked to "), 22)})
 		}
 	}
 	return p
@@ -60,7 +61,7 @@ func (r Report) weightChart() template.HTML {
 
 // checkChart shows a check's estimate, and below it the evidence.
 func (r Report) checkChart(c CheckRow) []template.HTML {
-	if len(c.points) < 2 {
+	if len(c.points) < 2 || !c.Judged {
 		return nil
 	}
 	var est, low, high, evidence []point

@@ -43,7 +43,11 @@ func HTML(w io.Writer, r Report) error {
 	if err != nil {
 		return fmt.Errorf("read the report's page: %w", err)
 	}
-	if err := page.Execute(w, r); err != nil {
+	var text strings.Builder
+	if err := page.Execute(&text, r); err != nil {
+		return fmt.Errorf("write the report: %w", err)
+	}
+	if _, err := io.WriteString(w, printable(text.String())); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil
@@ -78,12 +82,21 @@ func felt(r Report) []fact {
 			facts = append(facts, fact{"First sign to decision", lasted(f.Decided.Sub(f.FirstSign)), "first sign at " + clock(f.FirstSign)})
 		}
 		if !f.AtZero.IsZero() {
-			facts = append(facts, fact{"Decision to weight 0", lasted(max(0, f.AtZero.Sub(f.Decided))), "at 0 % from " + clock(f.AtZero)})
+			facts = append(facts, fact{"Decision to weight 0", atOnce(f.AtZero.Sub(f.Decided)), "at 0 % from " + clock(f.AtZero)})
 		} else {
 			facts = append(facts, fact{"Decision to weight 0", "not seen", "the record does not show the weight at 0"})
 		}
 	}
 	return append(facts, fact{"The run lasted", lasted(r.EndedAt.Sub(r.Header.Run.StartedAt)), r.Header.Run.StableVersion + " → " + r.Header.Run.CanaryVersion})
+}
+
+// atOnce writes how long the traffic took: often it was moved before the
+// decision was written down.
+func atOnce(d time.Duration) string {
+	if d < time.Millisecond {
+		return "at once"
+	}
+	return lasted(d)
 }
 
 func excess(f Felt) string {

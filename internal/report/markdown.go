@@ -76,15 +76,7 @@ func (m *markdown) block(text string) {
 	for strings.Contains(text, fence) {
 		fence += "`"
 	}
-	text = strings.TrimRight(strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' {
-			return r
-		}
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return -1
-		}
-		return r
-	}, text), "\n")
+	text = strings.TrimRight(printable(text), "\n")
 	m.printf("\n%s\n%s\n%s\n\n", fence, text, fence)
 }
 

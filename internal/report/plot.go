@@ -137,8 +137,8 @@ func (p *plot) level(class, text string, v float64) {
 		return
 	}
 	y := p.y(v)
-	fmt.Fprintf(&p.front, `<path class="line level %s" d="M%.1f %.1fH%.1f"/><text class="leveltext" x="%.1f" y="%.1f" text-anchor="end">%s</text>`,
-		class, padLeft, y, plotWidth-padRight, plotWidth-padRight-4, y-4, html.EscapeString(text))
+	fmt.Fprintf(&p.front, `<path class="line level %s" d="M%.1f %.1fH%.1f"/><text class="leveltext" x="%.1f" y="%.1f">%s</text>`,
+		class, padLeft, y, plotWidth-padRight, padLeft+5, y-4, html.EscapeString(text))
 }
 
 // svg puts the chart together.
@@ -151,6 +151,7 @@ func (p *plot) svg() template.HTML {
 	p.axes(&b)
 	b.WriteString(p.back.String())
 	b.WriteString(p.front.String())
+	p.bandNames(&b)
 	for _, m := range p.marks {
 		x := p.x(m.at)
 		fmt.Fprintf(&b, `<g class="mark %s"><path d="M%.1f %.1fV%.1f"/><text x="%.1f" y="%.1f" text-anchor="%s">%s</text></g>`,
@@ -183,7 +184,7 @@ func anchorShift(x float64) float64 {
 	return 4
 }
 
-// bands shades every other phase and names those wide enough.
+// bands shades every other phase.
 func (p *plot) bands(b *strings.Builder) {
 	for i, ph := range p.phases {
 		if ph.From.IsZero() {
@@ -191,7 +192,16 @@ func (p *plot) bands(b *strings.Builder) {
 		}
 		x0, x1 := p.x(ph.From), p.x(ph.To)
 		fmt.Fprintf(b, `<rect class="band%d" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, i%2, x0, padTop, max(0, x1-x0), plotHeight-padTop-padBottom)
-		if x1-x0 > 44 {
+	}
+}
+
+// bandNames names the phases that are wide enough.
+func (p *plot) bandNames(b *strings.Builder) {
+	for _, ph := range p.phases {
+		if ph.From.IsZero() {
+			continue
+		}
+		if x0, x1 := p.x(ph.From), p.x(ph.To); x1-x0 > 40 {
 			fmt.Fprintf(b, `<text class="bandtext" x="%.1f" y="%.1f" text-anchor="middle">%d %%</text>`, (x0+x1)/2, plotHeight-padBottom-6, ph.Weight)
 		}
 	}

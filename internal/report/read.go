@@ -287,6 +287,12 @@ func (b *builder) check(name string, typ rollout.CheckType) int {
 // move notes a transition, and begins or ends a phase with it.
 func (b *builder) move(d record.Decision) {
 	m := Move{At: d.At, From: b.place(b.position, b.lastDecision.Phase), To: b.place(d.Position, d.Phase), Weight: d.Weight, Why: first(d.Because), Who: record.Serin}
+	if !b.decided.At.IsZero() && d.Decision == engine.Rollback && d.At != b.decided.At {
+		m.Why = "the rollback goes on"
+		if d.Position == string(engine.RolledBack) {
+			m.Why = "the rollback is complete"
+		}
+	}
 	for _, a := range d.Answered {
 		if i, ok := b.actors[a.ID]; ok && a.Accepted {
 			m.Who = i.Actor
