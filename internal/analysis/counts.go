@@ -20,6 +20,9 @@ type counts struct {
 	// over the starts that have begun. A product restarted with a stake at each
 	// start is one number, whatever the number of starts.
 	Bets Vector `json:"bets"`
+	// Cut says that most of the canary's exposures in the latest tick were
+	// events: a clump that the tick's end may have cut in two.
+	Cut bool `json:"cut,omitempty"`
 	// Sums holds the log likelihood ratios and the totals indexed below.
 	Sums  sums             `json:"sums"`
 	Noise stats.Dispersion `json:"noise"`
@@ -121,7 +124,9 @@ func (c *counts) ratio(a float64) float64 {
 	return (c.Sums.Total[countNumerator] + prior) / (c.Sums.Total[countDenominator] + prior)
 }
 
-// add takes in one tick. A tick without exposure on a side says nothing.
+// add takes in one tick. A tick without exposure on a side says nothing. Bets
+// sit out the tick after one in which most of the canary's requests were events:
+// what a clump left over is known beforehand, and no bet on it would be fair.
 func (c *counts) add(rule countRule, t countTick) {
 	if t.level != (level{}) {
 		c.addKnown(rule, t)
@@ -140,10 +145,13 @@ func (c *counts) add(rule countRule, t countTick) {
 		for j, r := range harmRatios {
 			c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatio(x, k, a, rule.null, rule.null*r))
 			for f, clump := range clumpSizes {
-				c.Bets[j*len(clumpSizes)+f] += stats.Bet(x, k, a, rule.null, rule.null*r, clump)
+				if !c.Cut {
+					c.Bets[j*len(clumpSizes)+f] += stats.Bet(x, k, a, rule.null, rule.null*r, clump)
+				}
 			}
 		}
 	}
+	c.Cut = x > t.canaryExposure/2
 	c.Noise.Add(x-k*share, information, enoughEvents)
 	all := t.canaryExposure + t.stableExposure
 	c.total(t, t.stableExposure/all, t.canaryExposure/all, information)
@@ -161,9 +169,12 @@ func (c *counts) addKnown(rule countRule, t countTick) {
 	for j, r := range harmRatios {
 		c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatioKnown(x, mu, rule.null, rule.null*r))
 		for f, clump := range clumpSizes {
-			c.Bets[j*len(clumpSizes)+f] += stats.BetKnown(x, mu, rule.null, rule.null*r, clump)
+			if !c.Cut {
+				c.Bets[j*len(clumpSizes)+f] += stats.BetKnown(x, mu, rule.null, rule.null*r, clump)
+			}
 		}
 	}
+	c.Cut = x > t.canaryExposure/2
 	expected := t.canaryExposure * t.level.estimate * c.ratio(1)
 	c.Noise.Add(x-expected, expected, enoughEvents)
 	t.stableEvents = t.level.estimate

@@ -127,7 +127,11 @@ func (l *latencyCheck) result(r rules, t reading) Result {
 	}
 	l.flag(r, t, f, &res)
 	l.explain(r, t, f, &res)
-	if res.Evidence >= 1/r.alpha && large {
+	healing := l.Warm.Done && l.Warm.healing()
+	if healing {
+		res.Flags = append(res.Flags, "healing")
+	}
+	if res.Evidence >= 1/r.alpha && large && !healing {
 		res.Verdict = Fail
 	} else {
 		l.proceed(r, t, f, &res)
@@ -242,6 +246,9 @@ func (l *latencyCheck) message(r rules, t reading, f finding, res Result) string
 		return fmt.Sprintf("%s, shown not to be worse (odds 1:%s)", text, number(res.NonInferiority))
 	}
 	text += ", " + odds(res.Evidence, 1/r.alpha)
+	if res.Evidence >= 1/r.alpha && has(res.Flags, "healing") {
+		text += "; the canary is fresh and getting faster, so it is given time"
+	}
 	if res.Verdict != Fail && has(res.Flags, "instance-spread") {
 		text += "; " + l.spreadText(r)
 	}

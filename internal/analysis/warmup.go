@@ -12,7 +12,10 @@ type warmup struct {
 	// Elapsed is the time since the canary's first request.
 	Elapsed time.Duration `json:"elapsed,omitempty"`
 	Ticks   int           `json:"ticks,omitempty"`
-	Done    bool          `json:"done,omitempty"`
+	// Done says that the canary's times are compared; Past that it is beyond the
+	// time in which they may still be getting shorter.
+	Done bool `json:"done,omitempty"`
+	Past bool `json:"past,omitempty"`
 	// Instances is how many the canary had at most; a fresh one warms up anew.
 	Instances int `json:"instances,omitempty"`
 	// Regression of the arms' difference on the time, with fading weights: the
@@ -27,8 +30,12 @@ type warmup struct {
 const (
 	// warmTicks is how many ticks a slope needs.
 	warmTicks = 5
-	// warmFading makes the latest fifteen ticks or so count.
-	warmFading = 0.93
+	// warmFading makes the latest thirty ticks or so count.
+	warmFading = 0.97
+	// How many standard errors the difference must go down by to be called
+	// falling: for the warm-up to go on, and for a rollback to wait.
+	warmFalling     = 2
+	rollbackFalling = 0.5
 )
 
 // add takes in a tick in which the canary had requests, and its difference from
@@ -37,7 +44,7 @@ func (w *warmup) add(tm timing, dt time.Duration, instances int, shift, informat
 	if instances > w.Instances {
 		*w = warmup{Instances: instances}
 	}
-	if w.Done {
+	if w.Past {
 		return
 	}
 	w.Elapsed += dt
@@ -51,12 +58,17 @@ func (w *warmup) add(tm timing, dt time.Duration, instances int, shift, informat
 	w.WTT += information * t * t
 	w.WZ += information * shift
 	w.WTZ += information * t * shift
-	w.Done = w.Elapsed >= tm.WarmMax || w.Elapsed >= tm.WarmMin && w.Ticks >= warmTicks && !w.falling()
+	w.Past = w.Elapsed >= tm.WarmMax
+	w.Done = w.Done || w.Past || w.Elapsed >= tm.WarmMin && w.Ticks >= warmTicks && !w.falling(warmFalling)
 }
 
-// falling says whether the difference goes down by more than chance would have
-// it (two standard errors).
-func (w *warmup) falling() bool {
+// healing says that a canary that is slower may be so because it is fresh: it
+// is, and the difference is going down.
+func (w *warmup) healing() bool { return !w.Past && w.falling(rollbackFalling) }
+
+// falling says whether the difference goes down by more than so many standard
+// errors.
+func (w *warmup) falling(errors float64) bool {
 	if w.W <= 0 {
 		return false
 	}
@@ -65,5 +77,5 @@ func (w *warmup) falling() bool {
 		return false
 	}
 	slope := (w.WTZ - w.WT*w.WZ/w.W) / spread
-	return slope < -2/math.Sqrt(spread)
+	return slope < -errors/math.Sqrt(spread)
 }

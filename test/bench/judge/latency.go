@@ -26,7 +26,10 @@ type latencyTraffic struct {
 	// shift is added to the logarithm of the canary's times, and slowest to
 	// those in its slowest twentieth.
 	shift, slowest float64
-	buckets        buckets
+	// cold is added to the logarithm of the canary's times at the beginning, and
+	// shrinks to nothing within five minutes.
+	cold    float64
+	buckets buckets
 }
 
 // buckets is a histogram's grid.
@@ -96,9 +99,10 @@ func (l latencyTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 		load := l.rps * (1 + day) * interval.Seconds()
 		share := float64(a.weight) / 100
 		wander = forget*wander + l.wander*math.Sqrt(1-forget*forget)*rng.NormFloat64()
+		cold := l.cold * max(0, 1-a.since.Minutes()/5)
 		return rollout.Arms{
 			Stable: l.arm(rng, load*(1-share), day, stablePods, false),
-			Canary: l.arm(rng, load*share, day+canaryPod+wander+l.shift, []float64{0}, true),
+			Canary: l.arm(rng, load*share, day+canaryPod+wander+l.shift+cold, []float64{0}, true),
 		}
 	}
 }
@@ -166,6 +170,8 @@ func latencyScenarios() []scenario {
 		make("L6 1.2x, classic buckets", fault, latencyTraffic{rps: 100, shift: math.Log(1.2), buckets: classic}, "190 s", 190, 0),
 		make("L7 1.5x", fault, latencyTraffic{rps: 100, shift: math.Log(1.5)}, "40 s", 40, 0),
 		make("L8 1.2x, 10 rps", fault, latencyTraffic{rps: 10, shift: math.Log(1.2)}, "81%, 1110 s", 1110, .81),
+		make("C1 cold, 1.4x healing in 5 min", tolerated, latencyTraffic{rps: 100, cold: math.Log(1.4)}, "not in it", 0, 0),
+		make("C2 cold, 1.4x healing in 5 min, 500 rps", tolerated, latencyTraffic{rps: 500, cold: math.Log(1.4)}, "not in it", 0, 0),
 		make("L9 slowest 5% twice as slow", fault, latencyTraffic{rps: 100, slowest: math.Ln2}, "bound 34 s", 0, .99),
 	}
 }
