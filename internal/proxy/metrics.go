@@ -1,105 +1,90 @@
 package proxy
 
 import (
-	"bufio"
-	"io"
-	"maps"
 	"net/http"
-	"slices"
-	"strconv"
-	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// MetricsHandler serves the statistics in Prometheus' text form, version 0.0.4.
-// They are the figures of Snapshot, so both always agree; judged="false" are
-// forced requests.
+// MetricsHandler serves the statistics in Prometheus' form. They are the
+// figures of Snapshot, so both always agree; judged="false" are forced
+// requests.
 func (p *Proxy) MetricsHandler() http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-		m := exposition{bufio.NewWriter(w)}
-		m.write(p.Split().Weight, p.metricArms())
-		_ = m.Flush() // the scraper has gone; nobody is left to tell
-	})
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collector{p})
+	return promhttp.HandlerFor(registry, promhttp.HandlerOpts{})
 }
 
-type metricArm struct {
-	arm    Arm
-	judged string
-	stats  ArmStats
+// collector turns snapshots into Prometheus' metrics.
+type collector struct{ proxy *Proxy }
+
+var (
+	weightDesc = prometheus.NewDesc("serin_proxy_weight_percent",
+		"Percent of requests that go to the canary.", nil, nil)
+	errorsDesc = prometheus.NewDesc("serin_proxy_errors_total",
+		"Requests that were errors of the instance, by class.", []string{"arm", "instance", "judged", "class"}, nil)
+	latencyDesc = prometheus.NewDesc("serin_proxy_latency_seconds",
+		"Time to the last byte of the response; of streams, to its headers.", []string{"arm", "judged"}, nil)
+)
+
+// perInstance are the metrics that every instance has one of.
+var perInstance = []struct {
+	desc  *prometheus.Desc
+	kind  prometheus.ValueType
+	value func(InstanceStats) float64
+}{
+	{instanceDesc("requests_total", "Finished requests, by the arm and instance they were first routed to."),
+		prometheus.CounterValue, func(s InstanceStats) float64 { return float64(s.Requests) }},
+	{instanceDesc("canceled_total", "Requests whose client went away."),
+		prometheus.CounterValue, func(s InstanceStats) float64 { return float64(s.Canceled) }},
+	{instanceDesc("fallbacks_total", "Errors hidden from the user: another instance answered."),
+		prometheus.CounterValue, func(s InstanceStats) float64 { return float64(s.Fallbacks) }},
+	{instanceDesc("inflight", "Requests and upgraded connections being served."),
+		prometheus.GaugeValue, func(s InstanceStats) float64 { return float64(max(s.Inflight, 0)) }},
+	{instanceDesc("request_bytes_total", "Bytes of request bodies."),
+		prometheus.CounterValue, func(s InstanceStats) float64 { return float64(s.BytesIn) }},
+	{instanceDesc("response_bytes_total", "Bytes of response bodies."),
+		prometheus.CounterValue, func(s InstanceStats) float64 { return float64(s.BytesOut) }},
 }
 
-func (p *Proxy) metricArms() []metricArm {
-	s := p.Snapshot()
-	arms := []metricArm{{Stable, "true", s.Stable}, {Canary, "true", s.Canary}}
-	if p.cfg.ForceHeader != "" {
-		arms = append(arms, metricArm{Stable, "false", s.ForcedStable}, metricArm{Canary, "false", s.ForcedCanary})
+func instanceDesc(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("serin_proxy_"+name, help, []string{"arm", "instance", "judged"}, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(out chan<- *prometheus.Desc) {
+	out <- weightDesc
+	out <- errorsDesc
+	out <- latencyDesc
+	for _, m := range perInstance {
+		out <- m.desc
 	}
-	return arms
 }
 
-// exposition writes metric families, each with its samples together, as the
-// format asks.
-type exposition struct{ *bufio.Writer }
+// Collect implements prometheus.Collector.
+func (c collector) Collect(out chan<- prometheus.Metric) {
+	out <- prometheus.MustNewConstMetric(weightDesc, prometheus.GaugeValue, float64(c.proxy.Split().Weight))
+	s := c.proxy.Snapshot()
+	c.arm(out, Stable, "true", s.Stable)
+	c.arm(out, Canary, "true", s.Canary)
+	if c.proxy.cfg.ForceHeader != "" {
+		c.arm(out, Stable, "false", s.ForcedStable)
+		c.arm(out, Canary, "false", s.ForcedCanary)
+	}
+}
 
-func (e exposition) write(weight int, arms []metricArm) {
-	e.family("serin_proxy_weight_percent", "gauge", "Percent of requests that go to the canary.")
-	e.sample("serin_proxy_weight_percent", strconv.Itoa(weight))
-
-	perInstance := func(name, kind, help string, value func(InstanceStats) uint64) {
-		e.family(name, kind, help)
-		for _, a := range arms {
-			for _, in := range slices.Sorted(maps.Keys(a.stats.Instances)) {
-				e.sample(name, formatCount(value(a.stats.Instances[in])), "arm", string(a.arm), "instance", in, "judged", a.judged)
-			}
+func (c collector) arm(out chan<- prometheus.Metric, arm Arm, judged string, s ArmStats) {
+	for name, in := range s.Instances {
+		for _, m := range perInstance {
+			out <- prometheus.MustNewConstMetric(m.desc, m.kind, m.value(in), string(arm), name, judged)
+		}
+		for _, class := range errorClasses {
+			out <- prometheus.MustNewConstMetric(errorsDesc, prometheus.CounterValue, float64(in.ErrorsByClass[class]), string(arm), name, judged, class)
 		}
 	}
-	perInstance("serin_proxy_requests_total", "counter", "Finished requests, by the arm and instance they were first routed to.",
-		func(s InstanceStats) uint64 { return s.Requests })
-
-	e.family("serin_proxy_errors_total", "counter", "Requests that were errors of the instance, by class.")
-	for _, a := range arms {
-		for _, in := range slices.Sorted(maps.Keys(a.stats.Instances)) {
-			for _, class := range errorClasses {
-				e.sample("serin_proxy_errors_total", formatCount(a.stats.Instances[in].ErrorsByClass[class]),
-					"arm", string(a.arm), "instance", in, "judged", a.judged, "class", class)
-			}
-		}
-	}
-	perInstance("serin_proxy_canceled_total", "counter", "Requests whose client went away.",
-		func(s InstanceStats) uint64 { return s.Canceled })
-	perInstance("serin_proxy_fallbacks_total", "counter", "Errors hidden from the user: another instance answered.",
-		func(s InstanceStats) uint64 { return s.Fallbacks })
-	perInstance("serin_proxy_inflight", "gauge", "Requests and upgraded connections being served.",
-		func(s InstanceStats) uint64 { return uint64(max(s.Inflight, 0)) })
-	perInstance("serin_proxy_request_bytes_total", "counter", "Bytes of request bodies.",
-		func(s InstanceStats) uint64 { return s.BytesIn })
-	perInstance("serin_proxy_response_bytes_total", "counter", "Bytes of response bodies.",
-		func(s InstanceStats) uint64 { return s.BytesOut })
-
-	e.family("serin_proxy_latency_seconds", "histogram", "Time to the last byte of the response; of streams, to its headers.")
-	for _, a := range arms {
-		e.histogram("serin_proxy_latency_seconds", a.stats.Latency, "arm", string(a.arm), "judged", a.judged)
-	}
-}
-
-func (e exposition) family(name, kind, help string) {
-	_, _ = io.WriteString(e, "# HELP "+name+" "+help+"\n# TYPE "+name+" "+kind+"\n")
-}
-
-// sample writes one line; labels are names and values in turn.
-func (e exposition) sample(name, value string, labels ...string) {
-	_, _ = e.WriteString(name)
-	for i := 0; i+1 < len(labels); i += 2 {
-		sep := ","
-		if i == 0 {
-			sep = "{"
-		}
-		_, _ = e.WriteString(sep + labels[i] + `="` + labelEscaper.Replace(labels[i+1]) + `"`)
-	}
-	if len(labels) > 0 {
-		_ = e.WriteByte('}')
-	}
-	_, _ = e.WriteString(" " + value + "\n")
+	count, buckets := thinned(s.Latency)
+	out <- prometheus.MustNewConstHistogram(latencyDesc, count, s.Latency.Sum, buckets, string(arm), judged)
 }
 
 // scrapeEvery thins the grid for Prometheus, where 820 series a histogram are
@@ -107,21 +92,15 @@ func (e exposition) sample(name, value string, labels ...string) {
 // the counts stay exact.
 const scrapeEvery = 9
 
-func (e exposition) histogram(name string, h Histogram, labels ...string) {
-	labels = slices.Clip(labels)
+// thinned returns a histogram's count, and its cumulative counts by bound.
+func thinned(h Histogram) (count uint64, buckets map[float64]uint64) {
+	buckets = map[float64]uint64{}
 	var below uint64
 	for i, bound := range h.Bounds {
 		below += h.Counts[i]
 		if i%scrapeEvery == 0 {
-			e.sample(name+"_bucket", formatCount(below), append(labels, "le", strconv.FormatFloat(bound, 'g', 8, 64))...)
+			buckets[bound] = below
 		}
 	}
-	total := formatCount(h.Count())
-	e.sample(name+"_bucket", total, append(labels, "le", "+Inf")...)
-	e.sample(name+"_sum", strconv.FormatFloat(h.Sum, 'g', -1, 64), labels...)
-	e.sample(name+"_count", total, labels...)
+	return h.Count(), buckets
 }
-
-func formatCount(n uint64) string { return strconv.FormatUint(n, 10) }
-
-var labelEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
