@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -99,8 +100,14 @@ func thinned(h Histogram) (count uint64, buckets map[float64]uint64) {
 	for i, bound := range h.Bounds {
 		below += h.Counts[i]
 		if i%scrapeEvery == 0 {
-			buckets[bound] = below
+			buckets[readable(bound)] = below
 		}
 	}
 	return h.Count(), buckets
+}
+
+// readable drops the digits that only the grid's arithmetic has put there.
+func readable(bound float64) float64 {
+	v, _ := strconv.ParseFloat(strconv.FormatFloat(bound, 'g', 8, 64), 64) // it has just been formatted
+	return v
 }
