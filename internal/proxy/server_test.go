@@ -269,7 +269,7 @@ func TestMetricsAreThePrometheusFormOfTheSnapshot(t *testing.T) {
 		"serin_proxy_weight_percent 50\n",
 		`serin_proxy_requests_total{arm="stable",instance="s1",judged="true"} 5` + "\n",
 		`serin_proxy_requests_total{arm="stable",instance="s1",judged="false"} 1` + "\n",
-		`serin_proxy_errors_total{arm="canary",X 5` + "\n",
+		`serin_proxy_errors_total{arm="canary",class="connect",instance="c1",judged="true"} 5` + "\n",
 		`serin_proxy_fallbacks_total{arm="canary",instance="c1",judged="true"} 5` + "\n",
 		`serin_proxy_latency_seconds_bucket{arm="stable",judged="true",le="+Inf"} 5` + "\n",
 		`serin_proxy_latency_seconds_count{arm="stable",judged="true"} 5` + "\n",
