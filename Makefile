@@ -10,7 +10,6 @@ BIN     := bin/serin
 TOOL    := $(GO) tool -modfile=tools/go.mod
 # The checked packages; benchmarks and tests included.
 PKGS    := ./...
-SEEDS   ?= 10000
 
 .PHONY: help
 help: ## this list
@@ -33,12 +32,8 @@ race: ## the concurrent packages under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./internal/...
 
 .PHONY: soak
-soak: ## the fault simulator over a million seeds
-	$(MAKE) faults SEEDS=1000000
-
-.PHONY: faults
-faults: ## the fault simulator alone, over SEEDS seeds
-	$(GO) test -timeout 6h ./test/faults -faults.seeds=$(SEEDS)
+soak: ## the fault simulator over SEEDS=1000000 seeds
+	$(GO) test -timeout 12h ./test/faults -run TestFaults -v -faults.seeds=$(or $(SEEDS),1000000)
 
 .PHONY: check
 check: ## formatting, vet, linters, generated files up to date
@@ -69,6 +64,10 @@ bench: build ## the proxy beside HAProxy, nginx and Caddy; what a look costs; me
 .PHONY: bench-judge
 bench-judge: ## false rollbacks and time to rollback over the scenarios of docs/judging.md
 	$(GO) run ./test/bench/judge
+
+.PHONY: bench-judge-short
+bench-judge-short: ## the same with few runs: a look, not a proof
+	$(GO) run ./test/bench/judge -short
 
 .PHONY: clean
 clean: ## removes what was built
