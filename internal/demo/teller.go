@@ -95,10 +95,10 @@ func (t *teller) opening(url string, seed uint64) {
 	t.tell("", "A sample shop, version %s, is open at %s behind Serin's proxy. Its %s users send %d requests a second, and its payment provider fails now and then (seed %d).",
 		first, url, thousands(users), rate, seed)
 	t.tell("", "What follows are releases of new versions. Serin is not told which of them is good: it compares each new version with the one that serves, by what their users get.")
-	t.say("")
 }
 
 func (t *teller) chapter(i int, c chapter) {
+	t.say("")
 	t.say("%s %s, %s", t.paint("1", fmt.Sprintf("Release %d of %d:", i+1, t.chapters)), c.version, c.says)
 }
 
@@ -115,7 +115,6 @@ func (t *teller) ended(e ending, now load.Counts) {
 	default:
 		t.say("? %s is %s after %s.", e.chapter.version, words[e.last.Status], after)
 	}
-	t.say("")
 }
 
 // got is what a version answered between two counts.

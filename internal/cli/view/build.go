@@ -163,6 +163,9 @@ func (m *Model) held(run store.Run) {
 		Rule: s.Hold.Rule, Message: s.Hold.Message, Person: s.Hold.Person,
 		For: time.Duration(s.Elapsed - s.Hold.Since),
 	}
+	if s.Hold.Timed {
+		m.Hold.Left = max(0, time.Duration(run.Plan.HoldTimeout)-m.Hold.For)
+	}
 	if s.Paused != nil || s.Yield != nil {
 		m.Hold.Do = append(m.Hold.Do, "serin resume "+run.Rollout)
 	}

@@ -104,6 +104,8 @@ type Hold struct {
 	For     time.Duration
 	// Person: it waits for somebody.
 	Person bool
+	// Left is the time until it ends in a rollback; 0 when it does not.
+	Left time.Duration
 	// Do are the commands that end it.
 	Do []string
 }

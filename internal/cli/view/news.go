@@ -23,6 +23,9 @@ func (p page) held(h Hold) []row {
 		rows = append(rows, r.add(bold, line))
 	}
 	r := row{}.add(dim, " "+clock(h.For)).at(9)
+	if h.Left > 0 {
+		r = r.add(yellow, "rolls back in "+clock(h.Left)).add(dim, " unless this ends; ")
+	}
 	for i, do := range h.Do {
 		do = printable(do)
 		if r.columns()+columns(do)+4 > p.width && i > 0 {
@@ -49,8 +52,8 @@ func (p page) news(n int) []row {
 			add(r)
 		}
 	}
-	for _, d := range p.model.Decisions {
-		if h := p.model.Hold; h != nil && d.Text == h.Message {
+	for i, d := range p.model.Decisions {
+		if i == 0 && p.model.Hold != nil && d.Kind == engine.Hold {
 			continue // said above
 		}
 		lines := Wrap(d.Text, max(p.width-23, 10))
@@ -58,9 +61,9 @@ func (p page) news(n int) []row {
 		if len(rows) > 0 && len(lines) > 1 {
 			lines = []string{d.Text}
 		}
-		for i, line := range lines {
+		for n, line := range lines {
 			r := row{}.add(plain, strings.Repeat(" ", 22))
-			if i == 0 {
+			if n == 0 {
 				r = row{}.add(dim, " "+d.At.Format(time.TimeOnly)+"  ").add(kindStyle(d.Kind), string(d.Kind)).at(22)
 			}
 			add(r.add(plain, line))

@@ -205,6 +205,19 @@ func TestAHoldSaysWhatCanBeDone(t *testing.T) {
 	}
 }
 
+// A hold that ends in a rollback says when.
+func TestATimedHoldSaysWhenItEnds(t *testing.T) {
+	p := newPlayer(t, nil).until(inPhase(2))
+	p.deaf = true
+	p.play(10 * time.Second)
+	text := strings.Join(Render(p.model(), 80, 23, false), "\n")
+	for _, want := range []string{" holding ", "no data is never a pass", "rolls back in 4:5", "serin rollback shop"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the view does not say %q:\n%s", want, text)
+		}
+	}
+}
+
 // What a program or a person wrote cannot reach the terminal as a command.
 func TestNothingFromOutsideControlsTheTerminal(t *testing.T) {
 	const evil = "x\x1b[2J\x1b]0;title\x07\r\nsecond\u202eline\u009b31m"

@@ -26,6 +26,8 @@ type player struct {
 	rate           int
 	stable, canary likeness
 	intents        []rollout.Intent
+	// deaf: no figures arrive.
+	deaf bool
 }
 
 // likeness is what an arm is like.
@@ -105,7 +107,7 @@ func (p *player) step() {
 	if want.Stable == 0 {
 		o.Stable = &engine.Group{}
 	}
-	if p.run.State.Status == engine.Progressing {
+	if p.run.State.Status == engine.Progressing && !p.deaf {
 		n := p.rate / 4
 		canary := n * want.Weight / 100
 		o.Tick = &rollout.Tick{At: p.now, Weight: want.Weight, Arms: rollout.Arms{
