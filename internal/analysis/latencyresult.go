@@ -3,6 +3,7 @@ package analysis
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"serin.dev/serin/internal/stats"
@@ -246,10 +247,10 @@ func (l *latencyCheck) message(r rules, t reading, f finding, res Result) string
 		return fmt.Sprintf("%s, shown not to be worse (odds 1:%s)", text, number(res.NonInferiority))
 	}
 	text += ", " + odds(res.Evidence, 1/r.alpha)
-	if res.Evidence >= 1/r.alpha && has(res.Flags, "healing") {
+	if res.Evidence >= 1/r.alpha && slices.Contains(res.Flags, "healing") {
 		text += "; the canary is fresh and getting faster, so it is given time"
 	}
-	if res.Verdict != Fail && has(res.Flags, "instance-spread") {
+	if res.Verdict != Fail && slices.Contains(res.Flags, "instance-spread") {
 		text += "; " + l.spreadText(r)
 	}
 	return text
@@ -286,13 +287,4 @@ func (l *latencyCheck) spreadText(r rules) string {
 
 func seconds(s float64) string {
 	return time.Duration(s * float64(time.Second)).Round(time.Duration(math.Pow(10, math.Floor(math.Log10(s*1e9))-2))).String()
-}
-
-func has(flags []string, flag string) bool {
-	for _, f := range flags {
-		if f == flag {
-			return true
-		}
-	}
-	return false
 }
