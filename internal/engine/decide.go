@@ -19,6 +19,7 @@ func Decide(p Plan, s State, o Observation) Decision {
 	l.advance()
 	l.judge()
 	l.collect()
+	l.yield()
 	l.hear()
 	verdict := l.decide()
 	if verdict.kind != Hold {
@@ -86,9 +87,26 @@ func (l *look) advance() {
 	}
 	if l.inEffect() && n.Percent(l.plan) > 0 {
 		n.Seen = n.Percent(l.plan)
-		if l.sinceFresh() <= maxStep*l.plan.Analysis.Interval {
+		if l.watched() {
 			n.Watched += rollout.Duration(step)
 		}
+	}
+}
+
+// watched reports whether time counts towards the phase: its own weight is in
+// effect, not one that somebody else set, figures arrive, and there are
+// requests to learn from.
+func (l *look) watched() bool {
+	n := &l.next
+	return n.Yield == nil && n.Assessment.Data != analysis.DataNoTraffic &&
+		l.sinceFresh() <= maxStep*l.plan.Analysis.Interval
+}
+
+// yield notes a weight that somebody else set, up to the phase's own.
+func (l *look) yield() {
+	if w := l.obs.Weight; w != nil && w.ChangedBy != "" && l.next.Status == Progressing {
+		seen := min(w.Percent, l.weight())
+		l.next.Yield = &seen
 	}
 }
 

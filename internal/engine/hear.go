@@ -8,7 +8,7 @@ import (
 )
 
 // hear takes in what people asked. A rollback beats everything that arrived
-// with it.
+// with it; of the rest, the last word counts.
 func (l *look) hear() {
 	intents := slices.Clone(l.obs.Intents)
 	slices.SortStableFunc(intents, func(a, b rollout.Intent) int {
@@ -24,8 +24,12 @@ func (l *look) hear() {
 	}
 }
 
+// urgency orders what arrived together; equals stay in the order they came.
 func urgency(k rollout.IntentKind) int {
-	return slices.Index([]rollout.IntentKind{rollout.Rollback, rollout.Pause, rollout.Resume, rollout.Promote}, k)
+	if k == rollout.Rollback {
+		return 0
+	}
+	return 1
 }
 
 // take applies one intent and returns why it is refused, if it is.

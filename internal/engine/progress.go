@@ -77,6 +77,9 @@ func (l *look) watch() *outcome {
 	if n.Watched >= phase.Duration {
 		return nil
 	}
+	if n.Assessment.Data == analysis.DataNoTraffic && l.inStage() >= phase.Duration {
+		return nil
+	}
 	if e := l.plan.Early; e != nil && n.Watched >= e.After && l.proven() {
 		return nil
 	}
@@ -95,7 +98,7 @@ func (l *look) proven() bool {
 			}
 		}
 	}
-	return judged > 0 && l.testsPassed() == nil && l.next.Assessment.Data == analysis.DataFresh
+	return judged > 0 && l.unpassed() == "" && l.next.Assessment.Data == analysis.DataFresh
 }
 
 // endHolds are the holds at the end of a phase that only a tick can end.
@@ -129,16 +132,16 @@ func (l *look) pass() *outcome {
 	if judged == 0 {
 		return l.hold("nothingJudged", "no check could be judged in this phase; no data is never a pass. Promote, or roll back", true)
 	}
-	if out := l.testsPassed(); out != nil {
-		return out
+	if test := l.unpassed(); test != "" {
+		return l.holdThenAsk("tests", fmt.Sprintf("phase %d has been watched to its end and test %q has not passed in it", n.Phase+1, test))
 	}
 	n.Passes = append(n.Passes, PhasePass{Phase: n.Phase, At: l.obs.At, Because: l.results()})
 	l.enter(Progressing, Admitting)
 	return nil
 }
 
-// testsPassed answers nil when every continuous test has passed in this phase.
-func (l *look) testsPassed() *outcome {
+// unpassed names a continuous test that has not passed in this phase.
+func (l *look) unpassed() string {
 	for _, t := range l.plan.Tests {
 		if t.OnFailure == rollout.FailIgnore {
 			continue
@@ -148,10 +151,10 @@ func (l *look) testsPassed() *outcome {
 			passed = passed || r.Name == t.Name && r.Passes > 0 && r.Failures == 0
 		}
 		if !passed {
-			return l.wait("tests", fmt.Sprintf("waiting for test %q to pass in this phase", t.Name))
+			return t.Name
 		}
 	}
-	return nil
+	return ""
 }
 
 // admit asks what must be true before the next weight, then moves on.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -59,8 +60,8 @@ var rules = []rule{
 	{in: []Status{Progressing}, ask: (*look).skipped},
 	// What cannot be seen is never a pass.
 	{in: []Status{Progressing}, ask: (*look).unobserved},
-	{in: []Status{Progressing}, ask: (*look).weightMoved},
 	{in: []Status{Progressing}, ask: (*look).noData},
+	{in: []Status{Progressing}, ask: (*look).weightMoved},
 	{in: []Status{Progressing}, ask: (*look).stableDown},
 	// Somebody, or something, wants the weight to stay.
 	{in: []Status{Progressing}, ask: (*look).paused},
@@ -177,7 +178,7 @@ func (l *look) skipped() *outcome {
 	if n.SkipAll != nil {
 		by = n.SkipAll
 	}
-	if by == nil || n.Stage == Admitting {
+	if by == nil || n.Stage == Admitting || n.Paused != nil {
 		return nil
 	}
 	n.Passes = append(n.Passes, PhasePass{
@@ -191,6 +192,12 @@ func (l *look) skipped() *outcome {
 func (l *look) unsaved() *outcome {
 	if l.obs.Unsaved == "" {
 		return nil
+	}
+	if l.next.Status == Progressing {
+		// A full disk does not stop the time that a blind run has.
+		if out := cmp.Or(l.unobserved(), l.noData()); out != nil {
+			return out
+		}
 	}
 	return l.holdThenAsk("unsaved", "the last decision could not be saved, so the weight is not raised: "+l.obs.Unsaved)
 }
@@ -207,14 +214,16 @@ func (l *look) unobserved() *outcome {
 
 func (l *look) weightMoved() *outcome {
 	w, n := l.obs.Weight, &l.next
-	if w.ChangedBy != "" {
-		seen := w.Percent
-		n.Yield = &seen
+	switch {
+	case n.Yield == nil:
+	case w.ChangedBy != "" && w.Percent > *n.Yield:
+		return l.hold("weightMoved", fmt.Sprintf(
+			"%s set the weight to %d %%; Serin takes it back to the phase's %d %% and goes no further. Resume to go on, or roll back", w.ChangedBy, w.Percent, *n.Yield), true)
+	case w.ChangedBy != "":
 		return l.hold("weightMoved", fmt.Sprintf(
 			"%s set the weight to %d %%; Serin leaves it there. Resume to take it back, or roll back", w.ChangedBy, w.Percent), true)
-	}
-	if n.Yield != nil {
-		return l.hold("weightMoved", fmt.Sprintf("somebody else holds the weight at %d %%. Resume to take it back, or roll back", *n.Yield), true)
+	default:
+		return l.hold("weightMoved", fmt.Sprintf("somebody else set the weight; it stays at %d %%. Resume to go on, or roll back", *n.Yield), true)
 	}
 	if !l.inEffect() && l.inStage() > maxStep*l.plan.Analysis.Interval {
 		return l.holdThenAsk("notInEffect", fmt.Sprintf("weight %d %% was asked for and %d %% is in effect", n.Percent(l.plan), w.Percent))
