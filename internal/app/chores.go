@@ -185,6 +185,27 @@ func (h *home) chronicle(ctx context.Context, run store.Run) error {
 	return Chronicle(ctx, h.store, h.archive, run)
 }
 
+// catchUp archives runs that ended in a program that was killed before it
+// could archive them.
+func (h *home) catchUp(ctx context.Context) {
+	runs, err := h.store.Runs(ctx, h.name(), 0)
+	if err != nil {
+		return // the store's own trouble is reported by who needs it
+	}
+	for _, r := range runs {
+		if !r.State.Ended() || r.Archived {
+			continue
+		}
+		run, err := h.store.Load(ctx, r.ID)
+		if err == nil {
+			err = h.chronicle(ctx, run)
+		}
+		if err != nil {
+			h.log.Warn("an earlier run could not be archived; the next start tries again", "run", r.ID, "error", err)
+		}
+	}
+}
+
 // Chronicle puts the record and the reports of an ended run into the archive
 // and notes where the report is. It can be repeated.
 func Chronicle(ctx context.Context, st store.Store, ar archive.Archive, run store.Run) error {

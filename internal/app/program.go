@@ -56,7 +56,7 @@ func openProgram(opts Options) (*program, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	p := &program{
-		opts: opts, store: st, archive: ar, outbox: runner.NewWaker(),
+		opts: opts, store: newUrgentStore(st), archive: ar, outbox: runner.NewWaker(),
 		homes: map[string]*home{}, watchers: map[string][]chan struct{}{},
 	}
 	user := opts.Watch

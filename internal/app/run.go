@@ -83,7 +83,7 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 	}
 	defer func() { err = errors.Join(err, p.close()) }()
 	for _, w := range warnings {
-		p.opts.Logger.Warn(w)
+		p.opts.Logger.Info(w) // whoever reads the file for a person has said so
 	}
 	name := r.Metadata.Name
 	lock, err := lockRollout(opts.rolloutDir(name), name)
@@ -135,6 +135,7 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 	}
 	beside.Go(func() { _ = server.Serve(side, l, server.New(p, ro.Version), p.opts.Logger) })
 	beside.Go(func() { p.deliver(side) })
+	beside.Go(func() { h.catchUp(side) })
 
 	run := left
 	if !resumed {
