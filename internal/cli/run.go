@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -66,17 +67,22 @@ func (c *command) announce(path string) error {
 	if err != nil {
 		return err
 	}
-	r, err := rollout.Parse(path, data, c.Catalog)
+	rollouts, warnings, err := rollout.ParseAll(path, data, c.Catalog)
+	c.warn(warnings)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(c.err, "%s: %s\n", r.Metadata.Name, r.Spec.Plan.Timeline(time.Now()))
-	return err
+	for _, r := range rollouts {
+		if _, err := fmt.Fprintf(c.err, "%s: %s\n", r.Metadata.Name, r.Spec.Plan.Timeline(time.Now())); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *command) runAndShow(ctx context.Context, hurry <-chan struct{}, o RunOptions) error {
 	d := displayOn(c.err)
-	o.Logger = c.logger(slog.LevelWarn)
+	o.Logger = logger(d, slog.LevelWarn)
 	shown := make(chan struct{})
 	follow, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -106,7 +112,7 @@ func (c *command) runAndShow(ctx context.Context, hurry <-chan struct{}, o RunOp
 	}()
 	select {
 	case <-hurry:
-		return errors.New("stopped without waiting: processes of this rollout may be left; the next `serin run` takes them over")
+		return errors.Join(d.close(), errors.New("stopped without waiting: processes of this rollout may be left; the next `serin run` takes them over"))
 	case e := <-done:
 		stop()
 		if begun {
@@ -136,7 +142,7 @@ func (c *command) showRun(ctx context.Context, d *display, state string, run sto
 		err = f.follow(ctx, d)
 	}
 	if err != nil && ctx.Err() == nil {
-		fmt.Fprintf(c.err, "serin: the run goes on but cannot be shown: %v\n", err)
+		fmt.Fprintf(d, "serin: the run goes on but cannot be shown: %v\n", err)
 	}
 }
 
@@ -154,9 +160,9 @@ func (c *command) tellEnd(e RunEnd) error {
 
 // logger returns the program's log. Where a run is shown, its changes are told
 // already, so only trouble is left to log.
-func (c *command) logger(level slog.Level) *slog.Logger {
+func logger(w io.Writer, level slog.Level) *slog.Logger {
 	if os.Getenv("SERIN_DEBUG") != "" {
 		level = slog.LevelDebug
 	}
-	return slog.New(slog.NewTextHandler(c.err, &slog.HandlerOptions{Level: level}))
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: level}))
 }
