@@ -189,8 +189,12 @@ func TestStreamsAreAssessedAsAPersonWould(t *testing.T) {
 			latencyOnly, []stretch{{5, 5, 0, timed(950, .1), timed(50, .4)}},
 			expect{verdict: analysis.Fail, data: analysis.DataFresh, flag: "warming-up"},
 		},
+		"a phase shorter than the warm-up may end at a small share": {
+			latencyOnly, []stretch{{5, 5, 0, timed(950, .1), timed(50, .11)}},
+			expect{verdict: analysis.Inconclusive, acceptable: true, data: analysis.DataFresh, flag: "low-evidence", message: "warming up"},
+		},
 		"half slower while cold is waited for": {
-			latencyOnly, []stretch{{5, 5, 0, timed(950, .1), timed(50, .15)}},
+			latencyOnly, []stretch{{5, 25, 0, timed(750, .1), timed(250, .15)}},
 			expect{verdict: analysis.Inconclusive, data: analysis.DataFresh, flag: "warming-up", message: "warming up"},
 		},
 		"classic buckets are judged by the mean": {
