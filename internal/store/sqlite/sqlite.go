@@ -70,17 +70,18 @@ func Open(path string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
 	}
-	if err := makeFile(path, opts.Logger); err != nil {
+	empty, err := makeFile(path, opts.Logger)
+	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTimeout)
 	defer cancel()
-	s, err := open(ctx, path, opts)
+	s, err := open(ctx, path, opts, empty)
 	// Two processes that make the same database at once can meet in the switch
 	// to write-ahead logging, for which SQLite does not wait.
 	for pause := 5 * time.Millisecond; errors.Is(err, errBusy) && ctx.Err() == nil; pause *= 2 {
 		time.Sleep(min(pause, time.Second))
-		s, err = open(ctx, path, opts)
+		s, err = open(ctx, path, opts, empty)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
@@ -88,8 +89,13 @@ func Open(path string, opts Options) (*Store, error) {
 	return s, nil
 }
 
-func open(ctx context.Context, path string, opts Options) (*Store, error) {
-	write, err := sql.Open("sqlite", dsn(path, opts, "auto_vacuum(2)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "journal_size_limit(16777216)"))
+func open(ctx context.Context, path string, opts Options, empty bool) (*Store, error) {
+	pragmas := []string{"journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "journal_size_limit(16777216)"}
+	if empty {
+		// Before anything is written; in an existing file it would be a write.
+		pragmas = append([]string{"auto_vacuum(2)"}, pragmas...)
+	}
+	write, err := sql.Open("sqlite", dsn(path, opts, pragmas...))
 	if err != nil {
 		return nil, err
 	}
@@ -119,29 +125,29 @@ func dsn(path string, opts Options, pragmas ...string) string {
 
 // makeFile makes folder and file so that nobody else can read them: records
 // hold log lines and versions. SQLite gives its side files the same mode.
-func makeFile(path string, log *slog.Logger) error {
+func makeFile(path string, log *slog.Logger) (empty bool, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return fmt.Errorf("make the folder of the database: %w; set SERIN_STATE to a folder that can be written: %w", err, unavailable(err))
+		return false, fmt.Errorf("make the folder of the database: %w; set SERIN_STATE to a folder that can be written: %w", err, unavailable(err))
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return fmt.Errorf("make the database: %w; the file and its folder must be writable by the user that runs serin: %w", err, unavailable(err))
+		return false, fmt.Errorf("make the database: %w; the file and its folder must be writable by the user that runs serin: %w", err, unavailable(err))
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return fmt.Errorf("look at the database: %w", err)
+		return false, fmt.Errorf("look at the database: %w", err)
 	}
 	if !info.Mode().IsRegular() {
-		return fmt.Errorf("the database %s is not a file: %w", path, store.ErrUnavailable)
+		return false, fmt.Errorf("the database %s is not a file: %w", path, store.ErrUnavailable)
 	}
 	if info.Mode().Perm()&0o077 != 0 {
 		if err := f.Chmod(0o600); err != nil {
-			return fmt.Errorf("keep the database from other users: %w: %w", err, store.ErrUnavailable)
+			return false, fmt.Errorf("keep the database from other users: %w: %w", err, store.ErrUnavailable)
 		}
 		log.Info("the database could be read by other users; its mode is 0600 now", "file", path)
 	}
-	return nil
+	return info.Size() == 0, nil
 }
 
 // unavailable is the port's word for an error of the file system.
