@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
+	"sync"
 	"time"
 
 	"serin.dev/serin/internal/cli/view"
@@ -23,12 +25,16 @@ const (
 	absence = time.Minute
 )
 
-// display is where a run is shown while it is followed.
+// display is where a run is shown while it is followed, and where log lines go
+// meanwhile.
 type display struct {
-	w io.Writer
+	mu sync.Mutex
+	w  io.Writer
 	// screen is nil where there is no terminal.
 	screen *view.Screen
-	last   view.Model
+	// standing: a view is on the screen.
+	standing bool
+	last     view.Model
 }
 
 // displayOn returns a steady view on a terminal, and lines elsewhere.
@@ -41,8 +47,11 @@ func displayOn(w io.Writer) *display {
 }
 
 func (d *display) show(m view.Model) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	defer func() { d.last = m }()
 	if d.screen != nil {
+		d.standing = true
 		return d.screen.Show(m)
 	}
 	for _, line := range view.Lines(d.last, m) {
@@ -53,10 +62,28 @@ func (d *display) show(m view.Model) error {
 	return nil
 }
 
+// Write puts whole lines above a view that stands.
+func (d *display) Write(p []byte) (int, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.standing {
+		return d.w.Write(p)
+	}
+	for line := range strings.SplitSeq(strings.TrimRight(string(p), "\n"), "\n") {
+		if err := d.screen.Say(line); err != nil {
+			return 0, err
+		}
+	}
+	return len(p), nil
+}
+
 func (d *display) close() error {
-	if d.screen == nil {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.standing {
 		return nil
 	}
+	d.standing = false
 	return d.screen.Close()
 }
 

@@ -31,7 +31,7 @@ the files as they are then, without dropping a connection.`,
 			reload, stopReload := onHangup()
 			defer stopReload()
 			return c.Serve(ctx, ServeOptions{
-				State: state, Dir: dir, Logger: c.logger(slog.LevelInfo), Reload: reload,
+				State: state, Dir: dir, Logger: logger(c.err, slog.LevelInfo), Reload: reload,
 				Ready: func(listen map[string]string) {
 					for _, name := range slices.Sorted(maps.Keys(listen)) {
 						fmt.Fprintf(c.err, "%s: users are served at %s\n", name, listen[name])

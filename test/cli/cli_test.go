@@ -6,6 +6,7 @@
 //	exits CODE COMMAND…       runs a command that must exit with CODE
 //	eventually REGEXP COMMAND…  repeats a command until its output matches
 //	expand FILE…              replaces ${NAME} in files by the environment's value
+//	terminal CODE FILE COMMAND… runs a command on a terminal, shown in FILE
 //	visit URL                 sends requests, about 200 a second, until the script ends
 //
 // PORT and PORT2 are ports that were free when the script began; OWNER is the
@@ -74,6 +75,7 @@ func TestScripts(t *testing.T) {
 			"eventually": eventually,
 			"expand":     expand,
 			"visit":      visit,
+			"terminal":   terminal,
 		},
 	})
 }
