@@ -36,7 +36,7 @@ var rules = []rule{
 	// out and Serin died before it could be saved. On the first look after a
 	// start that cannot be told from a weight that was saved and never set, so
 	// both go back.
-	{in: []Status{Progressing}, ask: (*look).foundAtZero},
+	{in: []Status{Progressing, Promoting}, ask: (*look).foundAtZero},
 
 	// The last phase has passed: the canary becomes stable.
 	{in: []Status{Promoting}, ask: (*look).goOnPromoting},
@@ -114,12 +114,21 @@ func (l *look) superseded() *outcome {
 
 func (l *look) foundAtZero() *outcome {
 	w := l.obs.Weight
-	if w == nil || !w.Known || !w.InEffect || w.Percent != 0 || w.ChangedBy != "" ||
-		l.was.Suspended || l.was.Yield != nil || l.was.Seen == 0 && !l.obs.Resumed {
+	if w == nil || !w.Known || !w.InEffect || w.Percent != 0 || w.ChangedBy != "" {
+		return nil
+	}
+	const taken = "taken as a rollback that could not be written down"
+	if l.next.Status == Promoting {
+		if w.Promoted || l.oldGoing() {
+			return nil
+		}
+		return l.rollBack(note("foundAtZero", "the canary is becoming stable and all traffic has been found on the old version: "+taken))
+	}
+	if l.was.Suspended || l.was.Yield != nil || l.was.Seen == 0 && !l.obs.Resumed {
 		return nil
 	}
 	return l.rollBack(note("foundAtZero",
-		fmt.Sprintf("the weight should be %d %% and has been found at 0: taken as a rollback that could not be written down", l.weight())))
+		fmt.Sprintf("the weight should be %d %% and has been found at 0: %s", l.weight(), taken)))
 }
 
 func (l *look) checkFailed() *outcome {

@@ -231,6 +231,7 @@ var worldForms = slices.Concat([]form[action]{
 		w, err := f.weight(0)
 		return set1(func(p *player) { p.world.router.seen.Percent = w }), err
 	}},
+	{"router unpromoted", set(func(p *player) { p.world.router.seen.Promoted = false })},
 	{"router moved to <weight> by <name>", func(f fields) (action, error) {
 		w, err := f.weight(0)
 		return set1(func(p *player) {
