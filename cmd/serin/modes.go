@@ -29,7 +29,7 @@ func run(ctx context.Context, o cli.RunOptions) (cli.RunEnd, error) {
 		Keep: o.Keep, WaitTimeout: o.WaitTimeout, Version: version, Actor: o.Actor,
 		Started: o.Begun, Ended: o.Ended,
 	})
-	return cli.RunEnd{Run: result.Run, Waited: result.Waited()}, err
+	return cli.RunEnd{Run: result.Run, Waited: result.Waited}, err
 }
 
 func serve(ctx context.Context, o cli.ServeOptions) error {

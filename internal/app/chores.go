@@ -179,8 +179,9 @@ func tail(r io.Reader, n int) (string, error) {
 }
 
 // chronicle puts the record and the reports of an ended run into the archive.
+// A program that is asked to stop meanwhile finishes this first.
 func (h *home) chronicle(ctx context.Context, run store.Run) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return Chronicle(ctx, h.store, h.archive, run)
 }

@@ -30,6 +30,10 @@ type program struct {
 	store   store.Store
 	archive archive.Archive
 	outbox  runner.Waker
+	// pruner bounds the store.
+	pruner interface {
+		Prune(ctx context.Context, keep int) (int, error)
+	}
 
 	mu       sync.Mutex
 	homes    map[string]*home
@@ -56,7 +60,7 @@ func openProgram(opts Options) (*program, error) {
 		return nil, errors.Join(err, st.Close())
 	}
 	p := &program{
-		opts: opts, store: newUrgentStore(st), archive: ar, outbox: runner.NewWaker(),
+		opts: opts, store: newUrgentStore(st), pruner: st, archive: ar, outbox: runner.NewWaker(),
 		homes: map[string]*home{}, watchers: map[string][]chan struct{}{},
 	}
 	user := opts.Watch

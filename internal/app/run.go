@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serin.dev/serin/internal/builtin"
-	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/server"
 	"serin.dev/serin/internal/store"
@@ -44,6 +43,8 @@ type Result struct {
 	Run store.Run
 	// Interrupted says that the program was asked to stop before the run's end.
 	Interrupted bool
+	// Waited says that the run was waiting for a person then.
+	Waited bool
 }
 
 // ReadFile reads the rollouts of a file; warnings are returned as lines.
@@ -165,7 +166,7 @@ func (h *home) foreground(ctx context.Context, run store.Run, ro RunOptions) (Re
 	carried, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
 	done := make(chan struct{})
-	interrupted := false
+	interrupted, waited := false, false
 	var timeout <-chan time.Time
 	if ro.WaitTimeout > 0 {
 		timer := time.NewTimer(ro.WaitTimeout)
@@ -183,6 +184,9 @@ func (h *home) foreground(ctx context.Context, run store.Run, ro RunOptions) (Re
 		case <-ctx.Done():
 		}
 		interrupted = true
+		h.mu.Lock()
+		waited = h.look.Run.State.Waiting()
+		h.mu.Unlock()
 		h.interrupt(carried, run.ID, reason, ro.Actor)
 		select {
 		case <-done:
@@ -196,7 +200,7 @@ func (h *home) foreground(ctx context.Context, run store.Run, ro RunOptions) (Re
 	if ro.Ended != nil && err == nil {
 		ro.Ended(ended)
 	}
-	return Result{Run: ended, Interrupted: interrupted}, err
+	return Result{Run: ended, Interrupted: interrupted, Waited: waited}, err
 }
 
 // interrupt asks for a rollback in the name of whoever stops the program.
@@ -224,12 +228,6 @@ func (p *program) flush(ctx context.Context) {
 		time.Sleep(20 * time.Millisecond)
 	}
 }
-
-// Waited reports whether a run that was stopped had been waiting for a person.
-func (r Result) Waited() bool { return r.Interrupted && r.Run.State.Waiting() }
-
-// Outcome is how the run ended.
-func (r Result) Outcome() engine.Status { return r.Run.State.Status }
 
 // lockRollout makes sure that one program carries a rollout.
 func lockRollout(dir, name string) (*os.File, error) {

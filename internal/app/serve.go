@@ -283,13 +283,22 @@ func (d *daemon) notify(state string) {
 	}
 }
 
-// chronicleAll archives runs that ended while they could not be archived.
+// keepRecords is how many runs of a rollout keep their record in the database
+// once it is in the archive.
+const keepRecords = 20
+
+// chronicleAll archives runs that ended while they could not be archived: those
+// of an earlier program at once, later ones after a while.
 func (p *program) chronicleAll(ctx context.Context) {
-	for {
+	for begun := time.Now(); ; {
+		if n, err := p.pruner.Prune(ctx, keepRecords); err == nil && n > 0 {
+			p.opts.Logger.Info("records that are in the archive were taken out of the database", "runs", n)
+		}
 		runs, err := p.store.Runs(ctx, "", 0)
 		if err == nil {
 			for _, run := range runs {
-				if run.State.Ended() && !run.Archived && time.Since(run.EndedAt) > time.Minute {
+				ours := run.EndedAt.After(begun) && time.Since(run.EndedAt) < time.Minute
+				if run.State.Ended() && !run.Archived && !ours {
 					p.chronicleAgain(ctx, run.ID)
 				}
 			}
