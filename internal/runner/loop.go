@@ -27,11 +27,12 @@ func (w Waker) Wake() {
 
 // Loop steps until the run has ended or ctx is done. changed, which may be nil,
 // signals that the workload is not what it was. after is called after every
-// step.
+// step. A step that has begun is finished also when ctx ends: what was done is
+// saved.
 func (r *Runner) Loop(ctx context.Context, wake Waker, changed <-chan struct{}, after func(Look, error)) error {
 	failures := 0
 	for {
-		out, err := r.Step(ctx)
+		out, err := r.Step(context.WithoutCancel(ctx))
 		if after != nil {
 			after(r.last, err)
 		}
