@@ -39,7 +39,7 @@ func main() {
 			n = *runs
 		}
 		o := measure(s, n, *seed)
-		ok, line := report(s, o)
+		ok, line := report(s, o, *short)
 		met = met && ok
 		fmt.Println(line)
 	}
