@@ -55,12 +55,8 @@ func openProgram(opts Options) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	ar, err := builtin.NewArchive(rollout.Adapter{}, opts.archiveDir())
-	if err != nil {
-		return nil, errors.Join(err, st.Close())
-	}
 	p := &program{
-		opts: opts, store: newUrgentStore(st), pruner: st, archive: ar, outbox: runner.NewWaker(),
+		opts: opts, store: newUrgentStore(st), pruner: st, archive: archives{st, opts.archiveDir()}, outbox: runner.NewWaker(),
 		homes: map[string]*home{}, watchers: map[string][]chan struct{}{},
 	}
 	user := opts.Watch
@@ -75,14 +71,11 @@ func openProgram(opts Options) (*program, error) {
 
 // add opens a rollout's home.
 func (p *program) add(r rollout.Rollout, file string, from inherited) (*home, error) {
-	ar := p.archive
-	if !r.Spec.Archive.IsZero() {
-		var err error
-		if ar, err = builtin.NewArchive(r.Spec.Archive, p.opts.archiveDir()); err != nil {
-			return nil, err
-		}
+	// What cannot be archived is found out now and not at the run's end.
+	if _, err := builtin.NewArchive(r.Spec.Archive, p.opts.archiveDir()); err != nil {
+		return nil, err
 	}
-	h, err := openHome(p.opts, r, file, p.store, ar, p.outbox, from)
+	h, err := openHome(p.opts, r, file, p.store, p.archive, p.outbox, from)
 	if err != nil {
 		return nil, err
 	}

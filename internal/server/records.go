@@ -27,8 +27,21 @@ func (a *api) records(doc huma.API) {
 	op := operation(http.MethodGet, "/v1/runs/{id}/record", "getRecord", "The run's record, JSON Lines", http.StatusNotFound)
 	op.Responses = media("application/jsonl", "What `serin replay` reads")
 	huma.Register(doc, op, func(ctx context.Context, in *ByID) (*huma.StreamResponse, error) {
-		if _, err := a.run(ctx, in.ID); err != nil {
+		r, err := a.run(ctx, in.ID)
+		if err != nil {
 			return nil, told(err)
+		}
+		// The archive has it whole; the store forgets old records.
+		if r.Archived {
+			f, err := a.backend.Archive().Open(ctx, r.Rollout, r.ID, RecordFile)
+			if err != nil {
+				return nil, told(fmt.Errorf("record of run %s: %w", r.ID, err))
+			}
+			return stream("application/jsonl", func(w io.Writer) error {
+				defer f.Close()
+				_, err := io.Copy(w, f)
+				return err
+			}), nil
 		}
 		return stream("application/jsonl", func(w io.Writer) error { return a.copyRecord(ctx, in.ID, w) }), nil
 	})
