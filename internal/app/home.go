@@ -173,6 +173,31 @@ func (h *home) keepStable(ctx context.Context) {
 	}
 }
 
+// carryOver makes the split that an earlier program had in effect the router's
+// again: users are not turned away until the run is looked at first.
+func (h *home) carryOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	seen, err := h.parts.Router.Observe(ctx)
+	if err != nil || !seen.Known {
+		return // the first look decides
+	}
+	status, err := h.parts.Workload.Observe(ctx)
+	if err == nil {
+		split := traffic.Split{
+			Weight: seen.Weight, Promoted: seen.Promoted,
+			Stable: status.Stable.Endpoints(), Canary: status.Canary.Endpoints(),
+		}
+		if seen.Promoted {
+			split.Stable = split.Canary
+		}
+		err = h.parts.Router.Apply(ctx, split)
+	}
+	if err != nil {
+		h.log.Warn("the split that was in effect could not be taken over", "error", err)
+	}
+}
+
 // stableReady waits until stable serves, or until it cannot.
 func (h *home) stableReady(ctx context.Context, patience time.Duration) error {
 	deadline := time.Now().Add(patience)

@@ -116,7 +116,9 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 		}
 	}
 	defer stopAll()
-	if !resumed {
+	if resumed {
+		h.carryOver(ctx)
+	} else {
 		if err := h.stableReady(ctx, min(time.Duration(r.Spec.Plan.Prepare), time.Minute)); err != nil {
 			return res, err
 		}

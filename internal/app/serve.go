@@ -186,6 +186,8 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		// A run that goes on is the runner's: what it wants is not touched here.
 		if _, err := d.program.store.Active(ctx, h.name()); errors.Is(err, store.ErrNotFound) {
 			h.keepStable(ctx)
+		} else {
+			h.carryOver(ctx)
 		}
 	}
 	return nil
