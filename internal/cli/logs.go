@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
@@ -44,10 +45,14 @@ written. With --run it prints the archived logs of that run instead.`,
 			if err != nil {
 				return err
 			}
-			if err := c.copyOut(body); err != nil && !errors.Is(err, context.Canceled) {
-				return err
+			err = c.copyOut(body)
+			switch {
+			case errors.Is(err, context.Canceled):
+				return nil
+			case err == nil && followLogs:
+				return fmt.Errorf("the logs of %s's %s ended: they cannot be followed here, or serin has ended", args[0], arm)
 			}
-			return nil
+			return err
 		},
 	}
 	cmd.Flags().Var(&number, "run", "number of a run that has ended: print its archived logs")

@@ -23,7 +23,7 @@ func (w *waiting) flag(cmd *cobra.Command) {
 
 func (c *command) release() *cobra.Command {
 	var version string
-	var noWait bool
+	var toEnd, noWait bool
 	var wait waiting
 	var out *format
 	cmd := &cobra.Command{
@@ -59,7 +59,7 @@ going on. A version that serves already is no error: there is nothing to do.`,
 				return err
 			}
 			fmt.Fprintf(c.err, "%s: run %d, %s → %s: %s\n", r.Rollout, r.Number, r.StableVersion, r.CanaryVersion, r.Plan.Timeline(r.StartedAt.Local()))
-			if noWait {
+			if noWait || !toEnd {
 				return print(c.out, *out, r, func(w io.Writer) error {
 					_, err := fmt.Fprintln(w, r.ID)
 					return err
@@ -76,6 +76,7 @@ going on. A version that serves already is no error: there is nothing to do.`,
 	}
 	cmd.Flags().StringVar(&version, "version", "", "version to release, such as v2")
 	_ = cmd.MarkFlagRequired("version")
+	cmd.Flags().BoolVar(&toEnd, "wait", true, "wait for the run's end and exit with its code")
 	cmd.Flags().BoolVar(&noWait, "no-wait", false, "return as soon as the run has begun")
 	wait.flag(cmd)
 	out = outputFlag(cmd)
