@@ -128,8 +128,8 @@ func TestTheViewOfARun(t *testing.T) {
 }
 
 func TestColorRepeatsWhatIsSaid(t *testing.T) {
-	for name, scene := range scenes {
-		m := scene(t).model()
+	for name := range scenes {
+		m := recorded(t, name)
 		for _, s := range sizes {
 			colored, plain := Render(m, s.width, s.height, true), Render(m, s.width, s.height, false)
 			for i := range plain {
@@ -172,8 +172,8 @@ func TestTheViewIsSteady(t *testing.T) {
 }
 
 func TestNoSizeBreaksTheView(t *testing.T) {
-	for name, scene := range scenes {
-		m := scene(t).model()
+	for name := range scenes {
+		m := recorded(t, name)
 		for width := 20; width < 200; width += 11 {
 			for height := 4; height < 60; height += 5 {
 				lines := Render(m, width, height, false)
@@ -194,7 +194,7 @@ func TestNoSizeBreaksTheView(t *testing.T) {
 }
 
 func TestAHoldSaysWhatCanBeDone(t *testing.T) {
-	m := scenes["paused"](t).model()
+	m := recorded(t, "paused")
 	for _, s := range sizes {
 		text := strings.Join(Render(m, s.width, s.height, false), "\n")
 		for _, want := range []string{"waiting for you", "ada paused the run: lunch", "serin resume shop"} {
@@ -221,7 +221,7 @@ func TestATimedHoldSaysWhenItEnds(t *testing.T) {
 // What a program or a person wrote cannot reach the terminal as a command.
 func TestNothingFromOutsideControlsTheTerminal(t *testing.T) {
 	const evil = "x\x1b[2J\x1b]0;title\x07\r\nsecond\u202eline\u009b31m"
-	m := scenes["paused"](t).model()
+	m := recorded(t, "paused")
 	m.Rollout, m.StableVersion, m.CanaryVersion = evil, evil, evil
 	m.Hold.Message, m.Hold.Do = evil, []string{evil}
 	m.Checks[0].Name, m.Checks[0].Message = evil, evil
@@ -238,7 +238,7 @@ func TestNothingFromOutsideControlsTheTerminal(t *testing.T) {
 }
 
 func TestWideTextKeepsItsColumns(t *testing.T) {
-	m := scenes["watching"](t).model()
+	m := recorded(t, "watching")
 	m.CanaryVersion = "版本二版本二版本二版本二版本二"
 	for _, line := range Render(m, 80, 23, false) {
 		if n := columns(line); n > 80 {

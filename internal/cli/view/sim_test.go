@@ -54,7 +54,7 @@ func newPlayer(t *testing.T, edit func(*rollout.Spec)) *player {
 	}
 	plan := engine.PlanOf(spec)
 	p := &player{
-		t: t, random: rand.New(rand.NewPCG(1, 2)), now: began, rate: 800,
+		t: t, random: rand.New(rand.NewPCG(1, 2)), now: began, rate: 400,
 		stable: likeness{0.032, 20 * time.Millisecond}, canary: likeness{0.032, 19 * time.Millisecond},
 		run: store.Run{
 			ID: "shop-1", Number: 3, Rollout: "shop", Plan: plan, State: engine.Start(plan),
@@ -134,11 +134,15 @@ func (p *player) tell(v any) {
 	}
 }
 
-func (p *player) sample(n int, a likeness) *rollout.Sample {
-	var bounds []float64
+// bounds are those of the made-up latency buckets.
+var bounds = func() (all []float64) {
 	for b := 0.001; b < 1; b *= 1.02 {
-		bounds = append(bounds, b)
+		all = append(all, b)
 	}
+	return all
+}()
+
+func (p *player) sample(n int, a likeness) *rollout.Sample {
 	one, requests, errors, sum := 1, float64(n), 0.0, 0.0
 	counts := make([]float64, len(bounds)+1)
 	for range n {
