@@ -120,7 +120,7 @@ func (c *counts) mark() {
 // ratio is the Mantel-Haenszel estimate of all ticks so far, drawn to 1 by one
 // event's worth of pseudo-counts at exposure ratio a.
 func (c *counts) ratio(a float64) float64 {
-	prior := a / ((1 + a) * (1 + a))
+	prior := a / (1 + a) / (1 + a)
 	return (c.Sums.Total[countNumerator] + prior) / (c.Sums.Total[countDenominator] + prior)
 }
 

@@ -8,9 +8,13 @@ import (
 	"serin.dev/serin/internal/rollout"
 )
 
-// maxCount bounds what one tick may count, far above any real service and far
-// below where arithmetic loses whole numbers.
-const maxCount = 1e12
+// What one tick may count, when not nothing, lies between these: far above any
+// real service and far below where arithmetic loses whole numbers, and far below
+// the fractions that an interpolated increment may have.
+const (
+	minCount = 1e-9
+	maxCount = 1e12
+)
 
 // A histogram's bounds and the mean of its sum lie between these.
 const (
@@ -99,6 +103,8 @@ func validateCount(field string, v *float64) error {
 		return fmt.Errorf("%s: %v is no number; leave the key out when it was not measured", field, *v)
 	case *v < 0:
 		return fmt.Errorf("%s: %v is negative; write the increment within the tick, and the new value when a counter was reset", field, *v)
+	case *v > 0 && *v < minCount:
+		return fmt.Errorf("%s: %v is no count; write 0 when there was nothing", field, *v)
 	case *v > maxCount:
 		return fmt.Errorf("%s: %v is beyond belief for one tick; write the increment within the tick", field, *v)
 	}
@@ -112,7 +118,7 @@ func validateHistogram(h *rollout.Histogram) error {
 	if err := validateCount("count", h.Count); err != nil {
 		return err
 	}
-	if h.Sum != nil && !(*h.Sum >= 0 && *h.Sum <= maxCount*maxSeconds) {
+	if h.Sum != nil && !(*h.Sum == 0 || *h.Sum >= minCount*minSeconds && *h.Sum <= maxCount*maxSeconds) {
 		return fmt.Errorf("sum: %v is no sum of response times; write seconds, 0 or more", *h.Sum)
 	}
 	if len(h.Counts) == 0 {
@@ -132,7 +138,7 @@ func validateHistogram(h *rollout.Histogram) error {
 		last = b
 	}
 	for i, c := range h.Counts {
-		if !(c >= 0 && c <= maxCount) {
+		if !(c == 0 || c >= minCount && c <= maxCount) {
 			return fmt.Errorf("counts[%d]: %v is no count; write the increment within the tick, 0 or more", i, c)
 		}
 	}
