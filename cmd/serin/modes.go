@@ -60,7 +60,9 @@ func serviceManager() func(state string) {
 		return nil
 	}
 	return func(state string) {
-		c, err := net.DialTimeout("unixgram", address, time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		c, err := new(net.Dialer).DialContext(ctx, "unixgram", address)
 		if err != nil {
 			return // it watches the process itself too
 		}

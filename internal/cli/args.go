@@ -54,7 +54,7 @@ func (c *command) completeName(cmd *cobra.Command, args []string, _ string) ([]s
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	defer l.Close()
+	defer l.close()
 	rollouts, err := l.Rollouts(ctx)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp

@@ -19,9 +19,10 @@ type link struct {
 	done    func() error
 }
 
-func (l *link) Close() error {
+// close lets go of it; what was only read loses nothing by that.
+func (l *link) close() {
 	l.Client.Close()
-	return l.done()
+	_ = l.done()
 }
 
 // label is what the name of a rollout looks like.
@@ -61,18 +62,21 @@ func nobodyRuns(name, state string) error {
 // reachRun is connectToRun for those who need the program that carries the run.
 func (c *command) reachRun(ctx context.Context, name string) (*link, server.Run, error) {
 	l, r, err := c.connectToRun(ctx, name, 0)
-	if err == nil && !l.inPlace {
+	switch {
+	case err == nil && !l.inPlace:
 		return l, r, nil
-	}
-	if err == nil {
-		name, err = r.Rollout, l.Close()
+	case err == nil:
+		l.close()
+		l, err = c.reach(ctx, r.Rollout)
+		return l, r, err
 	}
 	// That nobody runs it explains more than that it was not found.
 	l, errReach := c.reach(ctx, name)
 	if errReach != nil {
 		return nil, r, errReach
 	}
-	return nil, r, errors.Join(err, l.Close())
+	l.close()
+	return nil, r, err
 }
 
 // dialAny reaches the program that runs a rollout, else the daemon; the error
@@ -103,7 +107,7 @@ func (c *command) readInPlace(ctx context.Context, state string) (*link, error) 
 	if err != nil {
 		return nil, err
 	}
-	api := server.New(backend, c.Program.Version)
+	api := server.New(backend, c.Version)
 	return &link{server.NewClient(server.InProcess(api, server.CurrentUser())), true, done}, nil
 }
 
@@ -117,15 +121,14 @@ func (c *command) connectToRun(ctx context.Context, name string, number int) (*l
 	}
 	r, err := find(ctx, l, name, number)
 	if err != nil {
-		return nil, r, errors.Join(err, l.Close())
+		l.close()
+		return nil, r, err
 	}
 	if r.Rollout == name || r.Ended() {
 		return l, r, nil
 	}
 	// The run was named by its id: somebody else may be running it.
-	if err := l.Close(); err != nil {
-		return nil, r, err
-	}
+	l.close()
 	l, err = c.connect(ctx, r.Rollout)
 	return l, r, err
 }

@@ -55,7 +55,7 @@ NAME is a rollout, or the id of a run.`,
 			if err != nil {
 				return err
 			}
-			defer l.Close()
+			defer l.close()
 			d, err := gather(cmd.Context(), l, r)
 			if err != nil {
 				return err
@@ -114,7 +114,7 @@ func (d described) text(w io.Writer) error {
 			serving += fmt.Sprintf(", %d of %d instances ready", d.Rollout.Stable.Ready, n)
 		}
 		line("Serving", "%s", serving)
-		if d.Rollout.Problem != "" && !(d.inPlace && r.Ended()) {
+		if d.Rollout.Problem != "" && (!d.inPlace || !r.Ended()) {
 			line("Problem", "%s", d.Rollout.Problem)
 		}
 	}

@@ -64,7 +64,7 @@ func (c *command) listAll(ctx context.Context) ([]listed, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close()
+	defer l.close()
 	rollouts, err := l.Rollouts(ctx)
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func (c *command) listOne(ctx context.Context, name string) ([]listed, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer l.Close()
+	defer l.close()
 	r, err := l.Rollout(ctx, name)
 	if err != nil {
 		return nil, err

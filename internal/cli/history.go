@@ -36,7 +36,7 @@ released, how it ended, and for a rollback why.`,
 			if err != nil {
 				return err
 			}
-			defer l.Close()
+			defer l.close()
 			runs, err := l.Runs(cmd.Context(), name, limit)
 			if err != nil {
 				return err

@@ -69,7 +69,7 @@ carries it: "serin serve" or "serin run". With --wait the exit code is the run's
 			if err != nil {
 				return err
 			}
-			defer l.Close()
+			defer l.close()
 			answer, err := l.Ask(ctx, r.ID, *ask)
 			if err != nil {
 				return err

@@ -40,7 +40,7 @@ written. With --run it prints the archived logs of that run instead.`,
 			if err != nil {
 				return err
 			}
-			defer l.Close()
+			defer l.close()
 			body, err := l.Logs(ctx, args[0], rollout.Arm(arm), followLogs)
 			if err != nil {
 				return err
@@ -67,7 +67,7 @@ func (c *command) archivedLogs(ctx context.Context, name string, number int) err
 	if err != nil {
 		return err
 	}
-	defer l.Close()
+	defer l.close()
 	body, err := l.ArchivedLogs(ctx, r.ID)
 	if server.HasCode(err, server.CodeNotYet) && !r.Ended() {
 		return usage("run %d of %s goes on; without --run its instances' logs are printed", r.Number, r.Rollout)

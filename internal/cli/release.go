@@ -49,7 +49,7 @@ going on. A version that serves already is no error: there is nothing to do.`,
 			if err != nil {
 				return err
 			}
-			defer l.Close()
+			defer l.close()
 			r, err := l.Release(ctx, args[0], server.ReleaseRequest{Version: version, Command: args[1:]})
 			if server.HasCode(err, server.CodeNothingToDo) {
 				fmt.Fprintf(c.err, "serin: %v; there is nothing to do\n", err)

@@ -31,7 +31,7 @@ NAME is a rollout, or the id of a run.`,
 			if err != nil {
 				return err
 			}
-			defer l.Close()
+			defer l.close()
 			if form == "path" {
 				if r.Report == "" {
 					return usage("run %d of %s has no report yet; it is written when the run has ended", r.Number, r.Rollout)

@@ -28,7 +28,7 @@ func (c *command) version() *cobra.Command {
 		Example: "  serin version\n  serin version -o json",
 		Args:    noArgs,
 		RunE: func(*cobra.Command, []string) error {
-			b := buildOf(c.Program.Version)
+			b := buildOf(c.Version)
 			return print(c.out, *out, b, func(w io.Writer) error {
 				text := "serin " + b.Version
 				if b.Commit != "" {

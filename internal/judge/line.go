@@ -62,7 +62,7 @@ func decode(raw []byte, into any, strict bool) error {
 	if err := dec.Decode(into); err != nil {
 		return inWords(err)
 	}
-	if _, err := dec.Token(); err != io.EOF {
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return errors.New("there is something behind the JSON object; write one object a line")
 	}
 	return nil
@@ -78,7 +78,7 @@ func inWords(err error) error {
 	case errors.As(err, &wrong):
 		return fmt.Errorf("%s: %s does not belong there", wrong.Field, wrong.Value)
 	case errors.As(err, &syntax):
-		return fmt.Errorf("is not JSON: %v (at byte %d)", syntax, syntax.Offset)
+		return fmt.Errorf("is not JSON: %w (at byte %d)", syntax, syntax.Offset)
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return errors.New("is not JSON: the line ends too early")
 	}

@@ -37,7 +37,7 @@ func Stream(plan engine.Plan, in io.Reader, out io.Writer, warn func(string)) (R
 	for n := 1; ; n++ {
 		raw, err := lines.next()
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			s.result.Decision = s.judge.Decision()
 			return s.result, s.out.Flush()
 		case errors.Is(err, errTooLong):
@@ -115,11 +115,11 @@ func (l *lineReader) next() ([]byte, error) {
 			l.buf = append(l.buf, part...)
 		}
 		switch {
-		case err == bufio.ErrBufferFull:
+		case errors.Is(err, bufio.ErrBufferFull):
 			continue
-		case err == io.EOF && len(l.buf) == 0 && !tooLong:
+		case errors.Is(err, io.EOF) && len(l.buf) == 0 && !tooLong:
 			return nil, io.EOF
-		case err != nil && err != io.EOF:
+		case err != nil && !errors.Is(err, io.EOF):
 			return nil, err
 		case tooLong:
 			return nil, errTooLong

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"sync"
@@ -34,7 +35,7 @@ func (t *inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 			// A handler that gives up half-way says so by this panic; any other
 			// is a mistake of the program and ends it.
 			if p := recover(); p != nil {
-				if p != http.ErrAbortHandler {
+				if err, ok := p.(error); !ok || !errors.Is(err, http.ErrAbortHandler) {
 					panic(p)
 				}
 				w.WriteHeader(http.StatusInternalServerError)

@@ -73,7 +73,7 @@ func bind(dir, name string) (*net.UnixListener, error) {
 	if err := os.Mkdir(private, 0o700); err != nil {
 		return nil, err
 	}
-	defer os.RemoveAll(private)
+	defer func() { _ = os.RemoveAll(private) }() // what is left of it is empty
 	at, done, err := short(private, name)
 	if err != nil {
 		return nil, err
@@ -86,8 +86,7 @@ func bind(dir, name string) (*net.UnixListener, error) {
 	l.SetUnlinkOnClose(false)
 	made := filepath.Join(private, name)
 	if err := errors.Join(os.Chmod(made, 0o600), os.Rename(made, filepath.Join(dir, name))); err != nil {
-		l.Close()
-		return nil, err
+		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil
 }
