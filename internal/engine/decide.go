@@ -105,7 +105,7 @@ func (l *look) watched() bool {
 // yield notes a weight that somebody else set, up to the phase's own.
 func (l *look) yield() {
 	if w := l.obs.Weight; w != nil && w.ChangedBy != "" && l.next.Status == Progressing {
-		seen := min(w.Percent, l.weight())
+		seen := min(max(w.Percent, 0), l.weight())
 		l.next.Yield = &seen
 	}
 }
