@@ -165,7 +165,7 @@ func TestARandomChangeNeverPanics(t *testing.T) {
 	data, _ := generate(t, recordtest.World{Seed: 3, WorseErrors: 5, Rate: 100})
 	data = data[:bytes.LastIndexByte(data[:min(len(data), 60_000)], '\n')+1]
 	noticed := 0
-	for range 60 {
+	for range 30 {
 		bad := bytes.Clone(data)
 		bad[random.IntN(len(bad))] = byte(random.IntN(256))
 		got, err := record.Replay(bytes.NewReader(bad))
@@ -188,7 +188,7 @@ func TestEveryPrefixReplaysOrNamesItsLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	data := recordtest.Join(lines)
-	step := max(1, len(data)/500)
+	step := max(1, len(data)/150)
 	whole := 0
 	for n := 0; n < len(data); n += step {
 		got, err := record.Replay(bytes.NewReader(data[:n]))
