@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"os/exec"
 	"slices"
 	"strings"
@@ -227,12 +228,24 @@ func TestAShopThatExitsByItself(t *testing.T) {
 
 func TestClosingFinishesWhatIsUnderWay(t *testing.T) {
 	url, ended, stop := serve(t, Config{Pace: 3})
-	var visitors sync.WaitGroup
+	transport := &http.Transport{ExpectContinueTimeout: time.Minute}
+	defer transport.CloseIdleConnections()
+	var visitors, begun sync.WaitGroup
 	codes := make(chan int, 8)
 	for range cap(codes) {
+		begun.Add(1)
 		visitors.Go(func() {
-			answer, err := http.Get(url + "/products") // takes about 270 ms
+			// The shop asks for the body when it has begun with the request.
+			ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got100Continue: begun.Done})
+			r, err := http.NewRequestWithContext(ctx, http.MethodPost, url+"/cart", strings.NewReader("one kettle"))
 			if err != nil {
+				t.Error(err)
+				return
+			}
+			r.Header.Set("Expect", "100-continue")
+			answer, err := transport.RoundTrip(r)
+			if err != nil {
+				t.Errorf("a request under way ended with %v", err)
 				codes <- 0
 				return
 			}
@@ -240,7 +253,7 @@ func TestClosingFinishesWhatIsUnderWay(t *testing.T) {
 			codes <- answer.StatusCode
 		})
 	}
-	time.Sleep(50 * time.Millisecond)
+	begun.Wait()
 	stop()
 	visitors.Wait()
 	for range cap(codes) {
