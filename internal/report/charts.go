@@ -30,8 +30,8 @@ func (r Report) newPlot(title string) *plot {
 
 // weightChart shows the weight asked for and seen.
 func (r Report) weightChart() template.HTML {
-	p := r.newPlot("Canary weight")
-	p.desc = "The canary's share of the traffic in percent over the run, asked for and seen."
+	p := r.newPlot("The new version's share of the traffic")
+	p.desc = "The new version's share of the traffic in percent over the run, asked for and seen at the router."
 	p.low, p.high = 0, 100
 	p.format = func(v float64) string { return short(v) + " %" }
 	var asked, seen, zero []point
@@ -54,8 +54,8 @@ func (r Report) weightChart() template.HTML {
 	for _, s := range stepped {
 		zero = append(zero, point{s.at, 0})
 	}
-	p.area("seen", "weight seen at the router", zero, stepped)
-	p.line("asked", "weight asked for", asked, true)
+	p.area("seen", "seen at the router", zero, stepped)
+	p.line("asked", "asked for", asked, true)
 	return p.svg()
 }
 

@@ -17,9 +17,6 @@ func intervalOf(p engine.Plan) time.Duration { return time.Duration(p.Analysis.I
 func (b *builder) finish() Report {
 	r := &b.r
 	r.EndedAt = b.lastAt
-	if b.lastWeight.After(b.lastAt) {
-		r.EndedAt = b.lastWeight
-	}
 	switch {
 	case b.position == string(engine.Promoted):
 		r.Outcome = Promoted
@@ -28,6 +25,9 @@ func (b *builder) finish() Report {
 	default:
 		r.Outcome = Unfinished
 	}
+	// What was done before a decision was written down comes after it in the
+	// record.
+	slices.SortStableFunc(r.weights, func(a, b weightPoint) int { return a.at.Compare(b.at) })
 	if n := len(r.weights); n > 0 && r.EndedAt.After(r.weights[n-1].at) {
 		last := r.weights[n-1]
 		last.at = r.EndedAt

@@ -56,7 +56,6 @@ type builder struct {
 	lastDecision record.Decision
 	decided      record.Decision // the first of the rollback
 	position     string
-	lastWeight   time.Time
 	lastTick     time.Time
 
 	phases     map[int]*phaseSum
@@ -203,9 +202,8 @@ func (b *builder) throw(t rollout.Tick) {
 func (b *builder) decide(d record.Decision) {
 	b.r.Decisions++
 	b.lastAt = d.At
-	asked := d.Want.Weight
 	o := b.input.Observation()
-	b.weigh(d.At, asked, o.Weight)
+	b.weigh(d, o.Weight)
 	for _, reason := range d.Because {
 		if reason.Result != nil {
 			b.result(d, reason, o.Tick)
@@ -342,6 +340,9 @@ func (b *builder) effect(e record.Effect) {
 		h.Text = strings.TrimPrefix(strings.TrimSpace(h.Text+"; ")+" failed: "+e.Error, "; ")
 	}
 	b.happen(h)
+	if e.Effect == "weight" && e.Error == "" {
+		b.weighed(e)
+	}
 	// The router was asked before the decision was written down.
 	if e.Effect == "weight" && e.Error == "" && strings.HasSuffix(e.Detail, "-> 0") &&
 		!b.decided.At.IsZero() && (b.r.Felt.AtZero.IsZero() || e.At.Before(b.r.Felt.AtZero)) {

@@ -1,9 +1,11 @@
 package report
 
 import (
+	"fmt"
 	"time"
 
 	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/record"
 	"serin.dev/serin/internal/rollout"
 )
 
@@ -118,20 +120,45 @@ func thin(points []checkPoint) []checkPoint {
 	return half
 }
 
-// weightPoint is a moment at which the weight asked for or seen changed.
+// weightPoint is a moment at which the new version's share of the traffic, asked
+// for or seen, changed.
 type weightPoint struct {
 	at          time.Time
 	asked, seen int // seen is -1 when it could not be seen
 }
 
-func (b *builder) weigh(at time.Time, asked int, seen *engine.Weight) {
-	p := weightPoint{at: at, asked: asked, seen: -1}
-	if seen != nil {
-		p.seen = seen.Percent
+// shareOf is the new version's share: everything, once the stable arm reaches
+// its instances.
+func shareOf(weight int, promoted bool) int {
+	if promoted {
+		return rollout.Full
 	}
+	return weight
+}
+
+// weigh notes what a decision asked for and what was seen before it.
+func (b *builder) weigh(d record.Decision, seen *engine.Weight) {
+	p := weightPoint{at: d.At, asked: shareOf(d.Want.Weight, d.Want.Promoted), seen: -1}
+	if seen != nil {
+		p.seen = shareOf(seen.Percent, seen.Promoted)
+	}
+	b.putWeight(p)
+}
+
+// weighed notes that the router took a weight.
+func (b *builder) weighed(e record.Effect) {
+	var from, to int
+	if n, _ := fmt.Sscanf(e.Detail, "%d -> %d", &from, &to); n != 2 || len(b.r.weights) == 0 {
+		return
+	}
+	p := b.r.weights[len(b.r.weights)-1]
+	p.at, p.seen = e.At, shareOf(to, b.lastDecision.Want.Promoted)
+	b.putWeight(p)
+}
+
+func (b *builder) putWeight(p weightPoint) {
 	w := b.r.weights
 	if n := len(w); n > 0 && w[n-1].asked == p.asked && w[n-1].seen == p.seen {
-		b.lastWeight = at
 		return
 	}
 	if len(w) >= 2*maxPoints { // a weight that flaps for hours
@@ -141,5 +168,5 @@ func (b *builder) weigh(at time.Time, asked int, seen *engine.Weight) {
 		}
 		w = kept
 	}
-	b.r.weights, b.lastWeight = append(w, p), at
+	b.r.weights = append(w, p)
 }
