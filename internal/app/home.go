@@ -48,6 +48,8 @@ type home struct {
 	status  workload.Status
 	weight  int
 	problem string
+	// trouble is what did not go well in the latest look at the run.
+	trouble string
 }
 
 // inherited is what a home begins with.
@@ -331,9 +333,12 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 		Jobs: jobs, Tests: tests,
 	}, runner.Options{Logger: h.opts.Logger, Wake: h.wake.Wake, Link: func(store.Run) string { return h.reportPath(run.ID) }})
 
-	err = r.Loop(ctx, h.wake, h.parts.Changed(), func(look runner.Look, _ error) {
+	err = r.Loop(ctx, h.wake, h.parts.Changed(), func(look runner.Look, err error) {
 		h.mu.Lock()
-		h.look = look
+		h.look, h.trouble = look, ""
+		if err != nil {
+			h.trouble = strings.ReplaceAll(err.Error(), "\n", "; ")
+		}
 		h.mu.Unlock()
 		h.outbox.Wake()
 		if h.opts.Watch != nil {
@@ -378,7 +383,7 @@ func (h *home) state() server.Rollout {
 		Listen: h.parts.Router.Listen(), Problem: h.problem,
 	}
 	if h.run != "" {
-		out.Problem = ""
+		out.Problem = h.trouble
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if s, err := h.parts.Workload.Observe(ctx); err == nil {

@@ -106,23 +106,17 @@ func (p *program) deliver(ctx context.Context) {
 	courier.Run(ctx, p.outbox)
 }
 
-func (p *program) receiver(rolloutName, name string) (notify.Notifier, bool) {
+func (p *program) receiver(rolloutName, name string) (notify.Notifier, error) {
 	h, err := p.home(rolloutName)
 	if err != nil {
-		return nil, false
+		return nil, runner.ErrNotOurs
 	}
 	for i, n := range h.rollout.Spec.Notify {
-		if runner.ReceiverName(n, i) != name {
-			continue
+		if runner.ReceiverName(n, i) == name {
+			return builtin.NewNotifier(n, p.opts.Logger)
 		}
-		receiver, err := builtin.NewNotifier(n, p.opts.Logger)
-		if err != nil {
-			p.opts.Logger.Warn("a notifier cannot be used", "rollout", rolloutName, "notifier", name, "error", err)
-			return nil, false
-		}
-		return receiver, true
 	}
-	return nil, false
+	return nil, fmt.Errorf("%s names no notifier %q any more", h.file, name)
 }
 
 // close releases everything. Processes go on running.

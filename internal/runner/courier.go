@@ -21,6 +21,9 @@ const (
 	maxPause    = 5 * time.Minute
 )
 
+// ErrNotOurs: the message is another program's to deliver.
+var ErrNotOurs = errors.New("another program carries this rollout")
+
 // parallel bounds how many deliveries are under way at once.
 const parallel = 32
 
@@ -28,8 +31,9 @@ const parallel = 32
 // receiver waits for another: each message is sent on its own.
 type Courier struct {
 	Store store.Store
-	// Receiver returns the notifier called name of a rollout.
-	Receiver func(rollout, name string) (notify.Notifier, bool)
+	// Receiver returns the notifier called name of a rollout. ErrNotOurs means
+	// that another program carries the rollout and delivers its messages.
+	Receiver func(rollout, name string) (notify.Notifier, error)
 	Logger   *slog.Logger
 	Now      func() time.Time
 
@@ -75,8 +79,11 @@ func (c *Courier) deliver(ctx context.Context) {
 }
 
 func (c *Courier) send(ctx context.Context, m store.Outgoing) {
-	err := errors.New("no notifier of this name is configured any more")
-	if n, ok := c.Receiver(m.Message.Rollout, m.To); ok {
+	n, err := c.Receiver(m.Message.Rollout, m.To)
+	if errors.Is(err, ErrNotOurs) {
+		return
+	}
+	if err == nil {
 		sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
 		err = n.Send(sendCtx, m.Message)
 		cancel()

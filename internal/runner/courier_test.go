@@ -49,7 +49,9 @@ func outbox(t *testing.T, receivers map[string]*receiver) (*memory.Store, *Couri
 	run := store.Run{ID: "shop-1", Rollout: "shop", StartedAt: time.Now()}
 	var messages []store.Outgoing
 	for to, r := range receivers {
-		r.began = time.Now()
+		if r != nil {
+			r.began = time.Now()
+		}
 		messages = append(messages, store.Outgoing{ID: "m-" + to, To: to, NotUntil: time.Now(),
 			Message: rollout.Message{ID: "m-" + to, Run: "shop-1", Rollout: "shop", Event: rollout.Started}})
 	}
@@ -58,7 +60,12 @@ func outbox(t *testing.T, receivers map[string]*receiver) (*memory.Store, *Couri
 	}
 	return st, &Courier{
 		Store: st, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
-		Receiver: func(_, name string) (notify.Notifier, bool) { r, ok := receivers[name]; return r, ok },
+		Receiver: func(_, name string) (notify.Notifier, error) {
+			if r, ok := receivers[name]; ok && r != nil {
+				return r, nil
+			}
+			return nil, ErrNotOurs
+		},
 	}
 }
 
@@ -120,6 +127,16 @@ func TestAMessageThatIsRejectedIsGivenUpAndRecorded(t *testing.T) {
 		}
 		if told := notifications(t, st); len(told) != 1 || told[0].Delivered || told[0].Error == "" {
 			t.Errorf("recorded %+v, want the failure", told)
+		}
+	})
+}
+
+func TestAMessageOfAnotherProgramsRolloutIsLeftToIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, c := outbox(t, map[string]*receiver{"theirs": nil})
+		deliverFor(t, c, time.Hour)
+		if due, _ := st.Due(t.Context(), time.Now(), 0); len(due) != 1 || due[0].Attempts != 0 {
+			t.Errorf("the outbox holds %+v, want the message as it was", due)
 		}
 	})
 }
