@@ -131,7 +131,7 @@ func TestReleasesThatCannotBe(t *testing.T) {
 	// back; stable does not notice.
 	for name, argv := range map[string][]string{
 		"missing program":  {"release", "shop", "--version", "v4", "--", "./no-such-program"},
-		"ends at once":     h.releaseArgs("v5", "-exit-after 1ms"),
+		"ends at once":     h.releaseArgs("v5", "-exits"),
 		"program's absent": {"release", "shop", "--version", "v6", "--", "no-such-program-in-path"},
 	} {
 		code, _, errs := h.serin(argv...)

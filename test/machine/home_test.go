@@ -155,22 +155,17 @@ type program struct {
 // start starts serin with arguments; it is killed at the end of the test.
 func (h *home) start(args ...string) *program {
 	h.t.Helper()
-	p := &program{t: h.t, name: "serin " + strings.Join(args, " "), out: newJournal(), err: newJournal(), done: make(chan struct{})}
+	p := &program{t: h.t, name: "serin " + strings.Join(args, " "), out: newJournal(h.t), err: newJournal(h.t), done: make(chan struct{})}
 	p.cmd = exec.Command(binary, args...)
 	p.cmd.Dir = h.dir
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.err
+	p.cmd.Stdout, p.cmd.Stderr = p.out.file, p.err.file
 	p.cmd.Env = h.environ()
-	// What inherits the output, such as a successor, does not keep Wait waiting.
-	p.cmd.WaitDelay = time.Second
 	if err := p.cmd.Start(); err != nil {
 		h.t.Fatal(err)
 	}
 	go func() {
-		err := p.cmd.Wait()
+		_ = p.cmd.Wait()
 		p.code = p.cmd.ProcessState.ExitCode()
-		if err != nil && p.code == 0 && !errors.Is(err, exec.ErrWaitDelay) {
-			p.code = -1
-		}
 		close(p.done)
 	}()
 	h.t.Cleanup(func() {

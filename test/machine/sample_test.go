@@ -38,11 +38,16 @@ func sample(args []string) int {
 	listen := f.String("listen", "", "address to listen on")
 	version := f.String("version", "", "version that the answers name")
 	wrong := f.Float64("errors", 0, "fraction of requests that answer 500")
+	brokenFile := f.String("broken-when", "", "while this file is there, half of the requests answer 500")
 	delay := f.Duration("delay", 0, "time that every answer takes")
-	exitAfter := f.Duration("exit-after", 0, "exits with status 7 by itself after this time")
+	exits := f.Bool("exits", false, "exits with status 7 before it listens")
 	neverReady := f.Bool("never-ready", false, "the health page says no")
 	if err := f.Parse(args); err != nil {
 		return 4
+	}
+	if *exits {
+		fmt.Fprintln(os.Stderr, "panic: the recommendations are nil")
+		return 7
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -64,7 +69,11 @@ func sample(args []string) int {
 		if pause > 0 {
 			time.Sleep(pause)
 		}
-		if rand.Float64() < *wrong {
+		broken := *wrong
+		if _, err := os.Stat(*brokenFile); *brokenFile != "" && err == nil {
+			broken = 0.5
+		}
+		if rand.Float64() < broken {
 			w.Header().Set(wantedHeader, "yes")
 			http.Error(w, "this version is broken", http.StatusInternalServerError)
 			return
@@ -74,18 +83,11 @@ func sample(args []string) int {
 	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ListenAndServe() }()
-	var exit <-chan time.Time
-	if *exitAfter > 0 {
-		exit = time.After(*exitAfter)
-	}
 	fmt.Fprintf(os.Stderr, "%s listens on %s\n", *version, *listen)
 	select {
 	case err := <-failed:
 		fmt.Fprintln(os.Stderr, err)
 		return 1
-	case <-exit:
-		fmt.Fprintln(os.Stderr, "panic: the recommendations are nil")
-		return 7
 	case <-ctx.Done():
 	}
 	last, done := context.WithTimeout(context.Background(), 10*time.Second)
