@@ -26,7 +26,7 @@ func readOnly(ctx context.Context, state string) (server.Backend, func() error, 
 
 func run(ctx context.Context, o cli.RunOptions) (cli.RunEnd, error) {
 	result, err := app.Run(ctx, app.Options{State: o.State, Logger: o.Logger}, o.File, app.RunOptions{
-		Keep: o.Keep, WaitTimeout: o.WaitTimeout, Version: version, Actor: o.Actor,
+		Keep: o.Keep, WaitTimeout: o.WaitTimeout, Unattended: o.Unattended, Version: version, Actor: o.Actor,
 		Started: o.Begun, Ended: o.Ended,
 	})
 	return cli.RunEnd{Run: result.Run, Waited: result.Waited}, err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"slices"
@@ -20,6 +21,7 @@ import (
 	"serin.dev/serin/internal/runner"
 	"serin.dev/serin/internal/server"
 	"serin.dev/serin/internal/store"
+	"serin.dev/serin/internal/store/memory"
 	"serin.dev/serin/internal/store/sqlite"
 	"serin.dev/serin/internal/workload"
 )
@@ -249,20 +251,53 @@ func (p *program) Logs(ctx context.Context, name string, arm rollout.Arm, follow
 	if !ok {
 		return fmt.Errorf("%s is not run by serin, so serin has no logs of it; look where its instances run", name)
 	}
-	return logger.Logs(ctx, arm, func(_ string, open func() (io.ReadCloser, error)) error {
-		f, err := open()
-		if err != nil {
+	seen := map[string]int64{}
+	for {
+		if err := logger.Logs(ctx, arm, func(name string, open func() (io.ReadCloser, error)) error {
+			return copyFrom(w, open, seen, name)
+		}); err != nil || !follow {
 			return err
 		}
-		defer f.Close()
-		_, err = io.Copy(w, f)
+		select {
+		case <-time.After(followInterval):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// followInterval is how often logs that are followed are looked at.
+const followInterval = 300 * time.Millisecond
+
+// copyFrom copies what a log has beyond what was seen of it. A log that has
+// become shorter was rotated and is read from its start.
+func copyFrom(w io.Writer, open func() (io.ReadCloser, error), seen map[string]int64, name string) error {
+	f, err := open()
+	if err != nil {
 		return err
-	})
+	}
+	defer f.Close()
+	skipped, err := io.CopyN(io.Discard, f, seen[name])
+	if errors.Is(err, io.EOF) && skipped < seen[name] {
+		seen[name] = 0
+		return copyFrom(w, open, seen, name)
+	}
+	if err != nil {
+		return err
+	}
+	n, err := io.Copy(w, f)
+	seen[name] += n
+	return err
 }
 
 // ReadOnly opens what is remembered for reading: nothing runs here. close
 // releases it.
 func ReadOnly(_ context.Context, opts Options) (b server.Backend, close func() error, err error) {
+	if _, err := os.Stat(opts.database()); errors.Is(err, fs.ErrNotExist) {
+		// Nothing has run here; looking leaves nothing behind either.
+		nothing := &memory.Store{}
+		return server.ReadOnly{Runs: nothing, Files: archives{nothing, opts.archiveDir()}, State: opts.State}, nothing.Close, nil
+	}
 	p, err := openProgram(opts)
 	if err != nil {
 		return nil, nil, err

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"serin.dev/serin/internal/builtin"
+	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/server"
 	"serin.dev/serin/internal/store"
@@ -25,9 +26,13 @@ const stopTimeout = 40 * time.Second
 type RunOptions struct {
 	// Keep goes on serving after the run has ended, until ctx is done.
 	Keep bool
-	// WaitTimeout ends the program when the run has waited for a person, or
-	// has gone on, for this long; 0: never.
+	// WaitTimeout rolls the run back when it has not ended after this long; 0:
+	// never.
 	WaitTimeout time.Duration
+	// Unattended gives the run up when it has waited for a person, whom nobody
+	// announced, for as long as the plan lets it be held. Approvals and pauses
+	// are waited for all the same: there somebody is expected.
+	Unattended bool
 	// Version is the program's own, for the API.
 	Version string
 	// Actor is who runs it.
@@ -169,7 +174,12 @@ func (h *home) foreground(ctx context.Context, run store.Run, ro RunOptions) (Re
 	defer cancel()
 	done := make(chan struct{})
 	interrupted, waited := false, false
-	var timeout <-chan time.Time
+	var timeout, alone <-chan time.Time
+	if ro.Unattended {
+		tick := time.NewTicker(time.Second)
+		defer tick.Stop()
+		alone = tick.C
+	}
 	if ro.WaitTimeout > 0 {
 		timer := time.NewTimer(ro.WaitTimeout)
 		defer timer.Stop()
@@ -177,13 +187,18 @@ func (h *home) foreground(ctx context.Context, run store.Run, ro RunOptions) (Re
 	}
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
-		reason := "the program was asked to stop"
-		select {
-		case <-done:
-			return
-		case <-timeout:
-			reason = fmt.Sprintf("the run had not ended after %s", ro.WaitTimeout)
-		case <-ctx.Done():
+		reason := ""
+		for reason == "" {
+			select {
+			case <-done:
+				return
+			case <-timeout:
+				reason = fmt.Sprintf("the run had not ended after %s", ro.WaitTimeout)
+			case <-ctx.Done():
+				reason = "the program was asked to stop"
+			case <-alone:
+				reason = h.abandoned()
+			}
 		}
 		interrupted = true
 		h.mu.Lock()
@@ -202,7 +217,23 @@ func (h *home) foreground(ctx context.Context, run store.Run, ro RunOptions) (Re
 	if ro.Ended != nil && err == nil {
 		ro.Ended(ended)
 	}
+	waited = waited && ended.State.Status == engine.RolledBack
 	return Result{Run: ended, Interrupted: interrupted, Waited: waited}, err
+}
+
+// abandoned says why an unattended run is given up, if it is.
+func (h *home) abandoned() string {
+	h.mu.Lock()
+	run := h.look.Run
+	h.mu.Unlock()
+	s := run.State
+	if !s.Waiting() || s.Hold.Rule == engine.HoldApproval || s.Hold.Rule == engine.HoldPaused {
+		return ""
+	}
+	if waited := s.Elapsed - s.Hold.Since; waited < run.Plan.HoldTimeout {
+		return ""
+	}
+	return fmt.Sprintf("nobody decided within %s: %s", run.Plan.HoldTimeout, s.Hold.Message)
 }
 
 // interrupt asks for a rollback in the name of whoever stops the program.

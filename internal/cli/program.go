@@ -49,6 +49,8 @@ type RunOptions struct {
 	Keep bool
 	// WaitTimeout bounds the run; 0: no bound.
 	WaitTimeout time.Duration
+	// Unattended gives up a run that waits for a person nobody announced.
+	Unattended bool
 	// Begun is called once the run goes on and its API answers at the rollout's
 	// socket; Ended once it has ended and before the API stops answering.
 	Begun func(run store.Run, listen string, resumed bool)

@@ -32,7 +32,12 @@ it goes on serving the winner until it is interrupted.
 
 While it runs, "serin promote", "pause", "resume", "rollback" and "describe" work
 from another terminal. The first interrupt rolls the run back; the second does
-not wait for anything.`,
+not wait for anything.
+
+A run that can only go on when a person decides waits for one. Without a terminal
+nobody may be there: then, after the plan's holdTimeout, it is rolled back with
+exit 3. Approvals and pauses are waited for all the same, and --wait-timeout
+replaces this rule.`,
 		Example: `  serin run -f shop.yaml
   serin run -f shop.yaml --keep
   serin run -f shop.yaml --wait-timeout 3h   # in a pipeline`,
@@ -52,6 +57,7 @@ not wait for anything.`,
 			defer stop()
 			return c.runAndShow(ctx, hurry, RunOptions{
 				State: state, File: file, Actor: server.CurrentUser(), Keep: keep, WaitTimeout: timeout,
+				Unattended: !interactive(c.err) && !cmd.Flags().Changed("wait-timeout"),
 			})
 		},
 	}

@@ -162,7 +162,7 @@ func (l *look) jobsPending() *outcome {
 		case st.Done:
 			return l.hookFailed()
 		case j.approval && l.next.SkipAll == nil:
-			return l.hold("approval", fmt.Sprintf("%q waits for approval. Promote, or roll back", j.Hook), true)
+			return l.hold(HoldApproval, fmt.Sprintf("%q waits for approval. Promote, or roll back", j.Hook), true)
 		case j.approval:
 		default:
 			return l.wait("hook", fmt.Sprintf("waiting for hook %q", j.Hook))

@@ -12,7 +12,7 @@ import (
 func (l *look) prepare() *outcome {
 	n := &l.next
 	if n.Paused != nil {
-		return l.hold("paused", n.Paused.By+" paused the run"+because(n.Paused.Reason)+". Resume, promote or roll back", true)
+		return l.hold(HoldPaused, n.Paused.By+" paused the run"+because(n.Paused.Reason)+". Resume, promote or roll back", true)
 	}
 	if n.Stage == "" {
 		if out := l.jobsPending(); out != nil {

@@ -256,7 +256,7 @@ func (l *look) stableDown() *outcome {
 
 func (l *look) paused() *outcome {
 	if p := l.next.Paused; p != nil {
-		return l.hold("paused", p.By+" paused the run"+because(p.Reason)+". Resume, promote or roll back", true)
+		return l.hold(HoldPaused, p.By+" paused the run"+because(p.Reason)+". Resume, promote or roll back", true)
 	}
 	return nil
 }

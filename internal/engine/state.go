@@ -108,6 +108,12 @@ type Paused struct {
 	Reason string `json:"reason,omitempty"`
 }
 
+// The rules whose holds a person has asked for, in the file or by an intent.
+const (
+	HoldApproval = "approval"
+	HoldPaused   = "paused"
+)
+
 // Held is a hold.
 type Held struct {
 	Rule    string `json:"rule"`
