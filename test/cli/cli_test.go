@@ -7,6 +7,7 @@
 //	eventually REGEXP COMMAND…  repeats a command until its output matches
 //	expand FILE…              replaces ${NAME} in files by the environment's value
 //	terminal CODE FILE COMMAND… runs a command on a terminal, shown in FILE
+//	newer FILE                makes a database that a newer program wrote
 //	visit URL                 sends requests, about 200 a second, until the script ends
 //
 // PORT and PORT2 are ports that were free when the script began; OWNER is the
@@ -14,6 +15,7 @@
 package cli
 
 import (
+	"database/sql"
 	"debug/elf"
 	"errors"
 	"flag"
@@ -30,6 +32,8 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"serin.dev/serin/internal/store/sqlite"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected outputs in the scripts")
@@ -76,6 +80,7 @@ func TestScripts(t *testing.T) {
 			"expand":     expand,
 			"visit":      visit,
 			"terminal":   terminal,
+			"newer":      newer,
 		},
 	})
 }
@@ -97,6 +102,21 @@ func setup(e *testscript.Env) error {
 	e.Setenv("OWNER", strconv.Itoa(os.Getpid()))
 	e.Setenv("TERM", "xterm")
 	return nil
+}
+
+// newer makes a database as a program of years to come would leave it.
+func newer(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: newer FILE")
+	}
+	path := ts.MkAbs(args[0])
+	st, err := sqlite.Open(path, sqlite.Options{})
+	ts.Check(err)
+	ts.Check(st.Close())
+	db, err := sql.Open("sqlite", path)
+	ts.Check(err)
+	_, err = db.Exec("PRAGMA user_version = 9999")
+	ts.Check(errors.Join(err, db.Close()))
 }
 
 func exits(ts *testscript.TestScript, neg bool, args []string) {
