@@ -228,6 +228,25 @@ func (h *home) stableReady(ctx context.Context, patience time.Duration) error {
 	}
 }
 
+// awaitStable waits until stable serves and says why it does not.
+func (h *home) awaitStable(ctx context.Context, patience time.Duration) (problem string) {
+	for deadline := time.Now().Add(patience); ; {
+		h.mu.Lock()
+		ready, failed, problem := h.status.Stable.Ready() > 0 || h.run != "", h.status.Stable.Failed != "", h.problem
+		h.mu.Unlock()
+		switch {
+		case ready:
+			return ""
+		case failed || time.Now().After(deadline) || ctx.Err() != nil:
+			return problem
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+		}
+	}
+}
+
 // release creates a run. The caller has made sure that stable serves.
 func (h *home) release(ctx context.Context, c server.Candidate) (store.Run, error) {
 	candidate, err := h.candidate(c)

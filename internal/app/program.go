@@ -154,6 +154,10 @@ func (p *program) Rollouts(context.Context) ([]server.Rollout, error) {
 	return out, nil
 }
 
+// stablePatience is how long a release waits for a stable that is starting, as
+// it is when the daemon has just been started.
+const stablePatience = 5 * time.Second
+
 func (p *program) Release(ctx context.Context, name string, c server.Candidate) (store.Run, error) {
 	p.mu.Lock()
 	stopping := p.stopping
@@ -165,10 +169,7 @@ func (p *program) Release(ctx context.Context, name string, c server.Candidate) 
 	if err != nil {
 		return store.Run{}, err
 	}
-	h.mu.Lock()
-	ready, problem := h.status.Stable.Ready() > 0 || h.run != "", h.problem
-	h.mu.Unlock()
-	if !ready {
+	if problem := h.awaitStable(ctx, stablePatience); problem != "" {
 		return store.Run{}, fmt.Errorf("%s has no ready instance of %s to compare with: %s: %w",
 			name, h.parts.Workload.Serving().Version, problem, server.ErrStableDown)
 	}
