@@ -119,9 +119,19 @@ func (v *visitors) seen(from, to time.Time) []request {
 	return out
 }
 
-// noneFailed asserts that every request that ended before a time was answered
-// by a version.
+// noneFailed asserts that there were requests enough to say something and that
+// none of them failed before a time; the zero time is no bound.
 func (v *visitors) noneFailed(before time.Time) {
+	v.t.Helper()
+	v.noneFailedBefore(before)
+	if n := len(v.seen(time.Time{}, time.Time{})); n < 50 {
+		v.t.Errorf("only %d requests were made: too few to say anything", n)
+	}
+}
+
+// noneFailedBefore asserts that every request that ended before a time was
+// answered by a version.
+func (v *visitors) noneFailedBefore(before time.Time) {
 	v.t.Helper()
 	all := v.seen(time.Time{}, time.Time{})
 	failed, first := 0, request{}
@@ -136,9 +146,6 @@ func (v *visitors) noneFailed(before time.Time) {
 	if failed > 0 {
 		v.t.Errorf("%d of %d requests failed, the first at %s after %s: %s",
 			failed, len(all), first.begun.Format(time.RFC3339Nano), first.ended.Sub(first.begun), first.failed)
-	}
-	if len(all) < 50 {
-		v.t.Errorf("only %d requests were made: too few to say anything", len(all))
 	}
 }
 
