@@ -22,6 +22,7 @@ import (
 func TestWhatIsAlwaysTrue(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRun(t)
+		r.begin()
 		for range rapid.IntRange(1, 60).Draw(t, "looks") {
 			r.look(r.world.draw(t, r.plan, r.state))
 		}
@@ -33,6 +34,7 @@ func TestWhatIsAlwaysTrue(t *testing.T) {
 func TestEveryRunEndsOrWaitsForAPerson(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRun(t)
+		r.begin()
 		for range rapid.IntRange(0, 25).Draw(t, "looks") {
 			r.look(r.world.draw(t, r.plan, r.state))
 		}
@@ -69,7 +71,8 @@ func TestAHealthyRunIsPromoted(t *testing.T) {
 func TestNothingSeenRaisesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := newRun(t)
-		for range rapid.IntRange(0, 40).Draw(t, "looks") {
+		r.begin()
+		for range rapid.IntRange(0, 10).Draw(t, "looks") {
 			r.look(r.world.draw(t, r.plan, r.state))
 		}
 		for range 10 {
@@ -92,7 +95,8 @@ type run struct {
 	world outside
 
 	// capacity is the canary's as last seen, fresh the ticks of both arms in
-	// this phase, switched whether stable was seen to be the tested instances.
+	// this phase, switched whether stable was last seen to be the tested
+	// instances.
 	capacity int
 	fresh    int
 	switched bool
@@ -103,6 +107,7 @@ func newRun(t *rapid.T) *run {
 	r := &run{t: t, plan: p, state: engine.Start(p)}
 	r.world.now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	r.world.want = p.Want(r.state)
+	r.world.roomy = rapid.Bool().Draw(t, "the canary has room")
 	return r
 }
 
@@ -110,6 +115,13 @@ func newRun(t *rapid.T) *run {
 func (r *run) lookOn() {
 	r.world.now = r.world.now.Add(time.Duration(interval))
 	r.look(r.world.benign(r.plan, r.state))
+}
+
+// begin lets all go well for a while, so that trouble begins anywhere in a run.
+func (r *run) begin() {
+	for range rapid.IntRange(0, 50).Draw(r.t, "healthy looks") {
+		r.lookOn()
+	}
 }
 
 // goOn looks at an obedient world until the run is over or waits for a person.
@@ -136,12 +148,15 @@ func (r *run) look(o engine.Observation) {
 		r.capacity = o.Canary.Capacity
 	}
 	if w := o.Weight; w != nil && was.Status == engine.Promoting {
-		r.switched = r.switched || w.Promoted && w.InEffect && w.Percent == 0
+		if late := was.Stage == engine.Removing || was.Stage == engine.Finishing; !late && was.Stage != engine.Gathering {
+			r.switched = w.Promoted && w.InEffect && w.Percent == 0
+		}
 	}
 	if o.Tick != nil && d.Next.Assessment.Data == analysis.DataFresh {
 		r.fresh++
 	}
 	r.exposure(was, d)
+	r.passes(was, o, d)
 	r.progress(was, d)
 	r.rollback(was, o, d)
 	r.words(was, o, d)
@@ -169,6 +184,27 @@ func (r *run) exposure(was engine.State, d engine.Decision) {
 		r.t.Fatalf("S3: %s reduces stable, and the tested instances were not seen to be stable", d.Next.Position())
 	case d.Want.Stable < rollout.Full && d.Want.Weight > 0:
 		r.t.Fatalf("S3: stable is reduced while the weight is %d", d.Want.Weight)
+	}
+}
+
+// passes: S5. What nobody gave is given on a tick with figures of both arms,
+// after the phase was watched.
+func (r *run) passes(was engine.State, o engine.Observation, d engine.Decision) {
+	if len(d.Next.Passes) == len(was.Passes) {
+		return
+	}
+	p := d.Next.Passes[len(d.Next.Passes)-1]
+	// The next phase may have begun in the same look.
+	watched := was.Watched + d.Next.Elapsed - was.Elapsed
+	early := r.plan.Early != nil && watched >= r.plan.Early.After
+	switch {
+	case len(d.Next.Passes) != len(was.Passes)+1 || p.Phase != was.Phase:
+		r.t.Fatalf("S5: phase %d gives the passes %+v", was.Phase+1, d.Next.Passes)
+	case p.By != "":
+	case o.Tick == nil || d.Next.Assessment.Data != analysis.DataFresh:
+		r.t.Fatalf("S5: phase %d passes on data %q", was.Phase+1, d.Next.Assessment.Data)
+	case watched < r.plan.Phases[was.Phase].Duration && !early:
+		r.t.Fatalf("S5: phase %d passes after %s", was.Phase+1, watched)
 	}
 }
 
