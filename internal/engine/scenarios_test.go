@@ -63,3 +63,33 @@ func sameLines(t *testing.T, file, written, said string) {
 		}
 	}
 }
+
+// The example in the README says what it would say.
+func TestTheExampleInTheReadmeIsTrue(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join(scenarios, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var scene, said []string
+	for _, line := range strings.Split(string(text), "\n") {
+		example, ok := strings.CutPrefix(line, "    ")
+		switch {
+		case !ok || strings.HasPrefix(example, "go test"):
+		case strings.HasPrefix(example, "→") || strings.HasPrefix(example, "·"):
+			said = append(said, "  "+example)
+		default:
+			scene = append(scene, example)
+		}
+	}
+	parsed, err := dialogue.Parse(strings.Join(scene, "\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	played, err := parsed.Rewrite()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(said) == 0 || !strings.HasSuffix(played, strings.Join(said, "\n")+"\n") {
+		t.Errorf("README.md says\n%s\nand the engine ends with\n%s", strings.Join(said, "\n"), played)
+	}
+}

@@ -24,7 +24,7 @@ type player struct {
 
 	began, now time.Time
 	state      engine.State
-	// wants is what the latest decision wanted.
+	// wants is what the latest decision wanted; before the first, nothing.
 	wants engine.Want
 	// What the next look is told once.
 	tick    *rollout.Tick
@@ -43,7 +43,6 @@ func newPlayer(p engine.Plan, see func(Look)) *player {
 	}
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	pl := &player{plan: p, see: see, world: newWorld(), began: began, now: began, state: engine.Start(p)}
-	pl.wants = p.Want(pl.state)
 	pl.meter.times = slices.ContainsFunc(p.Analysis.Checks, func(c rollout.Check) bool { return c.Type == rollout.ResponseTime })
 	return pl
 }
