@@ -90,14 +90,14 @@ type countRule struct {
 	exactOnly bool
 }
 
-func newCounts(first firstStake) counts {
+func newCounts(p stakes) counts {
 	c := counts{
 		Bets:  make(Vector, countLikelihoods*len(clumpSizes)),
-		Sums:  newSums(countTotals, first),
+		Sums:  newSums(countTotals, p),
 		Noise: stats.Dispersion{Prior: countNoise},
 	}
 	for i := range c.Bets {
-		c.Bets[i] = first.logOf(0)
+		c.Bets[i] = p.logOf(0)
 	}
 	return c
 }
@@ -110,7 +110,7 @@ func (c counts) clone() counts {
 
 // mark begins another start.
 func (c *counts) mark() {
-	stake := c.Sums.First.logOf(c.Sums.starts())
+	stake := c.Sums.Stakes.logOf(c.Sums.starts())
 	c.Sums.mark()
 	for i := range c.Bets {
 		c.Bets[i] = stats.LogAddExp(c.Bets[i], stake)
@@ -213,7 +213,7 @@ type evidence struct {
 // variance of the estimate; a power of a bet below one is a bet still.
 func (c *counts) evidence(rule countRule, between *[maxStarts]float64) evidence {
 	starts := c.Sums.starts()
-	kept := c.Sums.First.logKept(starts)
+	kept := c.Sums.Stakes.logKept(starts)
 	phi := c.Noise.Phi()
 	var byStart [maxStarts + 1]float64
 	var scaled [countLikelihoods]float64
@@ -223,7 +223,7 @@ func (c *counts) evidence(rule countRule, between *[maxStarts]float64) evidence 
 		for j := range scaled {
 			scaled[j] = c.Sums.since(s, j) * temper
 		}
-		byStart[s] = c.Sums.First.logOf(s) + stats.LogMeanExp(scaled[:])
+		byStart[s] = c.Sums.Stakes.logOf(s) + stats.LogMeanExp(scaled[:])
 		if byStart[s] > byStart[best] {
 			best = s
 		}

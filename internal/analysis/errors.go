@@ -13,13 +13,13 @@ type errorCheck struct {
 	Phase  proceedCounts `json:"phase"`
 }
 
-// errorFirstStake is what is staked on an error rate that is higher from the
-// first request on.
-const errorFirstStake firstStake = 0.5
+// errorLaterStake is what is staked in the longest plan on an error rate that
+// is higher from some later time on.
+const errorLaterStake = 0.5
 
-func newErrorCheck() *errorCheck {
+func newErrorCheck(starts int) *errorCheck {
 	return &errorCheck{
-		Counts: newCounts(errorFirstStake),
+		Counts: newCounts(laterParts(errorLaterStake, starts)),
 		Phase:  newProceedCounts(),
 	}
 }
@@ -78,7 +78,7 @@ func (e *errorCheck) result(r rules, t reading) Result {
 		NonInferiority: eValue(e.Phase.log(phi)),
 	}
 	if numerator > 0 && denominator > 0 {
-		res.Low, res.High = bounds(math.Log(numerator/denominator), total(countInformation)/phi, r.alpha*math.Exp(e.Counts.Sums.First.logOf(ev.start)))
+		res.Low, res.High = bounds(math.Log(numerator/denominator), total(countInformation)/phi, r.alpha*math.Exp(e.Counts.Sums.Stakes.logOf(ev.start)))
 	}
 	e.explain(r, t, phi, &res)
 	if numerator+denominator > 0 {

@@ -48,9 +48,10 @@ const (
 	tailStake  = 0.125
 	guardStake = 0.05
 
-	// latencyFirstStake is what is staked on response times that are longer
-	// from the first warm request on.
-	latencyFirstStake firstStake = 0.7
+	// latencyLaterStake is what is staked in the longest plan on response times
+	// that are longer from some later time on. A fault from the first warm
+	// request on is likelier.
+	latencyLaterStake = 0.3
 )
 
 const (
@@ -65,10 +66,11 @@ const (
 	levelNoise = 0.02
 )
 
-func newLatencyCheck() *latencyCheck {
-	l := &latencyCheck{Guard: newMeans(), Body: newMeans()}
+func newLatencyCheck(starts int) *latencyCheck {
+	p := laterParts(latencyLaterStake, starts)
+	l := &latencyCheck{Guard: newMeans(p), Body: newMeans(p)}
 	for i := range l.Tails {
-		l.Tails[i] = newTail()
+		l.Tails[i] = newTail(p)
 	}
 	return l
 }

@@ -80,7 +80,7 @@ func (l *latencyCheck) tailBetween(q *tail, starts []StartPoint, with, without f
 
 func (l *latencyCheck) guardEstimate() (shift, variance float64, ok bool) {
 	total := l.Guard.Sums.Total
-	if total[meanTicks] < leastTicks {
+	if total[meanTicks] < leastTicks || total[meanCanaryRequests] < leastRequests {
 		return 0, 0, false
 	}
 	information := total[meanInformation]
@@ -217,7 +217,7 @@ func (l *latencyCheck) flag(r rules, t reading, f finding, res *Result) {
 func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
 	if f.leader == engineBody {
 		if shift, variance, ok := l.Body.estimate(f.start, r.starts); ok {
-			res.Low, res.High = bounds(shift, 1/(variance+f.with), r.alpha*bodyStake*math.Exp(l.Body.Sums.First.logOf(f.start)))
+			res.Low, res.High = bounds(shift, 1/(variance+f.with), r.alpha*bodyStake*math.Exp(l.Body.Sums.Stakes.logOf(f.start)))
 		}
 		if res.Ratio >= r.margin {
 			res.Affected = l.Body.window(f.start, meanCanaryRequests, r.starts)

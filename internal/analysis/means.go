@@ -14,8 +14,6 @@ import (
 type means struct {
 	Sums  sums             `json:"sums"`
 	Noise stats.Dispersion `json:"noise"`
-	// Pending are the totals of ticks that are too few to be normal yet.
-	Pending Vector `json:"pending"`
 }
 
 // harmSteps are the shifts that are looked for, in multiples of the margin's:
@@ -38,8 +36,10 @@ const (
 )
 
 const (
-	// mergeRequests is how many of the canary's requests ticks are merged to.
-	mergeRequests = 30
+	// leastRequests is how many of the canary's requests a window needs before
+	// its mean is normal enough to say anything. What counts is the window's sum:
+	// its latest ticks may be as small as they like.
+	leastRequests = 30
 	// meanNoise is what is taken to be known of bursts before any was seen. The
 	// estimate is the worst of several and at least 1; a prior of less keeps it
 	// there while all is quiet.
@@ -64,26 +64,21 @@ type meanTick struct {
 	duration           float64
 }
 
-func newMeans() means {
-	return means{
-		Sums:    newSums(meanTotals, latencyFirstStake),
-		Pending: make(Vector, meanTotals),
-		Noise:   stats.Dispersion{Prior: meanNoise},
-	}
+func newMeans(p stakes) means {
+	return means{Sums: newSums(meanTotals, p), Noise: stats.Dispersion{Prior: meanNoise}}
 }
 
 func (m means) clone() means {
 	m.Sums = m.Sums.clone()
-	m.Pending = m.Pending.clone(0)
 	return m
 }
 
 func (m *means) mark() { m.Sums.mark() }
 
-// shift is the estimate over all ticks so far, drawn to 0 by a merge's worth of
+// shift is the estimate over all ticks so far, drawn to 0 by a few
 // requests.
 func (m *means) shift(variance float64) float64 {
-	prior := mergeRequests / variance
+	prior := leastRequests / variance
 	return m.Sums.Total[meanShift] / (m.Sums.Total[meanInformation] + prior)
 }
 
@@ -91,17 +86,10 @@ func (m *means) add(t meanTick) {
 	if t.requests <= 0 {
 		return
 	}
-	m.Noise.Add(t.requests*(t.shift-m.shift(t.variance))/math.Sqrt(t.variance), t.requests, mergeRequests)
+	m.Noise.Add(t.requests*(t.shift-m.shift(t.variance))/math.Sqrt(t.variance), t.requests, leastRequests)
 	information := t.requests / t.variance
 	for i, v := range [meanTotals]float64{information * t.shift, information, t.canaryRequests, t.canarySeconds, t.expectedSeconds, 1, t.duration} {
-		m.Pending[i] += v
-	}
-	if m.Pending[meanCanaryRequests] < mergeRequests {
-		return
-	}
-	for i, v := range m.Pending {
 		m.Sums.Total[i] += v
-		m.Pending[i] = 0
 	}
 }
 
@@ -125,7 +113,7 @@ func (m *means) window(s, i int, starts []StartPoint) float64 {
 func (m *means) estimate(s int, starts []StartPoint) (shift, variance float64, ok bool) {
 	information := m.window(s, meanInformation, starts)
 	// A difference of totals leaves dust, so ticks are what is counted.
-	if information <= 0 || m.window(s, meanTicks, starts) < leastTicks {
+	if information <= 0 || m.window(s, meanTicks, starts) < leastTicks || m.window(s, meanCanaryRequests, starts) < leastRequests {
 		return 0, 0, false
 	}
 	return m.window(s, meanShift, starts) / information, m.variance(information, m.window(s, meanDuration, starts)), true
@@ -149,7 +137,7 @@ func (m *means) evidence(null, margin, between, betweenKnown float64, starts []S
 	var byStart [maxStarts + 1]float64
 	best := 0
 	for s := range starts {
-		byStart[s] = m.Sums.First.logOf(s)
+		byStart[s] = m.Sums.Stakes.logOf(s)
 		if shift, variance, ok := m.estimate(s, starts); ok {
 			extra := between
 			if starts[s].NoControl {
@@ -161,7 +149,7 @@ func (m *means) evidence(null, margin, between, betweenKnown float64, starts []S
 			best = s
 		}
 	}
-	byStart[len(starts)] = m.Sums.First.logKept(len(starts))
+	byStart[len(starts)] = m.Sums.Stakes.logKept(len(starts))
 	return evidence{log: stats.LogSumExp(byStart[:len(starts)+1]), start: best}
 }
 

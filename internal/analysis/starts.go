@@ -3,32 +3,60 @@ package analysis
 import (
 	"math"
 	"time"
+
+	"serin.dev/serin/internal/rollout"
 )
 
 // A fault may begin at any time, and evidence from before it speaks for the
 // canary. So every check's evidence is a mixture over the times at which the
-// fault may have begun: the start of the run with the first start's stake, and
-// up to fourteen later starts with the rest in equal parts. The stake of a start
-// that has not come yet is kept as it is.
-const maxStarts = 15
+// fault may have begun: the start of the run, and up to fourteen later starts.
+const (
+	// stakedStarts is how many starts a plan has at most.
+	stakedStarts = 15
+	// maxStarts has room for one more without a stake: the end of control in a
+	// plan that did not foresee it, from which figures must be kept apart.
+	maxStarts = stakedStarts + 1
+)
 
-// firstStake is the part of the whole that is staked on the first start.
-type firstStake float64
+// stakes is how the starts of a plan divide a stake of 1 among themselves. Each
+// later start has the same part in every plan, and the first has what the plan's
+// own number of later starts leaves over.
+//
+// It is what makes the mixture valid. Both numbers are known before the first
+// tick, and the parts sum to 1: Later times (Starts-1), and 1 minus that. When a
+// start begins is decided by earlier ticks only, and each start's evidence is an
+// e-process from then on, worth 1 until then; so the mixture is one too, whatever
+// the times turn out to be. A start that never begins keeps its part at 1, and
+// one beyond the plan's number has none.
+type stakes struct {
+	// Starts is the plan's number of starts, at most stakedStarts.
+	Starts int `json:"starts"`
+	// Later is the part of each start but the first.
+	Later float64 `json:"later"`
+}
 
-// logOf is the logarithm of what start s stakes.
-func (f firstStake) logOf(s int) float64 {
-	if s == 0 {
-		return math.Log(float64(f))
+// laterParts divides what the later starts of the longest plan have together.
+func laterParts(together float64, starts int) stakes {
+	return stakes{Starts: starts, Later: together / (stakedStarts - 1)}
+}
+
+// logOf is the logarithm of what start s stakes; -Inf for nothing.
+func (p stakes) logOf(s int) float64 {
+	switch {
+	case s == 0:
+		return math.Log(1 - p.Later*float64(p.Starts-1))
+	case s < p.Starts:
+		return math.Log(p.Later)
 	}
-	return math.Log((1 - float64(f)) / (maxStarts - 1))
+	return math.Inf(-1)
 }
 
 // logKept is the logarithm of what the starts to come have kept.
-func (f firstStake) logKept(begun int) float64 {
+func (p stakes) logKept(begun int) float64 {
 	if begun == 0 {
 		return 0
 	}
-	return math.Log((1 - float64(f)) * float64(maxStarts-begun) / (maxStarts - 1))
+	return math.Log(p.Later * float64(max(0, p.Starts-begun)))
 }
 
 // StartPoint is a time from which a fault is looked for.
@@ -42,18 +70,27 @@ type StartPoint struct {
 
 // begins says whether a start begins with this tick: the first of the run, of
 // a phase, or without control, or the next in a phase when enough of them are
-// left over for the phases to come and for the end of control.
-func (s *State) begins(phases, phase int, newPhase, control bool) bool {
-	left := maxStarts - len(s.Starts)
+// left over for the phases to come.
+func (s *State) begins(phases []rollout.Phase, phase int, newPhase, control bool) bool {
+	left := s.Timing.Starts - len(s.Starts)
 	switch {
 	case len(s.Starts) == 0:
 		return true
 	case !control && !s.Starts[len(s.Starts)-1].NoControl:
-		return left > 0
-	case left <= 1:
+		return len(s.Starts) < maxStarts
+	case control && endsControl(phases, phase):
+		// The weight lags behind the phase: its start is the end of control.
 		return false
+	case newPhase:
+		// One is kept for the end of control, should phases be so many.
+		return left > 1 || left == 1 && (!control || !endsControl(phases, len(phases)-1))
 	}
-	return newPhase || s.Elapsed-s.StartedAt >= s.Timing.Spacing && left > phases-1-phase
+	return s.Elapsed-s.StartedAt >= s.Timing.Spacing && left > max(0, len(phases)-1-phase)
+}
+
+// endsControl says whether a phase gives all traffic to the canary.
+func endsControl(phases []rollout.Phase, phase int) bool {
+	return phase >= 0 && phase < len(phases) && phases[phase].Weight >= rollout.Full
 }
 
 // sums are running totals, and what each of them was when each start began, so
@@ -63,11 +100,11 @@ type sums struct {
 	Total Vector `json:"total"`
 	// Marks holds one copy of Total for each start after the first, in order.
 	Marks Vector `json:"marks,omitempty"`
-	// First is the stake of the first start.
-	First firstStake `json:"first"`
+	// Stakes are what the starts stake.
+	Stakes stakes `json:"stakes"`
 }
 
-func newSums(n int, first firstStake) sums { return sums{Total: make(Vector, n), First: first} }
+func newSums(n int, p stakes) sums { return sums{Total: make(Vector, n), Stakes: p} }
 
 func (u sums) clone() sums {
 	u.Total = u.Total.clone(0)

@@ -90,9 +90,9 @@ func Start(cfg Config) State {
 		}
 		switch c.Type {
 		case rollout.ErrorRate:
-			cs.Errors = newErrorCheck()
+			cs.Errors = newErrorCheck(s.Timing.Starts)
 		case rollout.ResponseTime:
-			cs.Latency = newLatencyCheck()
+			cs.Latency = newLatencyCheck(s.Timing.Starts)
 		}
 		s.Checks = append(s.Checks, cs)
 	}

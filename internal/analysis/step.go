@@ -24,7 +24,7 @@ func Step(cfg Config, s State, t rollout.Tick, phase int) (State, Assessment) {
 	}
 	// With all traffic on the canary, stable's silence is no lack.
 	control := t.Weight < rollout.Full
-	if s.begins(len(cfg.Phases), phase, newPhase, control) {
+	if s.begins(cfg.Phases, phase, newPhase, control) {
 		s.begin(t, phase, !control)
 	}
 

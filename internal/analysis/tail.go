@@ -32,8 +32,8 @@ var tails = [...]struct {
 	{"p99", 0.01, 1000},
 }
 
-func newTail() tail {
-	return tail{Counts: newCounts(latencyFirstStake), Phase: newProceedCounts()}
+func newTail(p stakes) tail {
+	return tail{Counts: newCounts(p), Phase: newProceedCounts()}
 }
 
 func (q tail) clone() tail {

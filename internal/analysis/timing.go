@@ -15,6 +15,8 @@ type timing struct {
 	Interval time.Duration `json:"interval"`
 	// Spacing is the time between two starts inside a phase.
 	Spacing time.Duration `json:"spacing"`
+	// Starts is how many starts the plan has, one at least in each phase.
+	Starts int `json:"starts"`
 	// WarmMin and WarmMax bound the canary's warm-up.
 	WarmMin time.Duration `json:"warmMin"`
 	WarmMax time.Duration `json:"warmMax"`
@@ -37,9 +39,11 @@ func timingOf(cfg Config) timing {
 	for _, ph := range cfg.Phases {
 		watched += time.Duration(ph.Duration)
 	}
+	spacing, starts := startSpacing(cfg.Phases)
 	return timing{
 		Interval: interval,
-		Spacing:  startSpacing(cfg.Phases),
+		Spacing:  spacing,
+		Starts:   starts,
 		WarmMin:  min(time.Minute, max(2*interval, first/10)),
 		WarmMax:  min(10*time.Minute, max(5*interval, first/3)),
 		Gone:     max(3*interval, min(time.Minute, max(6*interval, first/10))),
@@ -48,11 +52,12 @@ func timingOf(cfg Config) timing {
 }
 
 // startSpacing is the shortest time between starts at which the plan needs no
-// more than maxStarts of them, one at the beginning of each phase.
-func startSpacing(phases []rollout.Phase) time.Duration {
+// more than stakedStarts of them, one at the beginning of each phase, and how
+// many it needs.
+func startSpacing(phases []rollout.Phase) (time.Duration, int) {
 	var candidates []time.Duration
 	for _, ph := range phases {
-		for n := 1; n <= maxStarts; n++ {
+		for n := 1; n <= stakedStarts; n++ {
 			// Rounded up, so that n of them cover the phase.
 			candidates = append(candidates, (time.Duration(ph.Duration)+time.Duration(n)-1)/time.Duration(n))
 		}
@@ -66,9 +71,9 @@ func startSpacing(phases []rollout.Phase) time.Duration {
 		for _, ph := range phases {
 			starts += max(1, math.Ceil(float64(ph.Duration)/float64(c)))
 		}
-		if starts <= maxStarts {
-			return c
+		if starts <= stakedStarts {
+			return c, int(starts)
 		}
 	}
-	return math.MaxInt64
+	return math.MaxInt64, stakedStarts
 }

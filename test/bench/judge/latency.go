@@ -165,6 +165,7 @@ func latencyScenarios() []scenario {
 		make("L3 null, instance spread 5%", null, latencyTraffic{rps: 100, podSpread: .05}, "0", 0, 0),
 		make("L4 null, 2% slow mode", null, latencyTraffic{rps: 100, slowMode: .02}, "0", 0, 0),
 		make("L5 null, 2 rps", null, latencyTraffic{rps: 2}, "0", 0, 0),
+		make("L10 null, 10 rps, 2% slow mode", null, latencyTraffic{rps: 10, slowMode: .02}, "not in it", 0, 0),
 		make("L6 1.2x, native buckets", fault, latencyTraffic{rps: 100, shift: math.Log(1.2)}, "180 s", 180, 0),
 		make("L6 1.2x, two-percent buckets", fault, latencyTraffic{rps: 100, shift: math.Log(1.2), buckets: fine}, "180 s", 180, 0),
 		make("L6 1.2x, classic buckets", fault, latencyTraffic{rps: 100, shift: math.Log(1.2), buckets: classic}, "190 s", 190, 0),
