@@ -97,6 +97,12 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 		return res, err
 	}
 	defer lock.Close()
+	begun := false
+	defer func() {
+		if err != nil && !begun && ctx.Err() != nil {
+			err = fmt.Errorf("stopped before the run of %s began; nothing was released", name)
+		}
+	}()
 
 	// What a killed program left of this rollout is gone on with, with the plan
 	// it was begun with; otherwise the file alone counts.
@@ -151,6 +157,7 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 			return res, err
 		}
 	}
+	begun = true
 	if ro.Started != nil {
 		ro.Started(run, h.parts.Router.Listen(), resumed)
 	}
