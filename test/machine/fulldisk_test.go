@@ -94,7 +94,7 @@ func TestAFullDiskHoldsTheWeight(t *testing.T) {
 	h := newHome(t)
 	disk := h.onSmallDisk()
 	h.write(plan{phases: "[{weight: 20, duration: 2s}, {weight: 60, duration: 1s}]"})
-	run := h.start("run", "-f", h.file)
+	run := h.start("run", "-f", h.file, "--keep")
 	v := visit(t, h.addr)
 	run.says("weight 20 %")
 	disk.fill(run)
@@ -109,10 +109,7 @@ func TestAFullDiskHoldsTheWeight(t *testing.T) {
 		t.Errorf("describe exits with %d and does not say why the weight stays:\n%s%s", code, out, errs)
 	}
 	disk.empty(run)
-	ended := run.says("promoted after")
-	run.wants(0)
-	v.stop()
-	v.noneFailed(ended)
+	run.endsUnseen(v, 0)
 	h.runsAreWhole()
 }
 
@@ -137,7 +134,7 @@ func TestAFullDiskDoesNotHinderARollback(t *testing.T) {
 			disk := h.onSmallDisk()
 			broken := filepath.Join(h.dir, "broken")
 			h.write(plan{canary: "-broken-when " + broken, phases: "[{weight: 50, duration: 10m}]"})
-			run := h.start("run", "-f", h.file)
+			run := h.start("run", "-f", h.file, "--keep")
 			v := visit(t, h.addr)
 			run.says("weight 50 %")
 			v.sees("v2")
@@ -155,10 +152,7 @@ func TestAFullDiskDoesNotHinderARollback(t *testing.T) {
 				t.Errorf("the program ended before it could write down that it rolled back")
 			}
 			disk.empty(run)
-			ended := run.says("rolled back after")
-			run.wants(2)
-			v.stop()
-			v.noneFailed(ended)
+			run.endsUnseen(v, 2)
 			h.nothingRuns()
 			h.runsAreWhole()
 		})

@@ -205,6 +205,19 @@ func (p *program) wants(code int) {
 	}
 }
 
+// endsUnseen waits for the end of a run that goes on serving, asserts that no
+// visitor noticed anything of it, and ends the program.
+func (p *program) endsUnseen(v *visitors, code int) {
+	p.t.Helper()
+	p.says(map[int]string{0: "promoted after", 2: "rolled back after"}[code])
+	v.stop()
+	v.noneFailed()
+	if !p.ended() { // a release ends by itself
+		_ = p.cmd.Process.Signal(syscall.SIGTERM)
+	}
+	p.wants(code)
+}
+
 func (p *program) signal(sig syscall.Signal) {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(sig); err != nil {

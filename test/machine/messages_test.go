@@ -162,12 +162,9 @@ notify:
 - {name: only-the-end, events: [promoted, rolledBack], cloudevents: {url: "%[1]s/end", hmac: {secret: %[2]s}}}
 tests:
 - {name: smoke, interval: 250ms, timeout: 200ms, failures: 20, http: {path: /, expect: {status: [200], body: "hello from v2"}}}`, r.URL, key)})
-	run := h.start("run", "-f", h.file)
+	run := h.start("run", "-f", h.file, "--keep")
 	v := visit(t, h.addr)
-	ended := run.says("promoted after")
-	run.wants(0)
-	v.stop()
-	v.noneFailed(ended)
+	run.endsUnseen(v, 0)
 
 	for path, n := range map[string]int{"/before-canary": 1, "/before-phase": 2, "/after-promote": 1, "/on-rollback": 0, "/end": 1} {
 		if got := len(r.at(path)); got != n {
@@ -219,16 +216,14 @@ func TestNobodyWhoHangsDelaysARollback(t *testing.T) {
 notify:
 - {name: hangs, cloudevents: {url: "%[1]s/hangs"}}
 - {name: ops, cloudevents: {url: "%[1]s/ops", hmac: {secret: %[2]s}}}`, r.URL, key)})
-	run := h.start("run", "-f", h.file)
+	run := h.start("run", "-f", h.file, "--keep")
 	v := visit(t, h.addr)
 	back := run.says("rollback, weight 0 %")
 	// The weight does not wait for the hook.
 	time.Sleep(500 * time.Millisecond)
 	last := v.lastOf("v2")
 	ended := run.says("rolled back after")
-	run.wants(2)
-	v.stop()
-	v.noneFailed(ended)
+	run.endsUnseen(v, 2)
 	if after := v.lastOf("v2"); after.After(last) || last.After(back.Add(400*time.Millisecond)) {
 		t.Errorf("the canary was still asked %s after the rollback was told", after.Sub(back))
 	}
@@ -258,12 +253,9 @@ func TestAHookThatFailsBeforeTheCanaryEndsTheRun(t *testing.T) {
 	h := newHome(t)
 	h.write(plan{extra: `hooks:
 - {name: migrate, at: beforeCanary, onFailure: rollback, command: {argv: [sh, -c, "echo table is locked; exit 3"]}}`})
-	run := h.start("run", "-f", h.file)
+	run := h.start("run", "-f", h.file, "--keep")
 	v := visit(t, h.addr)
-	ended := run.says("rolled back after")
-	run.wants(2)
-	v.stop()
-	v.noneFailedBefore(ended)
+	run.endsUnseen(v, 2)
 	if n := count(v.seen(time.Time{}, time.Time{}), "v2"); n > 0 {
 		t.Errorf("the canary answered %d requests", n)
 	}
@@ -277,12 +269,9 @@ func TestAContinuousTestThatFailsRollsBack(t *testing.T) {
 	h := newHome(t)
 	h.write(plan{phases: "[{weight: 20, duration: 10m}]", extra: `tests:
 - {name: contract, interval: 250ms, timeout: 200ms, failures: 3, onFailure: rollback, http: {path: /, expect: {body: "hello from v1"}}}`})
-	run := h.start("run", "-f", h.file)
+	run := h.start("run", "-f", h.file, "--keep")
 	v := visit(t, h.addr)
-	ended := run.says("rolled back after")
-	run.wants(2)
-	v.stop()
-	v.noneFailedBefore(ended)
+	run.endsUnseen(v, 2)
 	if !strings.Contains(run.err.String(), `test "contract" failed 3 times in a row`) {
 		t.Errorf("it does not say which test failed:\n%s", run.err)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -119,33 +120,34 @@ func (v *visitors) seen(from, to time.Time) []request {
 	return out
 }
 
-// noneFailed asserts that there were requests enough to say something and that
-// none of them failed before a time; the zero time is no bound.
-func (v *visitors) noneFailed(before time.Time) {
+// noneFailed asserts that every request was answered by a version.
+func (v *visitors) noneFailed() {
 	v.t.Helper()
-	v.noneFailedBefore(before)
-	if n := len(v.seen(time.Time{}, time.Time{})); n < 50 {
-		v.t.Errorf("only %d requests were made: too few to say anything", n)
+	all := v.seen(time.Time{}, time.Time{})
+	var failed []request
+	for _, r := range all {
+		if r.failed != "" {
+			failed = append(failed, r)
+		}
+	}
+	if len(failed) > 0 {
+		v.t.Errorf("%d of %d requests failed, the first at %s after %s: %s", len(failed), len(all),
+			failed[0].begun.Format(time.RFC3339Nano), failed[0].ended.Sub(failed[0].begun), failed[0].failed)
+	}
+	if len(all) < 20 {
+		v.t.Errorf("only %d requests were made: too few to say anything", len(all))
 	}
 }
 
-// noneFailedBefore asserts that every request that ended before a time was
-// answered by a version.
-func (v *visitors) noneFailedBefore(before time.Time) {
+// refusedOnlySince asserts that requests failed only after a moment, and only
+// because nobody listened any more: a service that ends cuts nobody off.
+func (v *visitors) refusedOnlySince(moment time.Time) {
 	v.t.Helper()
-	all := v.seen(time.Time{}, time.Time{})
-	failed, first := 0, request{}
-	for _, r := range all {
-		if r.failed != "" && (before.IsZero() || r.ended.Before(before)) {
-			if failed == 0 {
-				first = r
-			}
-			failed++
+	for _, r := range v.seen(time.Time{}, time.Time{}) {
+		if r.failed != "" && (r.ended.Before(moment) || !strings.Contains(r.failed, "connection refused")) {
+			v.t.Errorf("a request at %s, %s after the service was to end, failed after %s: %s",
+				r.begun.Format(time.RFC3339Nano), r.begun.Sub(moment), r.ended.Sub(r.begun), r.failed)
 		}
-	}
-	if failed > 0 {
-		v.t.Errorf("%d of %d requests failed, the first at %s after %s: %s",
-			failed, len(all), first.begun.Format(time.RFC3339Nano), first.ended.Sub(first.begun), first.failed)
 	}
 }
 
