@@ -22,7 +22,7 @@ func Decide(p Plan, s State, o Observation) Decision {
 	l.yield()
 	l.hear()
 	verdict := l.decide()
-	if verdict.kind != Hold {
+	if verdict.kind != Hold && !verdict.stuck {
 		l.next.Hold = nil
 	}
 	l.ask()
@@ -53,6 +53,9 @@ type look struct {
 type outcome struct {
 	kind    Kind
 	because []Reason
+	// stuck keeps the state's hold although the decision is not to hold: the
+	// run cannot go where it has decided to go.
+	stuck bool
 }
 
 // decide asks the rules in order; the first that answers decides.

@@ -40,9 +40,16 @@ func (l *look) goOnRollingBack() *outcome {
 			l.enter(RolledBack, "")
 		}
 	}
-	l.next.Hold = nil
+	if n.Stage == Returning && l.disobeyed() {
+		stuck := l.hold("notInEffect", "the router has not taken weight 0. Serin goes on asking; take the canary out of the traffic by hand, or mend the router", true)
+		return &outcome{kind: Rollback, because: append(stuck.because[:1:1], n.Cause...), stuck: true}
+	}
 	return &outcome{kind: Rollback, because: n.Cause}
 }
+
+// disobeyed reports that the router has been asked for longer than a hold may
+// last.
+func (l *look) disobeyed() bool { return l.inStage() >= l.plan.HoldTimeout }
 
 // goOnPromoting: the stable arm is pointed at the tested instances, the old
 // ones finish their requests and go.
@@ -82,7 +89,12 @@ func (l *look) goOnPromoting() *outcome {
 			message = "the canary is the stable version now"
 		}
 	}
-	return &outcome{kind: Complete, because: []Reason{note("promoting", message)}}
+	out := &outcome{kind: Complete, because: []Reason{note("promoting", message)}}
+	if (n.Stage == Switching || n.Stage == Draining) && l.disobeyed() && l.inStage() > l.plan.Drain {
+		stuck := l.hold("notInEffect", message+", and the router has not followed for "+round(l.inStage())+". Mend the router, or roll back", true)
+		out.because, out.stuck = append(stuck.because[:1:1], out.because...), true
+	}
+	return out
 }
 
 // oldGoing reports that the old version is being removed: there is no way back
