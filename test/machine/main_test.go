@@ -19,6 +19,9 @@ import (
 // seed repeats the random moments of an earlier run of the tests.
 var seed = flag.Uint64("machine.seed", 0, "seed of the random moments; 0 takes a new one and prints it")
 
+// given is tried in the place of a program built from the source.
+var given = flag.String("machine.serin", "", "test this program, such as one built with -race; default: build it as it is shipped")
+
 // binary is the program under test; it is set once, before any test.
 var binary string
 
@@ -34,6 +37,10 @@ func TestMain(m *testing.M) {
 func withProgram(m *testing.M) int {
 	if *seed == 0 {
 		*seed = rand.Uint64()
+	}
+	if *given != "" {
+		binary = *given
+		return m.Run()
 	}
 	dir, err := os.MkdirTemp("", "serin-machine-")
 	if err != nil {

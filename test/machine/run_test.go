@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -66,13 +67,35 @@ func TestAGoodVersionIsPromotedAndItsTestedProcessServes(t *testing.T) {
 	changedRecordsDoNotReplay(t, h, filepath.Join(dir, "record.jsonl"))
 }
 
-// One changed byte in a number or word of a decision, or a line cut short, is
-// told; none of it passes for the run that was.
+// One changed byte of a decision, wherever it is, or a line cut short, is told;
+// none of it passes for the run that was.
 func changedRecordsDoNotReplay(t *testing.T, h *home, path string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	at := filepath.Join(h.dir, "changed.jsonl")
+	chance := random(t, 100)
+	var decisions []int // where the lines of decisions are
+	for begin := 0; begin < len(data); {
+		end := begin + bytes.IndexByte(data[begin:], '\n')
+		if bytes.Contains(data[begin:end], []byte(`"decision":"`)) {
+			decisions = append(decisions, begin)
+		}
+		begin = end + 1
+	}
+	for range 40 {
+		begin := decisions[chance.IntN(len(decisions))]
+		n := begin + chance.IntN(bytes.IndexByte(data[begin:], '\n'))
+		changed := bytes.Clone(data)
+		changed[n] ^= 1 << chance.IntN(3)
+		if err := os.WriteFile(at, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if code, out, _ := h.serin("replay", at); code == 0 {
+			t.Errorf("byte %d changed from %q to %q: replay exits with 0: %s\n%s", n, data[n], changed[n], out, data[max(begin, n-100):n+50])
+		}
 	}
 	for what, change := range map[string]func(string) string{
 		"a decision's weight": func(s string) string {
@@ -87,7 +110,6 @@ func changedRecordsDoNotReplay(t *testing.T, h *home, path string) {
 			t.Errorf("%s: the record has no such place", what)
 			continue
 		}
-		at := filepath.Join(h.dir, "changed.jsonl")
 		if err := os.WriteFile(at, []byte(changed), 0o600); err != nil {
 			t.Fatal(err)
 		}
