@@ -186,6 +186,39 @@ func (h *home) chronicle(ctx context.Context, run store.Run) error {
 	return Chronicle(ctx, h.store, h.archive, run)
 }
 
+// messageTime is how long an archived record waits for the run's last messages.
+const messageTime = 2 * time.Minute
+
+// chronicleMessages archives the record once more when the messages about the
+// run's end have been delivered or given up: they belong to it. Messages that
+// take longer than messageTime are left out.
+func (h *home) chronicleMessages(ctx context.Context, run store.Run) {
+	lines, err := h.store.Lines(ctx, run.ID, 0, 0)
+	if err != nil {
+		return // the store's own trouble is reported by who needs it
+	}
+	archived := len(lines)
+	for begun := time.Now(); time.Since(begun) < messageTime && !h.settled(ctx, run.ID); {
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return
+		}
+	}
+	if lines, err = h.store.Lines(ctx, run.ID, 0, 0); err != nil || len(lines) == archived {
+		return
+	}
+	if err := h.chronicle(ctx, run); err != nil {
+		h.log.Warn("the run's last messages could not be archived", "run", run.ID, "error", err)
+	}
+}
+
+// settled reports that no message about a run is still to be delivered.
+func (h *home) settled(ctx context.Context, run string) bool {
+	due, err := h.store.Due(ctx, time.Now().Add(time.Hour), 1000)
+	return err == nil && !slices.ContainsFunc(due, func(m store.Outgoing) bool { return m.Message.Run == run })
+}
+
 // catchUp archives runs that ended in a program that was killed before it
 // could archive them.
 func (h *home) catchUp(ctx context.Context) {

@@ -42,6 +42,9 @@ type home struct {
 
 	wake runner.Waker
 
+	// aside are what goes on after a run and ends with the program.
+	aside sync.WaitGroup
+
 	mu      sync.Mutex
 	run     string // id of the run that goes on
 	look    runner.Look
@@ -380,6 +383,9 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 	} else if ended, err = h.store.Load(ctx, run.ID); err != nil {
 		return ended, fmt.Errorf("load the archived run: %w", err)
 	}
+	if len(run.Spec.Spec.Notify) > 0 {
+		h.aside.Go(func() { h.chronicleMessages(ctx, ended) })
+	}
 	return ended, nil
 }
 
@@ -424,4 +430,8 @@ func readiness(g workload.Group) server.Readiness {
 	return server.Readiness{Version: g.Version, Instances: len(g.Instances), Ready: g.Ready(), Detail: g.Detail}
 }
 
-func (h *home) close() error { return h.parts.Close() }
+// close waits for what goes on aside: its context has ended.
+func (h *home) close() error {
+	h.aside.Wait()
+	return h.parts.Close()
+}

@@ -162,7 +162,14 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 		ro.Started(run, h.parts.Router.Listen(), resumed)
 	}
 	res, err = h.foreground(ctx, run, ro)
-	p.flush(ctx)
+	p.flush(context.WithoutCancel(ctx)) // an interrupted run is told of too
+	h.aside.Wait()
+	if err == nil && len(res.Run.Spec.Spec.Notify) > 0 {
+		// What people were told of the end belongs to the record.
+		if err := h.chronicle(ctx, res.Run); err != nil {
+			h.log.Warn("the run's last messages could not be archived", "run", res.Run.ID, "error", err)
+		}
+	}
 	if err == nil && ro.Keep && !res.Interrupted {
 		for ctx.Err() == nil {
 			h.rest(ctx)
@@ -259,7 +266,7 @@ func (h *home) interrupt(ctx context.Context, run, reason, actor string) {
 // flush gives the messages about the run's end a moment to get out.
 func (p *program) flush(ctx context.Context) {
 	deadline := time.Now().Add(5 * time.Second)
-	for time.Now().Before(deadline) && ctx.Err() == nil {
+	for time.Now().Before(deadline) {
 		p.outbox.Wake()
 		due, err := p.store.Due(ctx, time.Now(), 1)
 		if err != nil || len(due) == 0 {

@@ -104,17 +104,17 @@ func (c *Courier) send(ctx context.Context, m store.Outgoing) {
 	}
 	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 	defer cancel()
+	// First the record: a message that is settled is in it.
+	if err == nil || retry.IsZero() {
+		line, e := record.Encode(record.Notification{
+			Notification: m.Message.Event, At: c.Now().UTC().Round(0), Actor: record.Serin,
+			To: m.To, Text: m.Message.Text, Delivered: err == nil, Error: failure,
+		})
+		if e == nil {
+			_ = c.Store.Append(settle, m.Message.Run, []record.Line{line})
+		}
+	}
 	if e := c.Store.Settle(settle, m.ID, err == nil, retry, failure); e != nil {
 		c.Logger.Warn("the outbox cannot be written", "error", e)
-	}
-	if err != nil && !retry.IsZero() {
-		return
-	}
-	line, e := record.Encode(record.Notification{
-		Notification: m.Message.Event, At: c.Now().UTC().Round(0), Actor: record.Serin,
-		To: m.To, Text: m.Message.Text, Delivered: err == nil, Error: failure,
-	})
-	if e == nil {
-		_ = c.Store.Append(settle, m.Message.Run, []record.Line{line})
 	}
 }

@@ -193,10 +193,17 @@ tests:
 	dir := h.archivedRun()
 	h.replays(dir)
 	gates := map[string]bool{}
+	delivered := 0
 	for _, l := range recordOf(t, dir) {
+		if l.Notification != "" && l.Delivered {
+			delivered++
+		}
 		if l.Gate != "" && l.Passed {
 			gates[l.Gate] = true
 		}
+	}
+	if want := len(r.at("/ops")) + len(r.at("/end")); delivered != want {
+		t.Errorf("the archived record holds %d messages that were delivered, and %d were", delivered, want)
 	}
 	for _, name := range []string{"freeze", "announce", "stamp", "thaw", "smoke"} {
 		if !gates[name] {
