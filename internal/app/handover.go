@@ -79,7 +79,7 @@ func (d *daemon) handOver(ctx context.Context) error {
 	if err := d.close(); err != nil {
 		log.Warn("not everything could be let go of", "error", err)
 	}
-	err := d.succeed(ctx)
+	err := d.succeed()
 	if err == nil {
 		return nil
 	}
@@ -98,7 +98,7 @@ func (d *daemon) handOver(ctx context.Context) error {
 }
 
 // succeed starts the successor and waits for its word.
-func (d *daemon) succeed(ctx context.Context) error {
+func (d *daemon) succeed() error {
 	exe, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find this program's file: %w", err)

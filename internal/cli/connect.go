@@ -21,7 +21,7 @@ type link struct {
 
 // close lets go of it; what was only read loses nothing by that.
 func (l *link) close() {
-	l.Client.Close()
+	l.Close()
 	_ = l.done()
 }
 

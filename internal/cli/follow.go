@@ -125,7 +125,7 @@ func (f *follower) reach(ctx context.Context, why error) error {
 	defer cancel()
 	for {
 		if l, err := f.again(ctx); err == nil {
-			f.link.Client.Close()
+			f.link.Close()
 			f.link.Client = l.Client
 			return nil
 		}

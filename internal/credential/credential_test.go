@@ -85,7 +85,7 @@ func TestASecretPrintsAsRedactedInEveryWay(t *testing.T) {
 	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "secret", secret, "holder", h)
 	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "secret", secret, "holder", h)
 	out.Write(log.Bytes())
-	out.WriteString(fmt.Sprint(fmt.Errorf("wrapped: %v", secret)))
+	fmt.Fprint(&out, fmt.Errorf("wrapped: %v", secret))
 	for _, form := range []string{"s3cret", "7333637265", "canary"} {
 		if strings.Contains(out.String(), form) {
 			t.Errorf("%q shows in:\n%s", form, out.String())

@@ -54,9 +54,8 @@ func check(ip netip.Addr) error {
 
 // checkLiteral checks a host that is written as an address; names pass.
 func checkLiteral(host string) error {
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return nil
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return check(ip)
 	}
-	return check(ip)
+	return nil
 }

@@ -13,11 +13,11 @@ import (
 // plot draws one chart as SVG: a time axis, one value axis, bands behind,
 // lines in front. All of its text is escaped here.
 type plot struct {
-	title, desc, unit string
-	from, to          time.Time
-	low, high         float64 // of the value axis
-	log               bool
-	format            func(float64) string
+	title, desc string
+	from, to    time.Time
+	low, high   float64 // of the value axis
+	log         bool
+	format      func(float64) string
 
 	back, front strings.Builder
 	legend      []legendEntry

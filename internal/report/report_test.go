@@ -289,7 +289,7 @@ func TestThePageIsSelfContained(t *testing.T) {
 			}
 			d := xml.NewDecoder(strings.NewReader("<svg" + svg + "</svg>"))
 			for {
-				if _, err := d.Token(); err == io.EOF {
+				if _, err := d.Token(); errors.Is(err, io.EOF) {
 					break
 				} else if err != nil {
 					t.Fatalf("%s: plot %d: %v", name, i, err)

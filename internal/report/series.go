@@ -101,10 +101,10 @@ func (s *trafficSeries) halve() {
 
 // checkPoint is one result of one check.
 type checkPoint struct {
-	at                            time.Time
-	ratio, low, high              float64
-	evidence, needed, beta        float64
-	judged, nonInferior, withData bool
+	at                  time.Time
+	ratio, low, high    float64
+	evidence, needed    float64
+	judged, nonInferior bool
 }
 
 // thin keeps of every two neighbours the one with more evidence of harm.

@@ -41,6 +41,6 @@ func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = s.Close()
 	}
-	_ = <-ended // it says no more than that the server was shut down
+	<-ended // it says no more than that the server was shut down
 	return err
 }

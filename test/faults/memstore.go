@@ -28,7 +28,7 @@ type memStore struct {
 
 // Load implements store.Store.
 func (m *memStore) Load(ctx context.Context, id string) (store.Run, error) {
-	before, _, after := m.world.enter(ctx, storeLoad)
+	_, after, before := m.world.enter(storeLoad)
 	if before != nil {
 		return store.Run{}, before
 	}
@@ -41,7 +41,7 @@ func (m *memStore) Load(ctx context.Context, id string) (store.Run, error) {
 
 // Intents implements store.Store.
 func (m *memStore) Intents(ctx context.Context, run string) ([]rollout.Intent, error) {
-	before, _, after := m.world.enter(ctx, storeIntents)
+	_, after, before := m.world.enter(storeIntents)
 	if before != nil {
 		return nil, before
 	}
@@ -51,7 +51,7 @@ func (m *memStore) Intents(ctx context.Context, run string) ([]rollout.Intent, e
 
 // Save implements store.Store.
 func (m *memStore) Save(ctx context.Context, r store.Run, c store.Change) (int64, error) {
-	before, _, after := m.world.enter(ctx, storeSave)
+	_, after, before := m.world.enter(storeSave)
 	switch {
 	case before != nil:
 		return 0, before

@@ -72,7 +72,7 @@ func simulate(seed uint64, faults schedule, trace func(string, ...any)) (res Res
 	settled := 0
 	for res.Steps = 1; res.Steps <= maxSteps; res.Steps++ {
 		began := w.boundary
-		outcome, err, died := w.step(r)
+		outcome, died, err := w.step(r)
 		if died {
 			trace("%s the process dies and is started again", w.now.Format("15:04:05"))
 			w.check.crashed()
@@ -98,7 +98,7 @@ func simulate(seed uint64, faults schedule, trace func(string, ...any)) (res Res
 		if settled++; settled > 3 || outcome.Ended {
 			if outcome.Ended {
 				// What is wanted is asserted again with every step.
-				if _, err, died := w.step(r); died || err != nil {
+				if _, died, err := w.step(r); died || err != nil {
 					continue
 				}
 			}
@@ -111,7 +111,7 @@ func simulate(seed uint64, faults schedule, trace func(string, ...any)) (res Res
 }
 
 // step is one step of the process, which may die in it.
-func (w *world) step(r *runner.Runner) (out runner.Outcome, err error, died bool) {
+func (w *world) step(r *runner.Runner) (out runner.Outcome, died bool, err error) {
 	defer func() {
 		switch p := recover().(type) {
 		case nil:
@@ -122,7 +122,7 @@ func (w *world) step(r *runner.Runner) (out runner.Outcome, err error, died bool
 		}
 	}()
 	out, err = r.Step(context.Background())
-	return out, err, false
+	return out, false, err
 }
 
 // create stores the run, as the program does when a release begins.
@@ -131,7 +131,7 @@ func (w *world) create() {
 	if err != nil {
 		panic(err)
 	}
-	err = w.store.Store.Create(context.Background(), store.Run{
+	err = w.store.Create(context.Background(), store.Run{
 		ID: runID, Rollout: "shop", Plan: w.plan, StableVersion: "v1", CanaryVersion: "v2",
 		StartedAt: w.now, State: engine.Start(w.plan),
 	}, []record.Line{header}, nil)

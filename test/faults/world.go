@@ -100,7 +100,7 @@ func (g group) seen(name string) workload.Group {
 
 // enter is called at the beginning of every effect. It returns an error to be
 // returned without the effect, and what to do at the effect's end.
-func (w *world) enter(ctx context.Context, e effect) (before error, lost bool, after func() error) {
+func (w *world) enter(e effect) (lost bool, after func() error, before error) {
 	n := w.boundary
 	w.boundary++
 	after = func() error { return nil }
@@ -155,7 +155,7 @@ func (w *world) enter(ctx context.Context, e effect) (before error, lost bool, a
 			w.intend(f.kind)
 		}
 	}
-	return before, lost, after
+	return lost, after, before
 }
 
 func (w *world) intend(k kind) {
@@ -171,8 +171,8 @@ func (w *world) intend(k kind) {
 }
 
 // Apply implements traffic.Router.
-func (w *world) apply(ctx context.Context, s traffic.Split) error {
-	before, lost, after := w.enter(ctx, routerApply)
+func (w *world) apply(s traffic.Split) error {
+	lost, after, before := w.enter(routerApply)
 	if before != nil {
 		return before
 	}
@@ -188,11 +188,11 @@ func (w *world) apply(ctx context.Context, s traffic.Split) error {
 
 type router struct{ *world }
 
-func (r router) Apply(ctx context.Context, s traffic.Split) error { return r.apply(ctx, s) }
+func (r router) Apply(_ context.Context, s traffic.Split) error { return r.apply(s) }
 
-func (r router) Observe(ctx context.Context) (traffic.Observed, error) {
+func (r router) Observe(context.Context) (traffic.Observed, error) {
 	w := r.world
-	before, _, after := w.enter(ctx, routerObserve)
+	_, after, before := w.enter(routerObserve)
 	if before != nil {
 		return traffic.Observed{}, before
 	}
@@ -201,9 +201,9 @@ func (r router) Observe(ctx context.Context) (traffic.Observed, error) {
 
 type arms struct{ *world }
 
-func (a arms) Apply(ctx context.Context, want workload.Want) error {
+func (a arms) Apply(_ context.Context, want workload.Want) error {
 	w := a.world
-	before, lost, after := w.enter(ctx, workloadApply)
+	lost, after, before := w.enter(workloadApply)
 	if before != nil {
 		return before
 	}
@@ -217,9 +217,9 @@ func (a arms) Apply(ctx context.Context, want workload.Want) error {
 	return after()
 }
 
-func (a arms) Observe(ctx context.Context) (workload.Status, error) {
+func (a arms) Observe(context.Context) (workload.Status, error) {
 	w := a.world
-	before, _, after := w.enter(ctx, workloadObserve)
+	_, after, before := w.enter(workloadObserve)
 	if before != nil {
 		return workload.Status{}, before
 	}
@@ -239,9 +239,9 @@ func (a arms) Close() error { return nil }
 type metering struct{ *world }
 
 // Collect gives each arm the requests that its share of a steady load makes.
-func (m metering) Collect(ctx context.Context, since, now time.Time) (rollout.Arms, error) {
+func (m metering) Collect(_ context.Context, since, now time.Time) (rollout.Arms, error) {
 	w := m.world
-	before, _, after := w.enter(ctx, metricsCollect)
+	_, after, before := w.enter(metricsCollect)
 	if before != nil || w.boundary < w.check.metricsDown {
 		return rollout.Arms{}, errors.Join(before, errInjected)
 	}
@@ -272,14 +272,14 @@ func (j jobs) Start(job engine.Job, _ store.Run, _ workload.Status) {
 	if _, ok := w.jobs[job.Key]; ok {
 		return
 	}
-	before, _, _ := w.enter(context.Background(), jobsStart)
+	_, _, before := w.enter(jobsStart)
 	w.jobs[job.Key] = engine.JobResult{Key: job.Key, Passed: before == nil, Message: "done"}
 }
 
 func (j jobs) Results() []engine.JobResult {
 	var out []engine.JobResult
-	for _, key := range sortedKeys(j.world.jobs) {
-		out = append(out, j.world.jobs[key])
+	for _, key := range sortedKeys(j.jobs) {
+		out = append(out, j.jobs[key])
 	}
 	return out
 }

@@ -26,7 +26,7 @@ func Lines(prev, next Model) []string {
 			say(d.At, fmt.Sprintf("%s, weight %d %%: %s", d.Kind, d.Weight, d.Text))
 		}
 	}
-	if next.Ended() && !(prev.Run == next.Run && prev.Ended()) {
+	if next.Ended() && (prev.Run != next.Run || !prev.Ended()) {
 		end := next.EndedAt
 		if end.IsZero() {
 			end = next.Now

@@ -27,8 +27,8 @@ func split(text string) ([]word, error) {
 	var words []word
 	for rest := strings.TrimSpace(text); rest != ""; rest = strings.TrimLeftFunc(rest, unicode.IsSpace) {
 		var w word
-		switch {
-		case rest[0] == '"':
+		switch rest[0] {
+		case '"':
 			quoted, err := strconv.QuotedPrefix(rest)
 			if err != nil {
 				return nil, fmt.Errorf("%s: the quotation is not closed", rest)
@@ -37,7 +37,7 @@ func split(text string) ([]word, error) {
 				return nil, fmt.Errorf("%s: %w", quoted, err)
 			}
 			w.quoted, rest = true, rest[len(quoted):]
-		case rest[0] == ',' || rest[0] == ';':
+		case ',', ';':
 			w.text, rest = rest[:1], rest[1:]
 		default:
 			end := strings.IndexFunc(rest, func(r rune) bool { return unicode.IsSpace(r) || r == ',' || r == ';' || r == '"' })
@@ -160,7 +160,8 @@ func wholeOf(s string) (int, error) {
 	return n, nil
 }
 
-func (f fields) duration(i int) (time.Duration, error) { return durationOf(f.values[i]) }
+// duration is the duration that the form begins with.
+func (f fields) duration() (time.Duration, error) { return durationOf(f.values[0]) }
 
 func durationOf(s string) (time.Duration, error) {
 	d, err := time.ParseDuration(s)

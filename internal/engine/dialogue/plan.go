@@ -41,7 +41,7 @@ var planForms = []form[planAction]{
 
 func setDuration(of func(*draft) *rollout.Duration) func(fields) (planAction, error) {
 	return func(f fields) (planAction, error) {
-		v, err := f.duration(0)
+		v, err := f.duration()
 		return func(d *draft) { *of(d) = rollout.Duration(v) }, err
 	}
 }

@@ -62,7 +62,7 @@ var timeForms = []form[action]{
 
 func readAfter(sign time.Duration) func(fields) (action, error) {
 	return func(f fields) (action, error) {
-		d, err := f.duration(0)
+		d, err := f.duration()
 		return func(p *player) error {
 			p.now = p.now.Add(sign * d)
 			said, err := p.look()
@@ -115,7 +115,7 @@ func lasting(length time.Duration, next func(*player) (engine.Decision, error)) 
 
 // readSilence waits without figures and without ticks.
 func readSilence(f fields) (action, error) {
-	d, err := f.duration(0)
+	d, err := f.duration()
 	return lasting(d, func(p *player) (engine.Decision, error) {
 		if p.state.Status == engine.Progressing {
 			p.now = p.now.Add(min(p.interval(), d))
@@ -129,7 +129,7 @@ func readSilence(f fields) (action, error) {
 // waiting reads a duration, a rate, and what is special about the traffic.
 func waiting(special func(fields, *traffic) error) func(fields) (action, error) {
 	return func(f fields) (action, error) {
-		d, err := f.duration(0)
+		d, err := f.duration()
 		if err != nil {
 			return nil, err
 		}

@@ -47,7 +47,7 @@ func (w *Workload) recall() error {
 	}
 	var m memory
 	if err := json.Unmarshal(data, &m); err != nil || len(m.Serving.URLs) == 0 {
-		return fmt.Errorf("reading which version of %s serves: %s is damaged (%v); move it away to start from the file's versions", w.env.Rollout, w.memoryFile(), err)
+		return fmt.Errorf("reading which version of %s serves: %s is damaged; move it away to start from the file's versions (%w)", w.env.Rollout, w.memoryFile(), err)
 	}
 	if m.Format > memoryFormat {
 		return fmt.Errorf("reading which version of %s serves: %s was written by a newer Serin (format %d, this one knows %d); use that one", w.env.Rollout, w.memoryFile(), m.Format, memoryFormat)

@@ -63,7 +63,7 @@ func (w *Workload) prepareFolders() error {
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) || time.Now().After(deadline) {
 			f.Close()
-			return fmt.Errorf("locking %s: %w (%v); end it, or use another state folder", path, ErrLocked, err)
+			return fmt.Errorf("locking %s: %w (%w); end it, or use another state folder", path, ErrLocked, err)
 		}
 	}
 }
@@ -94,7 +94,7 @@ func (w *Workload) recall() error {
 	}
 	var m memory
 	if err := json.Unmarshal(data, &m); err != nil || m.Serving.ID == 0 {
-		return fmt.Errorf("reading which version of %s serves: %s is damaged (%v); move it away to start from the file's versions", w.env.Rollout, w.memoryFile(), err)
+		return fmt.Errorf("reading which version of %s serves: %s is damaged; move it away to start from the file's versions (%w)", w.env.Rollout, w.memoryFile(), err)
 	}
 	if m.Format > memoryFormat {
 		return fmt.Errorf("reading which version of %s serves: %s was written by a newer Serin (format %d, this one knows %d); use that one", w.env.Rollout, w.memoryFile(), m.Format, memoryFormat)

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -83,6 +84,7 @@ func Sample(args []string) int {
 	if *burn {
 		go func() {
 			for {
+				runtime.Gosched()
 			}
 		}()
 	}
