@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/record"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/runner"
+	"serin.dev/serin/internal/store"
 	"serin.dev/serin/internal/traffic"
 	"serin.dev/serin/internal/workload"
 )
@@ -120,9 +122,14 @@ func (c *checker) saved(w *world, was, now engine.State) {
 	}
 }
 
-// stepped is called after a step that returned.
-func (c *checker) stepped(w *world, look runner.Look, faulty bool) {
-	if look.Decision.Decision == engine.Rollback && c.rolledBack == "" {
+// stepped is called after a step that returned. A decision that somebody
+// else's save has overtaken is not one of the run: what it did to the weight
+// counts, what it said does not.
+func (c *checker) stepped(w *world, look runner.Look, err error, faulty bool) {
+	switch {
+	case errors.Is(err, store.ErrConflict):
+		c.unsaved("somebody else's save came first")
+	case look.Decision.Decision == engine.Rollback && c.rolledBack == "":
 		c.rolledBack = "decided"
 	}
 	if look.Decision.Decision == engine.Rollback && !faulty && w.weight != 0 {
@@ -130,10 +137,10 @@ func (c *checker) stepped(w *world, look runner.Look, faulty bool) {
 	}
 }
 
-// crashed is called when the process died.
-func (c *checker) crashed() {
+// unsaved is called when what a step did will never be saved, and says why.
+func (c *checker) unsaved(why string) {
 	if c.lowered && c.rolledBack == "" {
-		c.rolledBack = "weight was lowered to 0, and the process died before that was saved"
+		c.rolledBack = "the weight was lowered to 0 and that was not saved: " + why
 	}
 	c.lowered = false
 }

@@ -75,14 +75,14 @@ func simulate(seed uint64, faults schedule, trace func(string, ...any)) (res Res
 		outcome, died, err := w.step(r)
 		if died {
 			trace("%s the process dies and is started again", w.now.Format("15:04:05"))
-			w.check.crashed()
+			w.check.unsaved("the process died")
 			w.jobs = map[string]engine.JobResult{}
 			r = w.start()
 			continue
 		}
 		look := r.Last()
 		trace("%s step %d: %s, weight %d, router %d%s%s", w.now.Format("15:04:05"), res.Steps, look.Decision.Position, look.Decision.Weight, w.weight, first(look), failed(err))
-		w.check.stepped(w, look, faults.touches(began, w.boundary) || err != nil)
+		w.check.stepped(w, look, err, faults.touches(began, w.boundary) || err != nil)
 		if wait := outcome.WakeAt.Sub(w.now); wait > 0 {
 			w.now = w.now.Add(min(wait, 10*time.Second))
 		} else {
