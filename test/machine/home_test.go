@@ -210,6 +210,8 @@ func (p *program) wants(code int) {
 func (p *program) endsUnseen(v *visitors, code int) {
 	p.t.Helper()
 	p.says(map[int]string{0: "promoted after", 2: "rolled back after"}[code])
+	from := time.Now()
+	eventually(p.t, "requests after the end", func() bool { return len(v.seen(from, time.Time{})) > 50 })
 	v.stop()
 	v.noneFailed()
 	if !p.ended() { // a release ends by itself
