@@ -29,7 +29,7 @@ test: build ## every test, with the fault simulator over 10,000 seeds
 
 .PHONY: race
 race: ## the concurrent packages under the race detector (needs gcc)
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./internal/...
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(addprefix ./internal/,runner server proxy/... traffic/... metrics/... workload/... gate/... notify/... store/... archive/... cli/...)
 
 .PHONY: soak
 soak: ## the fault simulator over SEEDS=1000000 seeds

@@ -143,7 +143,9 @@ func peekable(r *bufio.Reader) bool {
 }
 
 // A backend that says more than it announced must not have the rest taken for the
-// answer to somebody else's request.
+// answer to somebody else's request. The general path cannot promise that:
+// net/http's client gives a connection to the next request before it looks for
+// what is left over (ADR 2).
 func TestAnOverlongAnswerDoesNotReachTheNextRequest(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	fatalf(t, err, "listening")
@@ -166,13 +168,11 @@ func TestAnOverlongAnswerDoesNotReachTheNextRequest(t *testing.T) {
 			}()
 		}
 	}()
-	for path, header := range paths {
-		p := start(t, proxy.Config{}, only("http://"+ln.Addr().String()))
-		client := newClient(t)
-		for i := range 20 {
-			if status, body := get(t, client, p.url("/"), header...); status != 200 || body != "ok" {
-				t.Fatalf("%s: answer %d is %d %q", path, i, status, body)
-			}
+	p := start(t, proxy.Config{}, only("http://"+ln.Addr().String()))
+	client := newClient(t)
+	for i := range 50 {
+		if status, body := get(t, client, p.url("/"), paths["direct"]...); status != 200 || body != "ok" {
+			t.Fatalf("answer %d is %d %q", i, status, body)
 		}
 	}
 }
