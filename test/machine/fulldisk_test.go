@@ -12,15 +12,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// smallDisk is enough for a run with its logs, and filled in a moment.
-const smallDisk = 8 << 20
-
 // fullness fills the disk of the state folder and empties it again.
 type fullness struct {
 	h *home
-	// pid is the program whose files may not grow, where no small disk can be
-	// mounted.
-	pid     int
+	// mounted: the state folder is a small disk. Otherwise the program's files
+	// are kept from growing.
 	mounted bool
 }
 

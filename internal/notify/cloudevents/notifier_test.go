@@ -155,7 +155,7 @@ func TestConformance(t *testing.T) {
 						"not a URL":   leaky("F", "http://%zz"),
 						"not http":    leaky("G", "ftp://example.com"),
 						"metadata":    leaky("H", "http://169.254.169.254"),
-						"redirecting": leaky("I", serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), 302) })),
+						"redirecting": leaky("I", serve(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, r.URL.String(), http.StatusFound) })),
 					}
 				},
 			})

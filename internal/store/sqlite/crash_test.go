@@ -182,7 +182,7 @@ func fillAndRecover(s *sqlite.Store, more func() error) error {
 		return fmt.Errorf("the error of a full disk is %w", err)
 	}
 	if !strings.Contains(err.Error(), "make room") {
-		return fmt.Errorf("%q does not say what to do", err)
+		return fmt.Errorf("does not say what to do: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
