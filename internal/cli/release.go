@@ -109,12 +109,34 @@ func (c *command) await(ctx context.Context, l *link, r server.Run, w waiting) (
 	latest := f.latest
 	switch {
 	case err == nil:
+		latest = archived(ctx, f.link, latest)
+		if latest.Report != "" {
+			fmt.Fprintf(c.err, "report: %s\n", latest.Report)
+		}
 		return latest, end(latest.State.State)
 	case ctx.Err() != nil:
 		return latest, &exit{exitWaiting, fmt.Errorf("%s; run %d of %s goes on: see `serin describe %s`, or end it with `serin rollback %s`",
 			why(ctx, w), r.Number, r.Rollout, r.Rollout, r.Rollout)}
 	}
 	return latest, err
+}
+
+// archived waits a moment for the report of a run that has ended, so that who
+// is told of the end can read it.
+func archived(ctx context.Context, l *link, r server.Run) server.Run {
+	ctx, cancel := context.WithTimeout(ctx, catchUp)
+	defer cancel()
+	for !r.Archived {
+		select {
+		case <-ctx.Done():
+			return r
+		case <-time.After(50 * time.Millisecond):
+		}
+		if now, err := l.Run(ctx, r.ID); err == nil {
+			r = now
+		}
+	}
+	return r
 }
 
 var errWaitedEnough = errors.New("waited long enough")
