@@ -168,7 +168,8 @@ func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 		proof = min(proof, p95.Phase.log(p95.Counts.Noise.Phi()))
 		for i := range l.Tails {
 			q := &l.Tails[i]
-			tailsBearable = tailsBearable && q.Phase.bearable(q.Counts.Noise.Phi())
+			small := q.Edge*(r.margin-1) < leastDelay
+			tailsBearable = tailsBearable && (small || q.Phase.bearable(q.Counts.Noise.Phi()))
 		}
 	}
 	res.NonInferiority = eValue(proof)
@@ -187,6 +188,20 @@ func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 	}
 	// What instances of one version differ by is no reason to stop.
 	res.Acceptable = tailsBearable && shift <= min(math.Log(r.margin), m+math.Sqrt(between))
+	if !res.Acceptable && tailsBearable && l.delay(shift) < leastDelay {
+		res.Acceptable = true
+		res.Flags = append(res.Flags, "immaterial")
+	}
+}
+
+// leastDelay is the difference in seconds below which a slower canary is no
+// reason to stop for a person. It is not asked about a rollback: what is shown
+// to be slower beyond the margin goes back however fast it is.
+const leastDelay = 200e-6
+
+// delay is what a shift of the scores adds to stable's typical time, in seconds.
+func (l *latencyCheck) delay(shift float64) float64 {
+	return math.Exp(l.Level.Mean) * math.Expm1(shift)
 }
 
 // flag qualifies the verdict.
