@@ -132,7 +132,7 @@ func (l *latencyCheck) result(r rules, t reading) Result {
 	if healing {
 		res.Flags = append(res.Flags, "healing")
 	}
-	if res.Evidence >= 1/r.alpha && large && !healing {
+	if res.Evidence >= 1/r.alpha && large && !l.immaterial(r, f, ratio) && !healing {
 		res.Verdict = Fail
 	} else {
 		l.proceed(r, t, f, &res)
@@ -168,7 +168,7 @@ func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 		proof = min(proof, p95.Phase.log(p95.Counts.Noise.Phi()))
 		for i := range l.Tails {
 			q := &l.Tails[i]
-			small := q.Edge*(r.margin-1) < leastDelay
+			small := !r.check.Strict && q.Edge*(r.margin-1) < leastDelay
 			tailsBearable = tailsBearable && (small || q.Phase.bearable(q.Counts.Noise.Phi()))
 		}
 	}
@@ -184,20 +184,28 @@ func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 		if res.Acceptable {
 			res.Flags = append(res.Flags, "low-evidence")
 		}
-		return
+	} else {
+		// What instances of one version differ by is no reason to stop.
+		res.Acceptable = tailsBearable && shift <= min(math.Log(r.margin), m+math.Sqrt(between))
 	}
-	// What instances of one version differ by is no reason to stop.
-	res.Acceptable = tailsBearable && shift <= min(math.Log(r.margin), m+math.Sqrt(between))
-	if !res.Acceptable && tailsBearable && l.delay(shift) < leastDelay {
+	if !res.Acceptable && tailsBearable && !r.check.Strict && l.delay(shift) < leastDelay {
 		res.Acceptable = true
 		res.Flags = append(res.Flags, "immaterial")
 	}
 }
 
 // leastDelay is the difference in seconds below which a slower canary is no
-// reason to stop for a person. It is not asked about a rollback: what is shown
-// to be slower beyond the margin goes back however fast it is.
+// reason to act: no user feels it, and between equal programs that answer in
+// less than a millisecond a lightly loaded canary differs by as much. A strict
+// check asks for the margin alone.
 const leastDelay = 200e-6
+
+// immaterial reports that the leader's estimate, however well shown, is a
+// delay too small to act on. The tails have it in their own counts.
+func (l *latencyCheck) immaterial(r rules, f finding, ratio float64) bool {
+	tail := f.leader >= engineTails && f.leader < engineTails+len(l.Tails) && !l.coarse()
+	return !tail && !r.check.Strict && ratio > 0 && l.delay(math.Log(ratio)) < leastDelay
+}
 
 // delay is what a shift of the scores adds to stable's typical time, in seconds.
 func (l *latencyCheck) delay(shift float64) float64 {
@@ -270,6 +278,9 @@ func (l *latencyCheck) message(r rules, t reading, f finding, res Result) string
 	text += ", " + odds(res.Evidence, 1/r.alpha)
 	if res.Evidence >= 1/r.alpha && slices.Contains(res.Flags, "healing") {
 		text += "; the canary is fresh and getting faster, so it is given time"
+	}
+	if res.Evidence >= 1/r.alpha && l.immaterial(r, f, res.Ratio) {
+		text += "; that is less than " + seconds(leastDelay) + ", too little to act on"
 	}
 	if res.Verdict != Fail && slices.Contains(res.Flags, "instance-spread") {
 		text += "; " + l.spreadText(r)

@@ -54,7 +54,7 @@ func (q *tail) choose(k *sketch, bounds []float64, fraction, margin float64) {
 // beyond is the bound nearest to edge times margin. Where the bounds end, which
 // may be because nothing lies there, they are continued at their last growth.
 func beyond(bounds []float64, edge, margin float64) float64 {
-	want := edge * margin
+	want := max(edge*margin, edge+leastDelay)
 	i, _ := slices.BinarySearch(bounds, want)
 	if i == len(bounds) {
 		growth := bounds[i-1] / bounds[i-2]
