@@ -79,6 +79,20 @@ func (c *command) reachRun(ctx context.Context, name string) (*link, server.Run,
 	return nil, r, err
 }
 
+// reachAgain reaches the program that carries a run, or, when it ended together
+// with its run as "serin run" does, what it left of the run.
+func (c *command) reachAgain(ctx context.Context, r server.Run) (*link, error) {
+	l, err := c.connect(ctx, r.Rollout)
+	if err != nil || !l.inPlace {
+		return l, err
+	}
+	if left, err := l.Run(ctx, r.ID); err == nil && left.Ended() {
+		return l, nil
+	}
+	l.close()
+	return nil, server.ErrNobody
+}
+
 // dialAny reaches the program that runs a rollout, else the daemon; the error
 // wraps server.ErrNobody when there is neither.
 func dialAny(ctx context.Context, state, name string) (*link, error) {

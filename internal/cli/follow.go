@@ -125,8 +125,8 @@ func (f *follower) reach(ctx context.Context, why error) error {
 	defer cancel()
 	for {
 		if l, err := f.again(ctx); err == nil {
-			f.link.Close()
-			f.link.Client = l.Client
+			f.link.close()
+			*f.link = *l
 			return nil
 		}
 		select {

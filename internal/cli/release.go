@@ -104,7 +104,7 @@ func (c *command) await(ctx context.Context, l *link, r server.Run, w waiting) (
 		ctx, cancel = context.WithTimeoutCause(ctx, w.timeout, errWaitedEnough)
 		defer cancel()
 	}
-	f := &follower{link: l, id: r.ID, latest: r, again: func(ctx context.Context) (*link, error) { return c.reach(ctx, r.Rollout) }}
+	f := &follower{link: l, id: r.ID, latest: r, again: func(ctx context.Context) (*link, error) { return c.reachAgain(ctx, r) }}
 	err := f.follow(ctx, displayOn(c.err))
 	latest := f.latest
 	switch {
