@@ -23,6 +23,7 @@ const (
 	app     layer = "app"
 	command layer = "command"
 	whole   layer = "whole-system test"
+	plane   layer = "test plane"
 )
 
 // allowed says which layers a layer may import, besides those that rules below
@@ -40,7 +41,8 @@ var allowed = map[layer][]layer{
 	builtin: {pure, port, adapter, leaf, runner},
 	app:     {pure, port, reader, runner, driver, builtin, leaf},
 	command: {app, driver, builtin},
-	whole:   {pure, port, leaf, adapter, suite, fixture, reader, runner, driver, builtin, app},
+	whole:   {pure, port, leaf, adapter, suite, fixture, reader, runner, driver, builtin, app, plane},
+	plane:   {plane, driver},
 }
 
 // mend says what to do about an import that a layer may not have.
@@ -57,6 +59,7 @@ var mend = map[layer]string{
 	builtin: "builtin is the list of adapters; what is more than a list belongs elsewhere",
 	app:     "app wires through builtin; add a line there and ask for it by name",
 	command: "the command is flags; move the code to app or cli",
+	plane:   "the test plane knows Kubernetes and the demo shop, not Serin; a test that needs both imports both",
 }
 
 var pureRooms = []string{"rollout", "stats", "analysis", "engine", "record"}
@@ -76,6 +79,8 @@ func layerOf(path string) layer {
 	switch {
 	case strings.HasPrefix(path, "cmd/"):
 		return command
+	case path == "test/plane" || strings.HasPrefix(path, "test/plane/"):
+		return plane
 	case strings.HasPrefix(path, "test/"):
 		return whole
 	case strings.HasPrefix(path, "api/"):
