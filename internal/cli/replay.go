@@ -33,8 +33,8 @@ func (c *command) replay() *cobra.Command {
 		Use:   "replay RECORD",
 		Short: "Decide a recorded run again and compare every decision",
 		Long: `Replay reads the record of a run and decides it again from what was observed. It
-needs nothing else, and exits 0 only when every decision comes out the same, 1
-when one does not, and 4 when the record is malformed or cut off.`,
+needs nothing else, and exits 0 only when every decision to the run's end comes out
+the same, 1 when one does not, and 4 when the record is malformed or cut off.`,
 		Example: `  serin replay ~/.local/state/serin/archive/shop/RUN/record.jsonl
   serin replay - < record.jsonl`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -57,14 +57,14 @@ when one does not, and 4 when the record is malformed or cut off.`,
 			if err != nil {
 				return usage("%s: %w", args[0], err)
 			}
-			return c.tellReplay(*out, result)
+			return c.tellReplay(*out, args[0], result)
 		},
 	}
 	out = outputFlag(cmd)
 	return cmd
 }
 
-func (c *command) tellReplay(f format, result record.Replayed) error {
+func (c *command) tellReplay(f format, path string, result record.Replayed) error {
 	told := replayed{
 		Run: result.Header.Run.ID, Rollout: result.Header.Rollout.Name,
 		Decisions: result.Decisions, Same: len(result.Differences) == 0, End: result.State.Position(),
@@ -84,6 +84,9 @@ func (c *command) tellReplay(f format, result record.Replayed) error {
 		}
 		return nil
 	})
+	if err == nil && told.Same && !result.State.Ended() {
+		err = usage("%s: %w: it stops in %q, before the run's end; a run's whole record is in the archive", path, record.ErrTruncated, told.End)
+	}
 	if err == nil && !told.Same {
 		err = fmt.Errorf("run %s comes out differently: the first difference is at line %d; was it recorded by another version of serin?", told.Run, told.Differences[0].Line)
 	}
