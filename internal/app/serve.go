@@ -96,7 +96,7 @@ type rolloutFile struct {
 func rolloutFiles(dir string) ([]rolloutFile, error) {
 	info, err := os.Stat(dir)
 	if err != nil {
-		return nil, fmt.Errorf("read the folder of rollouts: %w: %w", err, ErrConfig)
+		return nil, fmt.Errorf("%w: %w; -f names a file with rollouts, or the folder of such files", ErrConfig, err)
 	}
 	paths := []string{dir}
 	if info.IsDir() {
@@ -111,7 +111,7 @@ func rolloutFiles(dir string) ([]rolloutFile, error) {
 		slices.Sort(paths)
 	}
 	if len(paths) == 0 {
-		return nil, fmt.Errorf("%s holds no rollout: put a file there that ends in .yaml: %w", dir, ErrConfig)
+		return nil, fmt.Errorf("%w: %s holds no rollout; put a file there that ends in .yaml", ErrConfig, dir)
 	}
 	var files []rolloutFile
 	var errs []error

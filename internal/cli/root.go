@@ -110,6 +110,7 @@ reached, 1 anything else.`,
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	exemplify(root)
+	askForAShell(root)
 	noteBegun(root, begun)
 	return root, begun
 }
@@ -143,6 +144,23 @@ func exemplify(root *cobra.Command) {
 			if c.Example == "" {
 				c.Example = examples[c.Name()]
 			}
+		}
+	}
+}
+
+// askForAShell makes completion for no shell, or for one that is not known, a
+// mistake; cobra would print the help and exit with 0.
+func askForAShell(root *cobra.Command) {
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usage("which shell? write bash, zsh, fish or powershell; see `serin completion --help`")
+			}
+			return usage("%q is not a shell that is known; write bash, zsh, fish or powershell; see `serin completion --help`", args[0])
 		}
 	}
 }

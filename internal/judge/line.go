@@ -74,7 +74,7 @@ func inWords(err error) error {
 	var syntax *json.SyntaxError
 	switch {
 	case errors.As(err, &wrong) && wrong.Field == "":
-		return fmt.Errorf("is a %s where an object belongs", wrong.Value)
+		return fmt.Errorf("is a JSON %s where an object belongs", wrong.Value)
 	case errors.As(err, &wrong):
 		return fmt.Errorf("%s: %s does not belong there", wrong.Field, wrong.Value)
 	case errors.As(err, &syntax):
