@@ -18,9 +18,10 @@ func (r *Runner) route(ctx context.Context, w engine.Want) error {
 	split := traffic.Split{
 		Weight: w.Weight, Promoted: w.Promoted,
 		Stable: r.status.Stable.Endpoints(), Canary: r.status.Canary.Endpoints(),
+		StableID: r.status.Stable.ID, CanaryID: r.status.Canary.ID,
 	}
 	if w.Promoted {
-		split.Stable = split.Canary
+		split.Stable, split.StableID = split.Canary, split.CanaryID
 	}
 	err := r.ports.Router.Apply(ctx, split)
 	if err != nil {

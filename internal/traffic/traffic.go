@@ -35,9 +35,13 @@ type Split struct {
 	// lowered before anything else is known. A router that finds instances by
 	// itself ignores both.
 	Stable, Canary []rollout.Instance
+	// StableID and CanaryID are the platform's names of the two groups of
+	// instances, for a router that finds instances by itself; empty leaves an
+	// arm on the group it is on.
+	StableID, CanaryID string
 	// Promoted says that the stable arm is to reach the canary group: the end
 	// of a run, when the tested instances become the stable ones. Stable holds
-	// those instances then.
+	// those instances then, and StableID their group.
 	Promoted bool
 }
 

@@ -56,7 +56,11 @@ type Status struct {
 
 // Group is one version's instances.
 type Group struct {
-	Version   string             `json:"version"`
+	Version string `json:"version"`
+	// ID is how the platform tells this group's instances from others, for
+	// routers and metrics that find instances by themselves. Empty where
+	// Instances say all.
+	ID        string             `json:"id,omitempty"`
 	Instances []rollout.Instance `json:"instances,omitempty"`
 	// Capacity is the percent of all traffic that the ready instances can take.
 	Capacity int `json:"capacity"`

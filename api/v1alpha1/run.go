@@ -1,0 +1,195 @@
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// CanaryRun is one attempt to release one revision of a rollout's Deployment.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=crun,categories=serin
+// +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
+// +kubebuilder:printcolumn:name="Weight",type=integer,JSONPath=`.status.weight`
+// +kubebuilder:printcolumn:name="Verdict",type=string,JSONPath=`.status.verdict`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.reason`
+// +kubebuilder:printcolumn:name="Canary",type=string,JSONPath=`.spec.canary.version`,priority=1
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type CanaryRun struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Spec is what the run is about, pinned when it began, and what people ask
+	// of it.
+	Spec CanaryRunSpec `json:"spec"`
+	// Status is how far the run has come.
+	// +optional
+	Status CanaryRunStatus `json:"status,omitzero"`
+}
+
+// CanaryRunSpec is what a run is about. Only intents change while it goes on.
+type CanaryRunSpec struct {
+	// Rollout is the name of the CanaryRollout.
+	Rollout string `json:"rollout"`
+	// Number counts the rollout's runs from 1.
+	Number int32 `json:"number"`
+	// Stable serves when the run begins.
+	Stable Revision `json:"stable"`
+	// Canary is the candidate.
+	Canary Revision `json:"canary"`
+	// Actor is who caused the run, as far as can be told.
+	// +optional
+	Actor string `json:"actor,omitempty"`
+	// StartedAt is when the run began.
+	StartedAt metav1.MicroTime `json:"startedAt"`
+	// Pinned is the rollout as it was when the run began, with its defaults.
+	// +kubebuilder:pruning:PreserveUnknownFields
+	Pinned runtime.RawExtension `json:"pinned"`
+	// Begin is the start of the run's record and its first messages, compressed,
+	// for the time until the status is first written.
+	// +optional
+	Begin []byte `json:"begin,omitempty"`
+	// Intents are what people ask of the run, the newest last. Add one to act:
+	// its id must be new.
+	// +optional
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MaxItems=100
+	Intents []Intent `json:"intents,omitempty"`
+}
+
+// Intent is what a person asks of a run.
+type Intent struct {
+	// ID is unique in the run; an intent is acted on once.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	ID string `json:"id"`
+	// Intent is what is asked.
+	// +kubebuilder:validation:Enum=promote;pause;resume;rollback
+	Intent string `json:"intent"`
+	// At is when; missing means when Serin saw it.
+	// +optional
+	At *metav1.MicroTime `json:"at,omitempty"`
+	// Actor is who asks.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	Actor string `json:"actor,omitempty"`
+	// Reason is why, in the person's own words.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Reason string `json:"reason,omitempty"`
+	// Full, with promote, ends every remaining phase without waiting.
+	// +optional
+	Full bool `json:"full,omitempty"`
+}
+
+// CanaryRunStatus is how far a run has come.
+type CanaryRunStatus struct {
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+	// Conditions: Ready is true when the run was promoted, false with the reason
+	// when it was rolled back; Reconciling while it goes on; Stalled while it
+	// waits for a person or cannot go on.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Phase is where the run is: its position in words.
+	// +optional
+	Phase string `json:"phase,omitempty"`
+	// Weight is the percent of traffic wanted for the canary.
+	// +optional
+	Weight int32 `json:"weight"`
+	// Verdict is the latest decision.
+	// +optional
+	Verdict string `json:"verdict,omitempty"`
+	// Reason is why, in one line.
+	// +optional
+	Reason string `json:"reason,omitempty"`
+	// Checks is what the latest tick said, a line a check.
+	// +optional
+	// +kubebuilder:validation:MaxItems=50
+	Checks []Check `json:"checks,omitempty"`
+	// EndedAt is missing while the run goes on.
+	// +optional
+	EndedAt *metav1.MicroTime `json:"endedAt,omitempty"`
+	// Answers say what became of the intents.
+	// +optional
+	Answers []Answer `json:"answers,omitempty"`
+	// Archived says that record and report are in the archive; Report is where.
+	// +optional
+	Archived bool `json:"archived,omitempty"`
+	// +optional
+	Report string `json:"report,omitempty"`
+
+	// State is what Serin remembers between two looks, as compressed JSON.
+	// +optional
+	State []byte `json:"state,omitempty"`
+	// Lines is the end of the run's record, as compressed JSON Lines: what is
+	// not yet in a CanaryRecord. LinesBefore counts the lines that are.
+	// +optional
+	Lines []byte `json:"lines,omitempty"`
+	// +optional
+	LinesBefore int64 `json:"linesBefore,omitempty"`
+	// Outbox holds messages to people that are not delivered yet, as compressed
+	// JSON.
+	// +optional
+	Outbox []byte `json:"outbox,omitempty"`
+}
+
+// Check is what one check says.
+type Check struct {
+	Name    string `json:"name"`
+	Verdict string `json:"verdict"`
+	// Message is the verdict in words.
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// Answer says what became of an intent.
+type Answer struct {
+	ID       string `json:"id"`
+	Accepted bool   `json:"accepted"`
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// CanaryRunList is a list of runs.
+//
+// +kubebuilder:object:root=true
+type CanaryRunList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []CanaryRun `json:"items"`
+}
+
+// CanaryRecord is a part of a run's record. It is written once and never
+// changed; the run owns it.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:categories=serin
+// +kubebuilder:printcolumn:name="Run",type=string,JSONPath=`.run`
+// +kubebuilder:printcolumn:name="First",type=integer,JSONPath=`.first`
+// +kubebuilder:printcolumn:name="Count",type=integer,JSONPath=`.count`
+type CanaryRecord struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata,omitempty"`
+
+	// Run is the name of the CanaryRun.
+	Run string `json:"run"`
+	// First is the number of the first line, from 1; Count how many there are.
+	First int64 `json:"first"`
+	Count int64 `json:"count"`
+	// Lines is the lines, as compressed JSON Lines.
+	Lines []byte `json:"lines"`
+}
+
+// CanaryRecordList is a list of records.
+//
+// +kubebuilder:object:root=true
+type CanaryRecordList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitempty"`
+	Items           []CanaryRecord `json:"items"`
+}
