@@ -26,6 +26,9 @@ type counts struct {
 	// Sums holds the log likelihood ratios and the totals indexed below.
 	Sums  sums             `json:"sums"`
 	Noise stats.Dispersion `json:"noise"`
+	// Alone is how much stable's own events come and go with time. Beside the
+	// canary's they cancel; without control nothing does.
+	Alone stats.Dispersion `json:"alone"`
 }
 
 // harmRatios are the ratios to stable's rate (times the null's) that are looked
@@ -79,6 +82,9 @@ type level struct {
 	estimate, cautious float64
 	// beyond is the estimate for events beyond the margin.
 	beyond float64
+	// unrest is by how much stable's own noise over time exceeded that of
+	// events that come one by one, at least 1.
+	unrest float64
 }
 
 // countRule is what a counts engine is asked.
@@ -153,13 +159,19 @@ func (c *counts) add(rule countRule, t countTick) {
 	}
 	c.Cut = x > t.canaryExposure/2
 	c.Noise.Add(x-k*share, information, enoughEvents)
+	if usual, ok := c.levelNow(); ok {
+		expected := t.stableExposure * usual.estimate
+		c.Alone.Add(t.stableEvents-expected, expected, enoughEvents)
+	}
 	all := t.canaryExposure + t.stableExposure
 	c.total(t, t.stableExposure/all, t.canaryExposure/all, information)
 	c.Sums.Total[countStableEvents] += t.stableEvents
 	c.Sums.Total[countStableExposure] += t.stableExposure
 }
 
-// addKnown takes in a tick of the canary alone, against stable's level.
+// addKnown takes in a tick of the canary alone, against stable's level. What
+// it says is tempered by stable's unrest: an incident such as stable has had
+// before is no sign of the canary. A power below one of a fair factor is fair.
 func (c *counts) addKnown(rule countRule, t countTick) {
 	if t.canaryExposure <= 0 {
 		return
@@ -167,10 +179,10 @@ func (c *counts) addKnown(rule countRule, t countTick) {
 	x, mu := t.canaryEvents, t.canaryExposure*t.level.cautious
 	limit := c.limit(rule)
 	for j, r := range harmRatios {
-		c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatioKnown(x, mu, rule.null, rule.null*r))
+		c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatioKnown(x, mu, rule.null, rule.null*r)/t.level.unrest)
 		for f, clump := range clumpSizes {
 			if !c.Cut {
-				c.Bets[j*len(clumpSizes)+f] += stats.BetKnown(x, mu, rule.null, rule.null*r, clump)
+				c.Bets[j*len(clumpSizes)+f] += stats.BetKnown(x, mu, rule.null, rule.null*r, clump) / t.level.unrest
 			}
 		}
 	}
@@ -251,6 +263,7 @@ func (c *counts) levelNow() (l level, ok bool) {
 	}
 	l.estimate = (events + 0.5) / exposure
 	l.cautious = levelDrift * (events + 1 + 2*math.Sqrt(c.Noise.Phi()*(events+1))) / exposure
+	l.unrest = c.Alone.Phi()
 	if d := total[countDenominator]; d > 0 {
 		l.beyond = l.estimate * total[countStableBeyond] / d
 	}

@@ -173,6 +173,15 @@ func TestStreamsAreAssessedAsAPersonWould(t *testing.T) {
 			errorsOnly, []stretch{{100, 50, 0, served(500, 5), served(500, 5)}, {10, 100, 1, served(0, 0), served(1000, 40)}},
 			expect{verdict: analysis.Fail, data: analysis.DataFresh, flag: "no-control"},
 		},
+		"at full weight an incident such as stable has had before is not the canary's": {
+			errorsOnly, []stretch{
+				{150, 50, 0, served(500, 2), served(500, 2)}, {6, 50, 0, served(500, 80), served(500, 80)},
+				{150, 50, 0, served(500, 2), served(500, 2)}, {6, 50, 0, served(500, 80), served(500, 80)},
+				{150, 50, 0, served(500, 2), served(500, 2)},
+				{60, 100, 1, nil, served(1000, 4)}, {6, 100, 1, nil, served(1000, 160)},
+			},
+			expect{verdict: analysis.Inconclusive, data: analysis.DataFresh, flag: "no-control"},
+		},
 		"full weight from the beginning has nothing to compare with": {
 			errorsOnly, []stretch{{100, 100, 0, served(0, 0), served(1000, 10)}},
 			expect{verdict: analysis.Inconclusive, unjudged: true, data: analysis.DataFresh, message: "nothing to compare with"},
