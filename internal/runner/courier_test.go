@@ -215,6 +215,9 @@ func TestPeopleAreToldOfEveryTurnOnce(t *testing.T) {
 				if m.Message.Event != tt.event || m.Message.Text == "" || (m.Message.Link != "") != tt.link {
 					t.Errorf("told %+v, want event %q", m.Message, tt.event)
 				}
+				if m.Message.Event == rollout.Promoted && m.Message.Weight != rollout.Full {
+					t.Errorf("a promoted version is told to have %d %% of the traffic", m.Message.Weight)
+				}
 			}
 		})
 	}

@@ -25,6 +25,11 @@ func Messages(was engine.State, run store.Run, d engine.Decision, link string) [
 
 // Address puts one message into an envelope for every receiver that wants it.
 func Address(run store.Run, event rollout.Event, text, do, link string) []store.Outgoing {
+	weight := run.Plan.Want(run.State).Weight
+	if event == rollout.Promoted {
+		// The canary's own weight is 0 again: it is stable now.
+		weight = rollout.Full
+	}
 	var out []store.Outgoing
 	for i, n := range run.Spec.Spec.Notify {
 		if len(n.Events) > 0 && !slices.Contains(n.Events, event) {
@@ -35,7 +40,7 @@ func Address(run store.Run, event rollout.Event, text, do, link string) []store.
 		out = append(out, store.Outgoing{ID: id, To: to, NotUntil: run.State.At, Message: rollout.Message{
 			ID: id, At: run.State.At, Event: event, Rollout: run.Rollout, Run: run.ID,
 			StableVersion: run.StableVersion, CanaryVersion: run.CanaryVersion,
-			Phase: run.State.Phase + 1, Phases: len(run.Plan.Phases), Weight: run.Plan.Want(run.State).Weight,
+			Phase: run.State.Phase + 1, Phases: len(run.Plan.Phases), Weight: weight,
 			Text: text, Do: do, Link: link,
 		}})
 	}
