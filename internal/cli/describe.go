@@ -156,7 +156,9 @@ func (d described) standing(line func(name, format string, args ...any)) {
 		}
 	}
 	for _, why := range r.State.Cause {
-		line("Cause", "%s", why.Message)
+		if why.Against() {
+			line("Cause", "%s", why.Message)
+		}
 	}
 	if r.Report != "" {
 		line("Report", "%s", r.Report)

@@ -66,6 +66,10 @@ type Reason struct {
 	Message string `json:"message"`
 }
 
+// Against reports whether the reason speaks against the canary: a rule of the
+// engine, or a check that failed. The other checks stand beside it for the record.
+func (r Reason) Against() bool { return r.Result == nil || r.Verdict == analysis.Fail }
+
 // Answer is what became of an intent.
 type Answer struct {
 	ID       string `json:"id"`

@@ -16,7 +16,7 @@ func (b *builder) causeOf() *Cause {
 	}
 	c := &Cause{Suspect: "The record does not say why."}
 	for _, reason := range b.decided.Because {
-		if reason.Result == nil || reason.Judged {
+		if reason.Against() {
 			c.Because = append(c.Because, reason.Message)
 		}
 	}
