@@ -68,3 +68,12 @@ type Observed struct {
 // ErrRefused is wrapped by errors that trying again cannot mend: the split
 // cannot be made by this router, or is not permitted.
 var ErrRefused = errors.New("refused by the router")
+
+// Rester is implemented by routers whose objects outlive Serin.
+type Rester interface {
+	// Rest leaves the router's objects as they are to be between runs: all
+	// traffic to the stable arm, no arm held to a group of instances, so that
+	// nothing depends on Serin. It is idempotent and does not touch objects
+	// that are so already.
+	Rest(ctx context.Context) error
+}
