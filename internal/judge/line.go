@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"strings"
 	"time"
 
@@ -68,6 +69,26 @@ func decode(raw []byte, into any, strict bool) error {
 	return nil
 }
 
+// wanted is what belongs where another value was found.
+func wanted(wrong *json.UnmarshalTypeError) string {
+	switch wrong.Type.Kind() {
+	case reflect.Int:
+		return "a whole number"
+	case reflect.Float64:
+		if strings.HasPrefix(wrong.Value, "number") {
+			return "a number that can be counted to"
+		}
+		return "a number"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.String:
+		return "text in quotes"
+	case reflect.Slice:
+		return "a list"
+	}
+	return "an object"
+}
+
 // inWords says what is wrong in the words of the stream, not of Go.
 func inWords(err error) error {
 	var wrong *json.UnmarshalTypeError
@@ -76,7 +97,7 @@ func inWords(err error) error {
 	case errors.As(err, &wrong) && wrong.Field == "":
 		return fmt.Errorf("is a JSON %s where an object belongs", wrong.Value)
 	case errors.As(err, &wrong):
-		return fmt.Errorf("%s: %s does not belong there", wrong.Field, wrong.Value)
+		return fmt.Errorf("%s: %s does not belong there; write %s", wrong.Field, wrong.Value, wanted(wrong))
 	case errors.As(err, &syntax):
 		return fmt.Errorf("is not JSON: %w (at byte %d)", syntax, syntax.Offset)
 	case errors.Is(err, io.ErrUnexpectedEOF):
