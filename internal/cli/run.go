@@ -23,11 +23,13 @@ func (c *command) run() *cobra.Command {
 	var file string
 	var keep bool
 	var timeout time.Duration
+	var out *format
 	cmd := &cobra.Command{
 		Use:   "run -f FILE",
 		Short: "Carry out one run on this machine, everything in one process",
 		Long: `Run starts stable, the canary and the proxy of FILE, releases the canary, and ends
-with the run: exit 0 when it was promoted, 2 when it was rolled back. With --keep
+with the run: exit 0 when it was promoted, 2 when it was rolled back. The path of
+its report is printed at the end, with -o json or yaml the run itself. With --keep
 it goes on serving the winner until it is interrupted.
 
 While it runs, "serin promote", "pause", "resume", "rollback" and "describe" work
@@ -55,7 +57,7 @@ replaces this rule.`,
 			}
 			ctx, hurry, stop := untilSignal(cmd.Context())
 			defer stop()
-			return c.runAndShow(ctx, hurry, RunOptions{
+			return c.runAndShow(ctx, hurry, *out, RunOptions{
 				State: state, File: file, Actor: server.CurrentUser(), Keep: keep, WaitTimeout: timeout,
 				Unattended: !interactive(c.err) && !cmd.Flags().Changed("wait-timeout"),
 			})
@@ -63,6 +65,7 @@ replaces this rule.`,
 	}
 	fileFlag(cmd, &file, "file with the rollout")
 	cmd.Flags().BoolVar(&keep, "keep", false, "go on serving the winner after the run")
+	out = outputFlag(cmd)
 	cmd.Flags().DurationVar(&timeout, "wait-timeout", 0, "roll a run back that has not ended after this long (0: no bound)")
 	return cmd
 }
@@ -86,7 +89,7 @@ func (c *command) announce(path string) error {
 	return nil
 }
 
-func (c *command) runAndShow(ctx context.Context, hurry <-chan struct{}, o RunOptions) error {
+func (c *command) runAndShow(ctx context.Context, hurry <-chan struct{}, f format, o RunOptions) error {
 	d := displayOn(c.err)
 	o.Logger = logger(d, slog.LevelWarn)
 	shown := make(chan struct{})
@@ -127,7 +130,7 @@ func (c *command) runAndShow(ctx context.Context, hurry <-chan struct{}, o RunOp
 		if e.err != nil {
 			return e.err
 		}
-		return c.tellEnd(e.RunEnd)
+		return c.tellEnd(context.WithoutCancel(ctx), f, e.RunEnd)
 	}
 }
 
@@ -152,8 +155,19 @@ func (c *command) showRun(ctx context.Context, d *display, state string, run sto
 	}
 }
 
-func (c *command) tellEnd(e RunEnd) error {
-	if e.Run.Report != "" {
+func (c *command) tellEnd(ctx context.Context, f format, e RunEnd) error {
+	switch {
+	case f != asText:
+		// As the API tells it, which is how every command does.
+		l, r, err := c.connectToRun(ctx, e.Run.ID, 0)
+		if err != nil {
+			return err
+		}
+		defer l.close()
+		if err := print(c.out, f, r, nil); err != nil {
+			return err
+		}
+	case e.Run.Report != "":
 		if _, err := fmt.Fprintf(c.out, "%s\n", e.Run.Report); err != nil {
 			return err
 		}
