@@ -37,6 +37,9 @@ const (
 	// WeightAnnotation on a Service keeps the weight that pod ratios are meant
 	// to make.
 	WeightAnnotation = "serin.dev/weight"
+	// RetryAnnotation on a CanaryRollout names a run that was rolled back and
+	// whose revision is to be tried again.
+	RetryAnnotation = "serin.dev/retry"
 	// HashLabel is the label by which a Deployment tells its ReplicaSets' pods
 	// apart. It is Kubernetes' own.
 	HashLabel = "pod-template-hash"

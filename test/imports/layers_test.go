@@ -70,6 +70,7 @@ var ports = []string{"traffic", "workload", "metrics", "gate", "notify", "store"
 var exceptions = map[[2]string]string{
 	{"internal/app", "internal/store/sqlite"}: "the home decides its store, not the user: one machine has the embedded database, and a file cannot name another",
 	{"internal/app", "internal/store/memory"}: "as with its database: looking at a machine where nothing ever ran leaves no database behind",
+	{"internal/controller", "api/v1alpha1"}:   "it watches these objects and writes their status",
 	{"cmd/serin", "internal/guarded"}:         "the default transport belongs to the process, so main alone may replace it",
 }
 

@@ -1,0 +1,252 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/store"
+)
+
+// rolloutFinalizer keeps a rollout until its run has gone back and its
+// Deployment is its owner's alone.
+const rolloutFinalizer = serinv1.RolloutLabel
+
+// Reconcile implements reconcile.Reconciler: one look at one rollout. What it
+// finds is written to the status in one place, here.
+func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookTime)
+	defer cancel()
+	var obj serinv1.CanaryRollout
+	if err := c.Client.Get(ctx, req.NamespacedName, &obj); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	v := view{object: &obj}
+	err := c.look(ctx, &v)
+	if apierrors.IsConflict(err) {
+		return ctrl.Result{}, err // the object was not the latest; the next look has it
+	}
+	if err != nil && !errors.Is(err, errSaid) {
+		v.trouble("Trouble", err.Error(), "Serin goes on trying")
+	}
+	if !v.gone {
+		err = errors.Join(ignoreSaid(err), c.report(ctx, &v))
+	}
+	if err == nil && v.stalled != nil && v.run == nil {
+		return ctrl.Result{RequeueAfter: retryPause}, nil
+	}
+	return ctrl.Result{}, ignoreSaid(err)
+}
+
+// errSaid: the view says what is wrong; trying again at once does not help.
+var errSaid = errors.New("said in the status")
+
+func ignoreSaid(err error) error {
+	if errors.Is(err, errSaid) {
+		return nil
+	}
+	return err
+}
+
+// view is what one look at a rollout finds.
+type view struct {
+	object  *serinv1.CanaryRollout
+	rollout rollout.Rollout
+	asked   Asked
+	// run is the run that goes on, latest the newest of all.
+	run, latest *serinv1.CanaryRun
+	stands      standing
+	// rejected: the latest run rolled back what is asked for.
+	rejected bool
+	// stalled says why nothing goes on, if nothing does.
+	stalled *problem
+	// gone: the object is being deleted and let go of.
+	gone bool
+}
+
+// problem is a stable reason, what is wrong, and what to do about it.
+type problem struct{ reason, message, do string }
+
+func (v *view) trouble(reason, message, do string) { v.stalled = &problem{reason, message, do} }
+
+// look finds out how the rollout is and moves it on: a run that goes on is
+// carried first, whatever else is wrong.
+func (c *Controller) look(ctx context.Context, v *view) error {
+	key := client.ObjectKeyFromObject(v.object)
+	if err := c.findRuns(ctx, v); err != nil {
+		return err
+	}
+	if v.run != nil {
+		c.runs.ensure(key, v.run.Name)
+		v.stands = c.runs.standing(key, v.run.Name)
+	}
+	r, problems, err := c.Parse(v.object)
+	if err != nil {
+		return err
+	}
+	v.rollout = r
+	if !v.object.DeletionTimestamp.IsZero() {
+		return c.leave(ctx, v)
+	}
+	if v.run != nil && !v.run.DeletionTimestamp.IsZero() {
+		if err := c.Program.RollBack(ctx, client.ObjectKeyFromObject(v.run), "the run was deleted"); err != nil {
+			return fmt.Errorf("roll the deleted run back: %w", err)
+		}
+	}
+	if len(problems) > 0 {
+		v.trouble("Invalid", sentence(problems), "correct the spec")
+		return errSaid
+	}
+	if controllerutil.AddFinalizer(v.object, rolloutFinalizer) {
+		status := v.object.Status
+		if err := c.Client.Update(ctx, v.object, client.FieldOwner(serinv1.FieldManager)); err != nil {
+			return err
+		}
+		v.object.Status = status
+	}
+	if v.run != nil {
+		return nil
+	}
+	if err := c.rest(ctx, v); err != nil {
+		return err
+	}
+	return c.Program.Prune(ctx, r)
+}
+
+// rest looks at a rollout that has no run: what is asked for either serves, was
+// rejected, or is released now.
+func (c *Controller) rest(ctx context.Context, v *view) error {
+	if other, err := c.rival(ctx, v); err != nil {
+		return err
+	} else if other != "" {
+		v.trouble("Duplicate", fmt.Sprintf("the CanaryRollout %s is about the same Deployment and was there first", other), "delete one of the two")
+		return errSaid
+	}
+	asked, err := c.Program.Asked(ctx, v.rollout)
+	if err != nil {
+		v.trouble("Unreadable", err.Error(), "")
+		return errSaid
+	}
+	v.asked = asked
+	if err := c.Program.Attach(ctx, v.rollout); err != nil {
+		return fmt.Errorf("label the workload: %w", err)
+	}
+	switch {
+	case asked.Why != "":
+		v.trouble("NotReady", asked.Why, asked.Do)
+		return errSaid
+	case !asked.Changed():
+		if asked.Held && !asked.Foreign {
+			if err := c.Program.Release(ctx, v.rollout); err != nil {
+				return fmt.Errorf("let the workload go on: %w", err)
+			}
+		}
+	case c.wasRejected(v):
+		v.rejected = true
+	case asked.Held:
+		return c.begin(ctx, v)
+	}
+	if err := c.Program.Rest(ctx, v.rollout); err != nil {
+		v.trouble("Traffic", err.Error(), "")
+		return errSaid
+	}
+	return nil
+}
+
+func (c *Controller) begin(ctx context.Context, v *view) error {
+	err := c.Program.Begin(ctx, v.rollout, v.asked)
+	if errors.Is(err, store.ErrActive) {
+		return nil // the cache has not shown it yet; its event brings the next look
+	}
+	if err != nil {
+		v.trouble("CannotBegin", err.Error(), "")
+		return errSaid
+	}
+	c.event(v.object, "Normal", "RunBegan", fmt.Sprintf("%s is being released beside %s", v.asked.Canary.Version, v.asked.Stable.Version))
+	return nil
+}
+
+// wasRejected reports that the latest run rolled back what is asked for now,
+// and nobody asked for another try of it.
+func (c *Controller) wasRejected(v *view) bool {
+	return v.latest != nil && v.latest.Status.Phase == string(engine.RolledBack) &&
+		v.latest.Spec.Canary.Hash == v.asked.Canary.Hash &&
+		v.object.Annotations[serinv1.RetryAnnotation] != v.latest.Name
+}
+
+// findRuns finds the rollout's runs and lets go of those that have ended.
+func (c *Controller) findRuns(ctx context.Context, v *view) error {
+	var list serinv1.CanaryRunList
+	if err := c.Client.List(ctx, &list, client.InNamespace(v.object.Namespace), client.MatchingLabels{serinv1.RolloutLabel: v.object.Name}); err != nil {
+		return fmt.Errorf("list the runs: %w", err)
+	}
+	slices.SortFunc(list.Items, func(a, b serinv1.CanaryRun) int { return cmp.Compare(b.Spec.Number, a.Spec.Number) })
+	for i := range list.Items {
+		run := &list.Items[i]
+		if v.latest == nil {
+			v.latest = run
+		}
+		if run.Status.EndedAt == nil {
+			v.run = run
+			continue
+		}
+		if controllerutil.RemoveFinalizer(run, serinv1.Finalizer) {
+			if err := c.Client.Update(ctx, run, client.FieldOwner(serinv1.FieldManager)); client.IgnoreNotFound(err) != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// rival returns the older rollout of the same workload, if there is one.
+func (c *Controller) rival(ctx context.Context, v *view) (string, error) {
+	var list serinv1.CanaryRolloutList
+	if err := c.Client.List(ctx, &list, client.InNamespace(v.object.Namespace), client.MatchingFields{workloadIndex: workloadOf(v.object)}); err != nil {
+		return "", fmt.Errorf("list the rollouts: %w", err)
+	}
+	for i := range list.Items {
+		other := &list.Items[i]
+		if other.Name == v.object.Name {
+			continue
+		}
+		if o, own := other.CreationTimestamp, v.object.CreationTimestamp; o.Before(&own) || o.Equal(&own) && other.Name < v.object.Name {
+			return other.Name, nil
+		}
+	}
+	return "", nil
+}
+
+// leave lets go of a rollout that is being deleted: its run goes back first.
+func (c *Controller) leave(ctx context.Context, v *view) error {
+	if v.run != nil {
+		if err := c.Program.RollBack(ctx, client.ObjectKeyFromObject(v.run), "the rollout was deleted"); err != nil {
+			return fmt.Errorf("roll the run back: %w", err)
+		}
+		return nil
+	}
+	err := errors.Join(c.Program.Rest(ctx, v.rollout), c.Program.Detach(ctx, v.rollout))
+	if err != nil {
+		return fmt.Errorf("leave the workload and the routes as they were: %w", err)
+	}
+	v.gone = true
+	if controllerutil.RemoveFinalizer(v.object, rolloutFinalizer) {
+		return client.IgnoreNotFound(c.Client.Update(ctx, v.object, client.FieldOwner(serinv1.FieldManager)))
+	}
+	return nil
+}
+
+func (c *Controller) keyOfRun(run *serinv1.CanaryRun) types.NamespacedName {
+	return types.NamespacedName{Namespace: run.Namespace, Name: run.Spec.Rollout}
+}

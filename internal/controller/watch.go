@@ -1,0 +1,170 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	serinv1 "serin.dev/serin/api/v1alpha1"
+)
+
+// workloadIndex finds rollouts by the name of their workload.
+const workloadIndex = "spec.workload.deployment.name"
+
+// workloadOf returns the name of the Deployment that a rollout is about; empty
+// when it names none.
+func workloadOf(obj client.Object) string {
+	r, ok := obj.(*serinv1.CanaryRollout)
+	if !ok {
+		return ""
+	}
+	var spec struct {
+		Workload struct {
+			Deployment struct {
+				Name string `json:"name"`
+			} `json:"deployment"`
+		} `json:"workload"`
+	}
+	if json.Unmarshal(r.Spec.Raw, &spec) != nil {
+		return ""
+	}
+	return spec.Workload.Deployment.Name
+}
+
+// watch registers the controller and everything whose changes it looks at.
+func (c *Controller) watch(mgr ctrl.Manager) error {
+	index := func(obj client.Object) []string {
+		if name := workloadOf(obj); name != "" {
+			return []string{name}
+		}
+		return nil
+	}
+	if err := mgr.GetFieldIndexer().IndexField(context.Background(), &serinv1.CanaryRollout{}, workloadIndex, index); err != nil {
+		return err
+	}
+	stood := make(chan event.TypedGenericEvent[types.NamespacedName], 1024)
+	c.runs.ended = func(key types.NamespacedName) {
+		stood <- event.TypedGenericEvent[types.NamespacedName]{Object: key}
+	}
+	toRequest := handler.TypedEnqueueRequestsFromMapFunc(func(_ context.Context, key types.NamespacedName) []reconcile.Request {
+		return []reconcile.Request{{NamespacedName: key}}
+	})
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("canaryrollout").
+		For(&serinv1.CanaryRollout{}, builder.WithPredicates(predicate.Or(
+			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, deleted{}))).
+		Watches(&serinv1.CanaryRun{}, handler.EnqueueRequestsFromMapFunc(c.ofRun), builder.WithPredicates(runChanged)).
+		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(c.ofWorkload)).
+		Watches(&appsv1.ReplicaSet{}, handler.EnqueueRequestsFromMapFunc(c.wakeOnly(deploymentOfReplicaSet))).
+		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(c.wakeOnly(deploymentOfPod))).
+		WatchesRawSource(source.TypedChannel(stood, toRequest)).
+		WithOptions(controller.Options{MaxConcurrentReconciles: max(c.Workers, 1)}).
+		Complete(c)
+}
+
+// deleted lets changes of the deletion timestamp through.
+type deleted struct{ predicate.Funcs }
+
+func (deleted) Update(e event.UpdateEvent) bool {
+	return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
+}
+func (deleted) Create(event.CreateEvent) bool   { return true }
+func (deleted) Delete(event.DeleteEvent) bool   { return true }
+func (deleted) Generic(event.GenericEvent) bool { return true }
+
+// runChanged lets through what people change in a run, and its end: what a
+// loop writes itself is not news to it.
+var runChanged = predicate.Funcs{UpdateFunc: func(e event.UpdateEvent) bool {
+	was, ok1 := e.ObjectOld.(*serinv1.CanaryRun)
+	now, ok2 := e.ObjectNew.(*serinv1.CanaryRun)
+	return ok1 && ok2 && (was.Generation != now.Generation ||
+		(was.Status.EndedAt == nil) != (now.Status.EndedAt == nil) ||
+		was.Status.Archived != now.Status.Archived ||
+		was.DeletionTimestamp.IsZero() != now.DeletionTimestamp.IsZero())
+}}
+
+// ofRun wakes a run's loop, and has its rollout looked at.
+func (c *Controller) ofRun(_ context.Context, obj client.Object) []reconcile.Request {
+	run, ok := obj.(*serinv1.CanaryRun)
+	if !ok {
+		return nil
+	}
+	key := c.keyOfRun(run)
+	c.runs.wake(key)
+	return []reconcile.Request{{NamespacedName: key}}
+}
+
+// ofWorkload wakes the loops of a workload's rollouts, and has them looked at.
+func (c *Controller) ofWorkload(ctx context.Context, obj client.Object) []reconcile.Request {
+	keys := c.rolloutsOf(ctx, obj.GetNamespace(), obj.GetName())
+	var out []reconcile.Request
+	for _, key := range keys {
+		c.runs.wake(key)
+		out = append(out, reconcile.Request{NamespacedName: key})
+	}
+	return out
+}
+
+// wakeOnly wakes the loops of the rollouts whose Deployment name says an object
+// belongs to; a rollout without a run is not concerned.
+func (c *Controller) wakeOnly(name func(client.Object) string) handler.MapFunc {
+	return func(ctx context.Context, obj client.Object) []reconcile.Request {
+		if deployment := name(obj); deployment != "" {
+			for _, key := range c.rolloutsOf(ctx, obj.GetNamespace(), deployment) {
+				c.runs.wake(key)
+			}
+		}
+		return nil
+	}
+}
+
+func (c *Controller) rolloutsOf(ctx context.Context, namespace, deployment string) []types.NamespacedName {
+	var list serinv1.CanaryRolloutList
+	if err := c.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{workloadIndex: deployment}); err != nil {
+		return nil // the cache is not there yet; when it is, every rollout is looked at
+	}
+	var keys []types.NamespacedName
+	for i := range list.Items {
+		keys = append(keys, client.ObjectKeyFromObject(&list.Items[i]))
+	}
+	return keys
+}
+
+// deploymentOfReplicaSet and deploymentOfPod find the Deployment by names: a
+// canary's ReplicaSet does not belong to it yet, and is called as if it did.
+func deploymentOfReplicaSet(obj client.Object) string {
+	return withoutHash(obj.GetName(), obj.GetLabels()[serinv1.HashLabel])
+}
+
+func deploymentOfPod(obj client.Object) string {
+	owner := metav1.GetControllerOf(obj)
+	if owner == nil || owner.Kind != "ReplicaSet" {
+		return ""
+	}
+	return withoutHash(owner.Name, obj.GetLabels()[serinv1.HashLabel])
+}
+
+func withoutHash(name, hash string) string {
+	if hash == "" {
+		return ""
+	}
+	deployment, ok := strings.CutSuffix(name, "-"+hash)
+	if !ok {
+		return ""
+	}
+	return deployment
+}
