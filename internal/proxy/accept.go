@@ -32,7 +32,11 @@ func (s *server) accept(ln net.Listener) error {
 			s.leave(conn)
 			continue
 		}
-		c := newClientConn(s.p, tcp)
+		c, err := newClientConn(s.p, tcp)
+		if err != nil { // closed already
+			_ = tcp.Close()
+			continue
+		}
 		s.mu.Lock()
 		s.open[c.TCPConn] = struct{}{}
 		s.direct[c] = struct{}{}

@@ -17,7 +17,7 @@ import (
 const (
 	firstBuffer    = 4 << 10  // of a client connection, for a request's head
 	requestBuffer  = 16 << 10 // at most: a plain request fits in, with its body
-	responseBuffer = 64 << 10
+	responseBuffer = 128 << 10
 
 	// patience is how long a backend is waited for before the proxy also looks
 	// whether the client is still there.
@@ -33,7 +33,7 @@ const (
 
 // clientConn is a client's connection on the direct path.
 type clientConn struct {
-	*net.TCPConn
+	*socket
 	p      *Proxy
 	reader requestReader
 	state  atomic.Int32
@@ -44,12 +44,16 @@ type clientConn struct {
 	x      exchange
 }
 
-func newClientConn(p *Proxy, c *net.TCPConn) *clientConn {
+func newClientConn(p *Proxy, c *net.TCPConn) (*clientConn, error) {
+	s, err := newSocket(c)
+	if err != nil {
+		return nil, err
+	}
 	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
 	if err != nil {
 		host = c.RemoteAddr().String()
 	}
-	return &clientConn{TCPConn: c, p: p, reader: newRequestReader(&p.cfg, host), in: make([]byte, firstBuffer)}
+	return &clientConn{socket: s, p: p, reader: newRequestReader(&p.cfg, host), in: make([]byte, firstBuffer)}, nil
 }
 
 // serve serves requests until one is not plain: then the connection is to leave
@@ -180,13 +184,11 @@ func (c *clientConn) exchange(t *table, head *requestHead) ending {
 	x.out.bytesIn = uint64(head.length)
 	defer x.finish()
 
-	bufs := c.p.server.buffers.Get().(*relayBuffers)
-	defer c.p.server.buffers.Put(bufs)
 	body := c.in[head.size : head.size+int(head.length)]
 	replayable := len(body) == 0 && idempotent(head.method)
 	fresh := false
 	for {
-		r := relay{client: c, x: x, method: head.method, last: head.close, bufs: bufs}
+		r := relay{client: c, x: x, method: head.method, last: head.close}
 		err := r.send(c.out, body, fresh)
 		if err == nil {
 			err = r.receive()

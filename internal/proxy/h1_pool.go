@@ -10,8 +10,7 @@ import (
 
 // backendConn is one HTTP/1.1 connection to a backend.
 type backendConn struct {
-	*net.TCPConn
-	raw       syscall.RawConn
+	*socket
 	idleSince time.Time
 	reused    bool
 
@@ -20,15 +19,15 @@ type backendConn struct {
 }
 
 func newBackendConn(c *net.TCPConn) (*backendConn, error) {
-	raw, err := c.SyscallConn()
+	s, err := newSocket(c)
 	if err != nil {
 		return nil, err
 	}
-	b := &backendConn{TCPConn: c, raw: raw}
+	b := &backendConn{socket: s}
 	var one [1]byte
 	b.probe = func(fd uintptr) bool {
-		_, err := syscall.Read(int(fd), one[:])
-		b.silent = err == syscall.EAGAIN || err == syscall.EINTR
+		_, errno := readAtOnce(fd, one[:])
+		b.silent = errno == syscall.EAGAIN
 		return true // never wait
 	}
 	return b, nil

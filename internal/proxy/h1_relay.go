@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"sync/atomic"
@@ -28,7 +27,7 @@ type relay struct {
 	x      *exchange
 	method string
 	last   bool // the client's connection ends with this answer
-	bufs   *relayBuffers
+	bufs   *relayBuffers // from the first byte of an answer on
 
 	up     *upstream
 	conn   *backendConn
@@ -68,7 +67,10 @@ func (r *relay) send(head, body []byte, fresh bool) error {
 	}
 	// A failure to write shows again when the answer is read, and there may be an
 	// answer all the same: a backend may refuse a request before its end.
-	_, _ = conn.Write(head)
+	_ = conn.ask(head)
+	// Buffers are for what can be read, not for what is waited for: so few are in
+	// use, and those stay in the processor's cache.
+	r.bufs = r.client.p.server.buffers.Get().(*relayBuffers)
 	return nil
 }
 
@@ -95,8 +97,7 @@ func (r *relay) read(p []byte) (int, error) {
 // watch looks for the client's going away until end is called, and then makes the
 // waiting for the backend end.
 func (r *relay) watch() {
-	raw, err := r.client.SyscallConn()
-	if err != nil || r.client.SetReadDeadline(time.Time{}) != nil {
+	if r.client.SetReadDeadline(time.Time{}) != nil {
 		r.abandon() // closed by shutdown
 		return
 	}
@@ -104,7 +105,7 @@ func (r *relay) watch() {
 	go func() {
 		defer close(r.watching)
 		gone := false
-		err := raw.Read(func(fd uintptr) bool {
+		err := r.client.raw.Read(func(fd uintptr) bool {
 			var one [1]byte
 			n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK|syscall.MSG_DONTWAIT)
 			if err == syscall.EAGAIN || err == syscall.EINTR {
@@ -146,6 +147,10 @@ func (r *relay) end() {
 		<-r.watching
 		_ = r.client.SetReadDeadline(time.Now().Add(r.client.p.cfg.IdleTimeout))
 	}
+	if r.bufs != nil {
+		r.client.p.server.buffers.Put(r.bufs)
+		r.bufs = nil
+	}
 	if r.conn == nil {
 		return
 	}
@@ -169,8 +174,7 @@ func (r *relay) write(p []byte) error {
 // writeBoth sends two pieces in one system call.
 func (r *relay) writeBoth(head, body []byte) error {
 	r.answering = true
-	both := net.Buffers{head, body}
-	if _, err := both.WriteTo(r.client.TCPConn); err != nil {
+	if err := r.client.writeBoth(head, body); err != nil {
 		r.clientFailed = true
 		return err
 	}
@@ -220,6 +224,15 @@ func (r *relay) pass(h *responseHead, out, in []byte, filled int) error {
 	}
 	out = append(out, "\r\n"...)
 
+	// A backend often sends head and body apart. What is there already goes with
+	// the head.
+	for filled < len(in) && int64(filled-h.size) < h.length {
+		n, _ := r.conn.tryRead(in[filled:]) // an error shows again below
+		if n == 0 {
+			break
+		}
+		filled += n
+	}
 	body := in[h.size:filled]
 	extra := int64(len(body)) > h.length
 	if extra {

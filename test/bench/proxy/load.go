@@ -101,8 +101,13 @@ func runWrk(ctx context.Context, url string, connections int, length time.Durati
 		"-d"+strconv.Itoa(seconds)+"s", "--timeout", "5s", "-s", script.Name(), url)
 	var out strings.Builder
 	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	err = cmd.Run()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
+	if err = cmd.Start(); err == nil {
+		if ahead {
+			err = goAheadOf(cmd.Process.Pid)
+		}
+		err = errors.Join(err, cmd.Wait())
+	}
 	m := wrkLine.FindStringSubmatch(out.String())
 	if m == nil {
 		if err == nil {

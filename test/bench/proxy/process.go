@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// peer is one running proxy (or the origin), in its own process group.
+// peer is one running proxy (or the origin), in a session of its own.
 type peer struct {
 	name, version, url string
 	cmd                *exec.Cmd
@@ -32,10 +32,15 @@ func startPeer(ctx context.Context, dir, name, url string, env []string, argv ..
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Env = append(os.Environ(), env...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		log.Close()
 		return nil, fmt.Errorf("starting %s: %w", name, err)
+	}
+	if ahead {
+		if err := goAheadOf(cmd.Process.Pid); err != nil {
+			fmt.Fprintf(os.Stderr, "bench: %s is not put in front: %v\n", name, err)
+		}
 	}
 	p := &peer{name: name, url: url, cmd: cmd, exited: make(chan struct{}), log: log}
 	go func() {

@@ -1,0 +1,44 @@
+package proxy
+
+import (
+	"syscall"
+	"unsafe"
+)
+
+// readAtOnce reads from a socket that does not wait; p is not empty.
+func readAtOnce(fd uintptr, p []byte) (int, syscall.Errno) {
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_READ, fd, uintptr(unsafe.Pointer(&p[0])), uintptr(len(p))) //nolint:gosec // what the syscall package does
+		if errno == syscall.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return 0, errno
+		}
+		return int(n), 0
+	}
+}
+
+// writeAtOnce writes two pieces, of which one may be empty, to a socket that does
+// not wait.
+func writeAtOnce(fd uintptr, p, q []byte) (int, syscall.Errno) {
+	var pieces [2]syscall.Iovec
+	count := 0
+	for _, piece := range [2][]byte{p, q} {
+		if len(piece) > 0 {
+			pieces[count].Base = &piece[0]
+			pieces[count].SetLen(len(piece))
+			count++
+		}
+	}
+	for {
+		n, _, errno := syscall.RawSyscall(syscall.SYS_WRITEV, fd, uintptr(unsafe.Pointer(&pieces)), uintptr(count)) //nolint:gosec // what the syscall package does
+		if errno == syscall.EINTR {
+			continue
+		}
+		if errno != 0 {
+			return 0, errno
+		}
+		return int(n), 0
+	}
+}

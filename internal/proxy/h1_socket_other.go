@@ -1,0 +1,40 @@
+//go:build !linux
+
+package proxy
+
+import (
+	"errors"
+	"syscall"
+)
+
+// readAtOnce reads from a socket that does not wait; p is not empty.
+func readAtOnce(fd uintptr, p []byte) (int, syscall.Errno) {
+	for {
+		n, err := syscall.Read(int(fd), p)
+		if errno := numberOf(err); errno != syscall.EINTR {
+			return max(n, 0), errno
+		}
+	}
+}
+
+// writeAtOnce writes two pieces, of which one may be empty, to a socket that does
+// not wait.
+func writeAtOnce(fd uintptr, p, q []byte) (int, syscall.Errno) {
+	if len(p) == 0 {
+		p = q
+	}
+	for {
+		n, err := syscall.Write(int(fd), p)
+		if errno := numberOf(err); errno != syscall.EINTR {
+			return max(n, 0), errno
+		}
+	}
+}
+
+func numberOf(err error) syscall.Errno {
+	var errno syscall.Errno
+	if err != nil && !errors.As(err, &errno) {
+		return syscall.EIO
+	}
+	return errno
+}
