@@ -53,7 +53,7 @@ generate: ## regenerates what is generated
 
 .PHONY: verify-generated
 verify-generated: generate
-	@if [ -n "$$(git status --porcelain --untracked-files=no -- '*.json' docs)" ]; then git --no-pager diff --stat -- '*.json' docs; echo "generated files were out of date; commit them"; exit 1; fi
+	@if [ -n "$$(git status --porcelain --untracked-files=no -- '*.json' docs api internal/kube/crds deploy/crds)" ]; then git --no-pager diff --stat -- '*.json' docs api internal/kube/crds deploy/crds; echo "generated files were out of date; commit them"; exit 1; fi
 
 .PHONY: bench
 bench: build ## the proxy beside HAProxy, nginx and Caddy; what a look costs; memory and start of the program

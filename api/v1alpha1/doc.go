@@ -9,6 +9,8 @@
 // +groupName=serin.dev
 package v1alpha1
 
+//go:generate go tool -modfile=../../tools/go.mod controller-gen object crd paths=. output:crd:dir=../../internal/kube/crds
+
 import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -43,6 +45,8 @@ const (
 	// HashLabel is the label by which a Deployment tells its ReplicaSets' pods
 	// apart. It is Kubernetes' own.
 	HashLabel = "pod-template-hash"
+	// RunLabel on a CanaryRecord names its CanaryRun.
+	RunLabel = "serin.dev/run"
 	// FieldManager is the name under which Serin writes.
 	FieldManager = "serin"
 	// Finalizer on a CanaryRun that has not ended: its traffic goes back first.

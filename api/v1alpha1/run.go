@@ -29,22 +29,31 @@ type CanaryRun struct {
 }
 
 // CanaryRunSpec is what a run is about. Only intents change while it goes on.
+//
+// +kubebuilder:validation:XValidation:rule="!has(oldSelf.intents) || has(self.intents)",message="an intent cannot be taken back; add one that undoes it, such as resume after pause"
 type CanaryRunSpec struct {
 	// Rollout is the name of the CanaryRollout.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
 	Rollout string `json:"rollout"`
 	// Number counts the rollout's runs from 1.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
 	Number int32 `json:"number"`
 	// Stable serves when the run begins.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
 	Stable Revision `json:"stable"`
 	// Canary is the candidate.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
 	Canary Revision `json:"canary"`
 	// Actor is who caused the run, as far as can be told.
 	// +optional
+	// +kubebuilder:validation:MaxLength=253
 	Actor string `json:"actor,omitempty"`
 	// StartedAt is when the run began.
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
 	StartedAt metav1.MicroTime `json:"startedAt"`
 	// Pinned is the rollout as it was when the run began, with its defaults.
 	// +kubebuilder:pruning:PreserveUnknownFields
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
 	Pinned runtime.RawExtension `json:"pinned"`
 	// Begin is the start of the run's record and its first messages, compressed,
 	// for the time until the status is first written.
@@ -56,10 +65,13 @@ type CanaryRunSpec struct {
 	// +listType=map
 	// +listMapKey=id
 	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:XValidation:rule="oldSelf.all(o, self.exists(i, i.id == o.id))",message="an intent cannot be taken back; add one that undoes it, such as resume after pause"
 	Intents []Intent `json:"intents,omitempty"`
 }
 
 // Intent is what a person asks of a run.
+//
+// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="an intent does not change once it was asked; add another with a new id"
 type Intent struct {
 	// ID is unique in the run; an intent is acted on once.
 	// +kubebuilder:validation:MinLength=1
@@ -116,6 +128,7 @@ type CanaryRunStatus struct {
 	EndedAt *metav1.MicroTime `json:"endedAt,omitempty"`
 	// Answers say what became of the intents.
 	// +optional
+	// +kubebuilder:validation:MaxItems=100
 	Answers []Answer `json:"answers,omitempty"`
 	// Archived says that record and report are in the archive; Report is where.
 	// +optional
@@ -123,6 +136,15 @@ type CanaryRunStatus struct {
 	// +optional
 	Report string `json:"report,omitempty"`
 
+	// Format is the form of the compressed fields below; a program that does not
+	// know it leaves the run alone.
+	// +optional
+	Format int32 `json:"format,omitempty"`
+	// StateVersion counts how often State was saved. Who saves names the version
+	// it goes out from, so of two controllers one is refused; what people and
+	// messages write meanwhile is no conflict.
+	// +optional
+	StateVersion int64 `json:"stateVersion,omitempty"`
 	// State is what Serin remembers between two looks, as compressed JSON.
 	// +optional
 	State []byte `json:"state,omitempty"`
@@ -132,7 +154,15 @@ type CanaryRunStatus struct {
 	Lines []byte `json:"lines,omitempty"`
 	// +optional
 	LinesBefore int64 `json:"linesBefore,omitempty"`
-	// Outbox holds messages to people that are not delivered yet, as compressed
+	// Heard are the ids of the intents that have their line in the record.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=100
+	Heard []string `json:"heard,omitempty"`
+	// Undelivered counts the messages to people that are still to be delivered.
+	// +optional
+	Undelivered int32 `json:"undelivered,omitempty"`
+	// Outbox holds these messages, and the ids of all before them, as compressed
 	// JSON.
 	// +optional
 	Outbox []byte `json:"outbox,omitempty"`

@@ -301,6 +301,11 @@ func (in *CanaryRunStatus) DeepCopyInto(out *CanaryRunStatus) {
 		*out = make([]byte, len(*in))
 		copy(*out, *in)
 	}
+	if in.Heard != nil {
+		in, out := &in.Heard, &out.Heard
+		*out = make([]string, len(*in))
+		copy(*out, *in)
+	}
 	if in.Outbox != nil {
 		in, out := &in.Outbox, &out.Outbox
 		*out = make([]byte, len(*in))

@@ -114,13 +114,19 @@ func (b *schemaBuilder) comment(t reflect.Type, field string) string {
 	return text
 }
 
+// How values are written that are text in a file.
+const (
+	durationPattern = `^[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`
+	percentPattern  = `^\s*[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?%\s*$`
+)
+
 // scalar returns the schema of types that are written as text, nil for others.
 func scalar(t reflect.Type) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[rollout.Duration]():
-		return &jsonschema.Schema{Type: "string", Pattern: `^[-+]?(0|([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))+$`, Examples: []any{"30m", "10s"}}
+		return &jsonschema.Schema{Type: "string", Pattern: durationPattern, Examples: []any{"30m", "10s"}}
 	case reflect.TypeFor[rollout.Percent]():
-		return &jsonschema.Schema{Type: "string", Pattern: `^\s*[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?%\s*$`}
+		return &jsonschema.Schema{Type: "string", Pattern: percentPattern}
 	case reflect.TypeFor[rollout.Adapter]():
 		return &jsonschema.Schema{Type: "object"} // addUnions fills it
 	}
