@@ -14,6 +14,7 @@ import (
 	"serin.dev/serin/internal/gate/command"
 	httpgate "serin.dev/serin/internal/gate/http"
 	"serin.dev/serin/internal/metrics"
+	"serin.dev/serin/internal/metrics/prometheus"
 	"serin.dev/serin/internal/metrics/proxystats"
 	"serin.dev/serin/internal/notify"
 	"serin.dev/serin/internal/notify/cloudevents"
@@ -44,7 +45,7 @@ type Env struct {
 type (
 	newWorkload func(rollout.Adapter, Env) (Workload, error)
 	newRouter   func(rollout.Adapter, Env) (Router, error)
-	newSource   func(rollout.Adapter, Router, Env) (metrics.Source, error)
+	newSource   func(rollout.Adapter, *Machine, Env) (metrics.Source, error)
 	newTest     func(rollout.Adapter, string) (gate.Gate, error)
 	newNotifier func(rollout.Adapter, *slog.Logger) (notify.Notifier, error)
 	newArchive  func(rollout.Adapter, string) (archive.Archive, error)
@@ -65,7 +66,8 @@ var (
 		"proxy": {trafficproxy.NewConfig, configured(func(c trafficproxy.Config, e Env) (Router, error) { return newProxy(c, e) })},
 	}
 	sources = map[string]line[newSource]{
-		"proxy": {proxystats.NewConfig, newProxyStats},
+		"proxy":      {proxystats.NewConfig, newProxyStats},
+		"prometheus": {prometheus.NewConfig, newPrometheus},
 	}
 	tests = map[string]line[newTest]{
 		"command": {command.NewConfig, configured(func(c command.Config, dir string) (gate.Gate, error) { return newCommand(c, dir) })},

@@ -12,6 +12,7 @@ import (
 	"serin.dev/serin/internal/gate"
 	"serin.dev/serin/internal/gate/command"
 	"serin.dev/serin/internal/metrics"
+	"serin.dev/serin/internal/metrics/prometheus"
 	"serin.dev/serin/internal/metrics/proxystats"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/runner"
@@ -75,11 +76,11 @@ func NewMachine(r rollout.Rollout, env Env) (*Machine, error) {
 			return nil, err
 		}
 	}
-	if m.Metrics, err = measure(source, m.Router, env); err != nil {
-		return nil, err
-	}
 	if m.Workload, err = build(r.Spec.Workload, env); err != nil {
 		return nil, err
+	}
+	if m.Metrics, err = measure(source, m, env); err != nil {
+		return nil, errors.Join(err, m.Workload.Close())
 	}
 	return m, nil
 }
@@ -176,10 +177,28 @@ func newProxy(c trafficproxy.Config, e Env) (Router, error) {
 	})
 }
 
-func newProxyStats(_ rollout.Adapter, r Router, _ Env) (metrics.Source, error) {
-	p, ok := r.(*trafficproxy.Router)
+func newProxyStats(_ rollout.Adapter, m *Machine, _ Env) (metrics.Source, error) {
+	p, ok := m.Router.(*trafficproxy.Router)
 	if !ok {
 		return nil, errors.New("the proxy's statistics need traffic: {proxy: …}; name another metrics adapter")
 	}
 	return proxystats.New(p.Proxy()), nil
+}
+
+// newPrometheus tells the arms apart by their versions.
+func newPrometheus(a rollout.Adapter, m *Machine, e Env) (metrics.Source, error) {
+	var c prometheus.Config
+	if err := a.Decode(&c); err != nil {
+		return nil, err
+	}
+	return prometheus.New(c, prometheus.Env{Rollout: e.Rollout, Logger: e.Logger, Groups: func(ctx context.Context) (map[rollout.Arm]prometheus.Group, error) {
+		status, err := m.Workload.Observe(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return map[rollout.Arm]prometheus.Group{
+			rollout.Stable: {Version: status.Stable.Version, Instances: len(status.Stable.Instances)},
+			rollout.Canary: {Version: status.Canary.Version, Instances: len(status.Canary.Instances)},
+		}, nil
+	}})
 }

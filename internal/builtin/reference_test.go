@@ -163,13 +163,17 @@ func TestThePageOfTheFileHasEveryField(t *testing.T) {
 // TestTheExamplesOfTheFileWork reads every example of the guide: whole
 // documents as they are, parts as they would stand in a minimal file.
 func TestTheExamplesOfTheFileWork(t *testing.T) {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := block.FindAllStringSubmatch(string(text), -1)
-	if len(blocks) < 5 {
-		t.Fatalf("%d examples found", len(blocks))
+	var blocks [][]string
+	for _, page := range []string{page, filepath.Join("..", "..", "docs", "guide", "prometheus.md")} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		here := block.FindAllStringSubmatch(string(text), -1)
+		if len(here) < 5 {
+			t.Fatalf("%d examples found in %s", len(here), page)
+		}
+		blocks = append(blocks, here...)
 	}
 	schema := schemaOf(t, builtin.Catalog())
 	for _, b := range blocks {

@@ -1,0 +1,241 @@
+package prometheus
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/prometheus/common/model"
+	"pgregory.net/rapid"
+
+	"serin.dev/serin/internal/rollout"
+)
+
+// program is a process that counts requests and errors, and is scraped. What
+// it counted between a scrape and its end is known to nobody.
+type program struct {
+	target   target
+	arm      rollout.Arm
+	requests float64
+	errors   float64 // its series appears with the first error
+	scraped  map[string][]point[float64]
+}
+
+func (p *program) scrape(at int64) {
+	add := func(name string, v float64) { p.scraped[name] = append(p.scraped[name], point[float64]{at, v}) }
+	add("requests", p.requests)
+	if p.errors > 0 {
+		add("errors", p.errors)
+	}
+}
+
+// world is a few programs and a clock, in milliseconds.
+type world struct {
+	now      int64
+	programs []*program
+}
+
+func (w *world) read(q signal, window int64) []reading {
+	out := []reading{{arm: rollout.Stable, query: query{field: string(q), signal: q}}, {arm: rollout.Canary, query: query{field: string(q), signal: q}}}
+	for _, p := range w.programs {
+		s := series[float64]{key: string(q) + p.target.instance, target: p.target, labels: model.Metric{}}
+		for _, sample := range p.scraped[string(q)] {
+			if sample.at > w.now-window {
+				s.points = append(s.points, sample)
+			}
+		}
+		if len(s.points) == 0 {
+			continue
+		}
+		i := 0
+		if p.arm == rollout.Canary {
+			i = 1
+		}
+		out[i].numbers = append(out[i].numbers, s)
+	}
+	return out
+}
+
+// Whatever is scraped late, missed or begun anew: the ticks of a target add up
+// to what its scrapes say, nothing twice and nothing lost, and no tick has more
+// errors than requests.
+func TestTicksAddUpToWhatWasScraped(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := &world{now: 1_000_000}
+		for i := range rapid.IntRange(1, 4).Draw(t, "programs") {
+			arm := arms[i%2]
+			w.programs = append(w.programs, &program{target: target{"job", fmt.Sprint(i)}, arm: arm, scraped: map[string][]point[float64]{}})
+		}
+		began := w.now
+		l := newLedger()
+		want, got := map[*program][2]float64{}, map[string]float64{}
+		for _, p := range w.programs {
+			p.scrape(w.now)
+		}
+		collect := func(hidden map[*program]int64, missed map[*program]bool) {
+			all := append(w.read(requests, 600_000), w.read(errored, 600_000)...)
+			now := time.UnixMilli(w.now)
+			// What was there before the readings were asked.
+			reached := reach{at: w.now, ends: map[target]int64{}}
+			for _, p := range w.programs {
+				if end := lastUpTo(p.scraped["requests"], hidden[p]-1); hidden[p] > 0 && end > 0 {
+					reached.ends[p.target] = end
+				} else if hidden[p] == 0 && !missed[p] {
+					reached.ends[p.target] = lastUpTo(p.scraped["requests"], w.now)
+				}
+			}
+			spans := l.spans(reached, all, began)
+			if l.missing(spans, now) {
+				return
+			}
+			for _, r := range all {
+				for _, s := range r.numbers {
+					before := got[s.key]
+					if by, counted := l.counter(r).advance(s, spans[s.target]); counted {
+						if by < 0 {
+							t.Fatalf("%s: an increment of %v", s.key, by)
+						}
+						got[s.key] = before + by
+					}
+				}
+			}
+			l.commit(all, spans, now)
+			for _, p := range w.programs {
+				if got["errors"+p.target.instance] > got["requests"+p.target.instance] {
+					t.Fatalf("%s: more errors than requests", p.target.instance)
+				}
+			}
+		}
+		collect(nil, nil)
+		for range rapid.IntRange(1, 40).Draw(t, "steps") {
+			w.now += int64(rapid.IntRange(500, 3000).Draw(t, "wait"))
+			hidden, missed := map[*program]int64{}, map[*program]bool{}
+			for _, p := range w.programs {
+				n := float64(rapid.IntRange(0, 50).Draw(t, "requests"))
+				bad := float64(rapid.IntRange(0, int(n)).Draw(t, "errors"))
+				p.requests += n
+				p.errors += bad
+				switch rapid.SampledFrom([]string{"scraped", "scraped", "scraped", "missed", "restarted", "late"}).Draw(t, "fate") {
+				case "restarted":
+					// The new life is told from the old by its first figure.
+					p.requests, p.errors = 0, 0
+					p.scrape(w.now)
+				case "scraped":
+					p.scrape(w.now)
+				case "missed":
+					missed[p] = true // its series have no value now
+				case "late":
+					// Not there yet when the first question was asked.
+					p.scrape(w.now)
+					hidden[p] = w.now
+				}
+			}
+			if rapid.Bool().Draw(t, "tick") {
+				collect(hidden, missed)
+			}
+		}
+		// One more scrape of all, and patience is over.
+		w.now += 1000
+		for _, p := range w.programs {
+			p.scrape(w.now)
+			sums := [2]float64{}
+			for i, name := range []string{"requests", "errors"} {
+				last := 0.0
+				for _, s := range p.scraped[name] {
+					if s.value < last {
+						last = 0
+					}
+					sums[i] += s.value - last
+					last = s.value
+				}
+			}
+			want[p] = sums
+		}
+		collect(nil, nil)
+		for p, sums := range want {
+			for i, name := range []string{"requests", "errors"} {
+				if g := got[name+p.target.instance]; g != sums[i] {
+					t.Errorf("%s of %s: ticks add up to %v, its scrapes to %v", name, p.target.instance, g, sums[i])
+				}
+			}
+		}
+	})
+}
+
+func at(s float64) int64 { return 1_000_000 + int64(s*1000) }
+
+func TestATargetIsWaitedForOverOneMissedScrape(t *testing.T) {
+	l := newLedger()
+	t1, t2 := target{"shop", "a"}, target{"shop", "b"}
+	read := func(ends map[target]float64) []reading {
+		r := reading{arm: rollout.Stable, query: query{field: "requests", signal: requests}}
+		for t, end := range ends {
+			s := series[float64]{key: t.instance, target: t}
+			for x := 0.0; x <= end; x += 5 {
+				s.points = append(s.points, point[float64]{at(x), x})
+			}
+			r.numbers = append(r.numbers, s)
+		}
+		return []reading{r}
+	}
+	look := func(now float64, ends map[target]float64) bool {
+		all := read(ends)
+		reached := reach{at: at(now), ends: map[target]int64{}}
+		for t, end := range ends {
+			reached.ends[t] = at(end)
+		}
+		spans := l.spans(reached, all, at(0))
+		if l.missing(spans, time.UnixMilli(at(now))) {
+			return false
+		}
+		l.commit(all, spans, time.UnixMilli(at(now)))
+		return true
+	}
+	for _, c := range []struct {
+		now    float64
+		ends   map[target]float64
+		closed bool
+	}{
+		{10, map[target]float64{t1: 10, t2: 10}, true},
+		{15, map[target]float64{t1: 15, t2: 10}, false}, // b's scrape is late
+		{20, map[target]float64{t1: 20, t2: 10}, false}, // it was missed
+		{22, map[target]float64{t1: 20, t2: 20}, true},  // the next has come
+		{30, map[target]float64{t1: 30, t2: 20}, false},
+		{35, map[target]float64{t1: 35, t2: 20}, true}, // b is gone
+		{40, map[target]float64{t1: 40, t2: 20}, true},
+		{45, map[target]float64{t1: 45, t2: 45}, true}, // and comes back
+	} {
+		if closed := look(c.now, c.ends); closed != c.closed {
+			t.Errorf("at %v s with samples up to %v: closed %v, want %v", c.now, c.ends, closed, c.closed)
+		}
+	}
+}
+
+func TestACounterThatIsMetFirst(t *testing.T) {
+	points := []point[float64]{{at(10), 7}, {at(15), 9}}
+	for _, c := range []struct {
+		name string
+		over span
+		want float64
+	}{
+		{"began in the tick", span{from: at(5), to: at(15), origin: true}, 9},
+		{"is older, nobody knows how old", span{to: at(15)}, 2},
+		{"was there before", span{from: at(10), to: at(15), origin: true}, 2},
+		{"goes on in the next tick", span{from: at(5), to: at(10), origin: true}, 7},
+	} {
+		s := series[float64]{key: "a", points: points}
+		if by, _ := newCounters().advance(s, c.over); by != c.want {
+			t.Errorf("%s: counted %v, want %v", c.name, by, c.want)
+		}
+	}
+}
+
+func TestAProgramThatIsKnownToHaveStartedAnewCountsFromZero(t *testing.T) {
+	c := newCounters()
+	c.advance(series[float64]{key: "a", points: []point[float64]{{at(0), 0}, {at(5), 5}}}, span{from: at(0), to: at(5)})
+	// It has passed its old value before it was scraped again.
+	again := series[float64]{key: "a", points: []point[float64]{{at(5), 5}, {at(10), 8}, {at(15), 10}}}
+	if by, _ := c.advance(again, span{from: at(5), to: at(15), restarts: []int64{at(7)}}); by != 10 {
+		t.Errorf("counted %v, want the 10 of its second life", by)
+	}
+}

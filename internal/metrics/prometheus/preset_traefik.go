@@ -1,0 +1,18 @@
+package prometheus
+
+// Traefik's service metrics, read from its source (v3.6.12: pkg/observability/metrics/prometheus.go,
+// pkg/provider/kubernetes/gateway/httproute.go and grpcroute.go). Every backend
+// of a route counts by itself, also under a weighted one. Its name is
+// namespace-service-http-port for an HTTPRoute, namespace-service-port for a
+// GRPCRoute, an Ingress or an IngressRoute, and earlier versions left the http
+// out; then comes @ and the provider. Labels: code, method, protocol, service.
+// Response times are in seconds, by default in buckets up to 0.1, 0.3, 1.2 and
+// 5, which resolve no tail; give Traefik finer ones by
+// --metrics.prometheus.buckets. Traefik knows no pods here.
+var traefik = preset{
+	queries: Queries{
+		Requests: `traefik_service_requests_total{service=~"$(namespace)-$(service)-(http-)?[0-9a-z]+@kubernetes.*"}`,
+		Errors:   `traefik_service_requests_total{service=~"$(namespace)-$(service)-(http-)?[0-9a-z]+@kubernetes.*",code=~"5.."}`,
+		Latency:  Latency{Histogram: `traefik_service_request_duration_seconds{service=~"$(namespace)-$(service)-(http-)?[0-9a-z]+@kubernetes.*"}`},
+	},
+}

@@ -1,0 +1,349 @@
+package prometheus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"serin.dev/serin/internal/guarded"
+	"serin.dev/serin/internal/metrics"
+	"serin.dev/serin/internal/rollout"
+)
+
+const (
+	// lookback is how far the first answers reach: to the last scrape before
+	// counting began.
+	lookback = 5 * time.Minute
+	// atOnce is how many questions are under way at a time.
+	atOnce = 4
+)
+
+// Env is what queries may speak of, and what the file does not say.
+type Env struct {
+	Rollout, Namespace, Workload string
+	// Services are the names of the arms' Services; nil where there are none.
+	Services map[rollout.Arm]string
+	// Groups says which instances the arms have now. It is asked in every tick.
+	Groups func(context.Context) (map[rollout.Arm]Group, error)
+	// Cluster reads processor time and memory of the pods unless the file says
+	// otherwise.
+	Cluster bool
+	// Interval is the length of a tick, for Diagnose.
+	Interval time.Duration
+	Logger   *slog.Logger
+}
+
+// Group is what is known of one arm while a run goes on.
+type Group struct {
+	Version string
+	// PodPrefixes begin the names of the arm's pods, up to the last dash: the
+	// names of its ReplicaSets.
+	PodPrefixes []string
+	// Instances is how many there are; 0 when nobody knows.
+	Instances int
+}
+
+// Source reads both arms' counters from Prometheus.
+type Source struct {
+	cfg  Config
+	env  Env
+	plan plan
+	http *http.Client
+	log  *slog.Logger
+
+	mu sync.Mutex
+	// end is the end of the tick before; zero before the first.
+	end   time.Time
+	state *state
+}
+
+// state is what was counted since began.
+type state struct {
+	began int64
+	// counts are the tick's own figures, aside those of its instances.
+	counts, aside *ledger
+	usage         *usage
+	// selectors are how the queries read in the tick before.
+	selectors map[track]string
+	// excess are errors that were counted before their requests.
+	excess map[rollout.Arm]*excess
+}
+
+var _ metrics.Source = (*Source)(nil)
+
+// New makes a source; it asks nothing yet.
+func New(cfg Config, env Env) (*Source, error) {
+	for _, p := range cfg.Validate() {
+		if !p.Warning {
+			return nil, fmt.Errorf("prometheus: %s %s; %s", p.Field, p.Message, p.Mend)
+		}
+	}
+	p, _ := newPlan(cfg, env.Cluster)
+	s := &Source{cfg: cfg, env: env, plan: p, log: env.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	for _, q := range p.all() {
+		for _, name := range q.selector.needs() {
+			if !s.offers(name) {
+				return nil, fmt.Errorf("prometheus: %s uses $(%s), which is not known here; use one of $(%s), or labels that are the same in both arms' series with $(arm)",
+					q.field, name, strings.Join(slices.DeleteFunc(slices.Clone(variables), func(v string) bool { return !s.offers(v) }), "), $("))
+			}
+		}
+	}
+	s.http = guarded.NewClient(guarded.Options{Timeout: longestWait, MaxBody: maxBody, Proxy: true})
+	return s, nil
+}
+
+// offers says whether this home can ever know a variable.
+func (s *Source) offers(name string) bool {
+	switch name {
+	case "rollout":
+		return s.env.Rollout != ""
+	case "namespace":
+		return s.env.Namespace != ""
+	case "workload":
+		return s.env.Workload != ""
+	case "service":
+		return s.env.Services[rollout.Stable] != "" && s.env.Services[rollout.Canary] != ""
+	case "version":
+		return s.env.Groups != nil
+	case pods:
+		return s.env.Groups != nil && s.env.Namespace != ""
+	}
+	return true
+}
+
+// values are the variables of one arm; those that are not known now are left
+// out.
+func (s *Source) values(arm rollout.Arm, g Group) map[string]string {
+	values := map[string]string{"arm": string(arm)}
+	for name, value := range map[string]string{
+		"rollout": s.env.Rollout, "namespace": s.env.Namespace, "workload": s.env.Workload,
+		"service": s.env.Services[arm], "version": g.Version, pods: podPattern(g.PodPrefixes),
+	} {
+		if value != "" {
+			values[name] = value
+		}
+	}
+	return values
+}
+
+// Collect implements metrics.Source.
+//
+// A tick takes whole scrapes: of every target, those after the last one that
+// was taken. Where a target that was there before has no newer scrape yet, the
+// tick is not closed: both arms are nil, so that the next one covers the same
+// time in both. When the target stays away, the next ticks go on without it,
+// and an arm that has no other is nil. In every case the counts come with the
+// tick that has the next scrape, for a counter forgets nothing.
+func (s *Source) Collect(ctx context.Context, since, now time.Time) (rollout.Arms, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.state == nil || since.After(s.end) {
+		// What was counted before since belongs to no tick.
+		s.state = newState(since)
+	}
+	s.end = now
+	arms, err := s.collect(ctx, now)
+	if err != nil {
+		return rollout.Arms{}, fmt.Errorf("read Prometheus: %w", err)
+	}
+	return arms, nil
+}
+
+func newState(since time.Time) *state {
+	return &state{
+		began: since.UnixMilli(), counts: newLedger(), aside: newLedger(), usage: newUsage(), selectors: map[track]string{},
+		excess: map[rollout.Arm]*excess{rollout.Stable: newExcess(), rollout.Canary: newExcess()},
+	}
+}
+
+func (s *Source) collect(ctx context.Context, now time.Time) (rollout.Arms, error) {
+	if err := ctx.Err(); err != nil {
+		return rollout.Arms{}, err
+	}
+	groups := map[rollout.Arm]Group{}
+	if s.env.Groups != nil {
+		var err error
+		if groups, err = s.env.Groups(ctx); err != nil {
+			return rollout.Arms{}, fmt.Errorf("ask which instances the arms have: %w", err)
+		}
+	}
+	c, err := newClient(s.cfg, s.http)
+	if err != nil {
+		return rollout.Arms{}, err
+	}
+	st := s.state
+	window := st.window(now)
+	all, spans, err := s.count(ctx, c, st.counts, s.plan.counts, groups, window)
+	if err != nil {
+		return rollout.Arms{}, err
+	}
+	if st.counts.missing(spans, now) {
+		s.log.Debug("a target has no newer sample yet; its tick is joined to the next")
+		return rollout.Arms{}, nil
+	}
+	tick := newTick(s.plan)
+	tick.count(st.counts, all, spans, false)
+	measured := st.counts.commit(all, spans, now)
+	s.remember(all, groups)
+	s.addInstances(ctx, c, groups, tick, now, window)
+	s.addUsage(ctx, c, groups, tick, window)
+	return s.samples(tick, measured, spans, groups), nil
+}
+
+// count asks queries for both arms, and what of the answers a tick takes.
+func (s *Source) count(ctx context.Context, c *client, l *ledger, queries []query, groups map[rollout.Arm]Group, window time.Duration) ([]reading, map[target]span, error) {
+	var selectors []string
+	for _, q := range queries {
+		for _, arm := range arms {
+			if _, known := s.render(q, arm, groups[arm]); known {
+				selectors = append(selectors, q.timed(s.values(arm, groups[arm]))...)
+			}
+		}
+	}
+	reached, err := reachOf(ctx, c, selectors)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s and the others' latest scrapes: %w", queries[0].field, err)
+	}
+	all, err := s.read(ctx, c, queries, groups, window)
+	if err != nil {
+		return nil, nil, err
+	}
+	spans := l.spans(reached, all, s.state.began)
+	if err := learn(ctx, c, l, spans, firstSeen(all), s.state.began, window); err != nil {
+		return nil, nil, fmt.Errorf("up and %s of the targets: %w", startTime, err)
+	}
+	for _, t := range l.strangers(spans) {
+		if !spans[t].origin {
+			s.log.Info("a target is counted from its first scrape on; what it counted before is left out", "job", t.job, "instance", t.instance)
+		}
+	}
+	return all, spans, nil
+}
+
+// window is how far answers must reach back.
+func (st *state) window(now time.Time) time.Duration {
+	if len(st.counts.targets) == 0 {
+		return max(now.Sub(time.UnixMilli(st.began)), 0) + lookback
+	}
+	oldest, gap := st.counts.oldest(now)
+	return time.Duration(now.UnixMilli()-oldest+2*gap)*time.Millisecond + 5*time.Second
+}
+
+// read asks queries for both arms. An arm of which a query needs to know more
+// than is known now has no series.
+func (s *Source) read(ctx context.Context, c *client, queries []query, groups map[rollout.Arm]Group, window time.Duration) ([]reading, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var asked []reading
+	var texts []string
+	for _, q := range queries {
+		for _, arm := range arms {
+			if text, ok := s.render(q, arm, groups[arm]); ok {
+				changed := s.state.selectors[track{arm, q.field}] != text
+				asked = append(asked, reading{arm: arm, query: q, changed: changed})
+				texts = append(texts, text)
+			}
+		}
+	}
+	errs := make([]error, len(asked))
+	slots := make(chan struct{}, atOnce)
+	var wait sync.WaitGroup
+	for i := range asked {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			r := &asked[i]
+			matrix, err := c.raw(ctx, texts[i], window)
+			if err != nil {
+				errs[i] = fmt.Errorf("%s, %s: %w", r.query.field, r.arm, err)
+				cancel() // the answer would be of no use without this one
+				return
+			}
+			if r.query.isHistogram() {
+				r.histograms = histograms(matrix, r.query.selector.name)
+			} else {
+				r.numbers = numbers(matrix)
+			}
+		})
+	}
+	wait.Wait()
+	return asked, first(errs)
+}
+
+// first is the error that came first by itself, not by another's.
+func first(errs []error) error {
+	for _, err := range errs {
+		if err != nil && !strings.Contains(err.Error(), "given up") {
+			return err
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// render writes a query for an arm; false when that is not known yet.
+func (s *Source) render(q query, arm rollout.Arm, g Group) (string, bool) {
+	values := s.values(arm, g)
+	for _, name := range q.selector.needs() {
+		if _, known := values[name]; !known {
+			return "", false
+		}
+	}
+	if q.isHistogram() {
+		return q.selector.renderNames(values, "", "_bucket", "_sum", "_count"), true
+	}
+	return q.selector.render(values), true
+}
+
+// remember notes how the queries of a closed tick read.
+func (s *Source) remember(all []reading, groups map[rollout.Arm]Group) {
+	for _, r := range all {
+		s.state.selectors[track{r.arm, r.query.field}], _ = s.render(r.query, r.arm, groups[r.arm])
+	}
+}
+
+// addInstances adds what the instances themselves say. Without it, a tick is
+// still a tick.
+func (s *Source) addInstances(ctx context.Context, c *client, groups map[rollout.Arm]Group, t *tick, now time.Time, window time.Duration) {
+	if len(s.plan.byInstance) == 0 {
+		return
+	}
+	l := s.state.aside
+	readings, spans, err := s.count(ctx, c, l, s.plan.byInstance, groups, window)
+	if err == nil {
+		t.count(l, readings, spans, true)
+		l.commit(readings, spans, now)
+		s.remember(readings, groups)
+	}
+	if err != nil {
+		s.log.Warn("the instances' own figures could not be read", "error", err)
+	}
+}
+
+func (s *Source) addUsage(ctx context.Context, c *client, groups map[rollout.Arm]Group, t *tick, window time.Duration) {
+	if len(s.plan.usage) == 0 {
+		return
+	}
+	readings, err := s.read(ctx, c, s.plan.usage, groups, window)
+	if err != nil {
+		s.log.Warn("processor time and memory could not be read", "error", err)
+		return
+	}
+	t.usage = s.state.usage.advance(readings)
+}
+
+// Close implements metrics.Source.
+func (s *Source) Close() error {
+	s.http.CloseIdleConnections()
+	return nil
+}
+
+var arms = []rollout.Arm{rollout.Stable, rollout.Canary}
