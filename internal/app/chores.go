@@ -33,10 +33,23 @@ const (
 // excerptBytes is how much of the end of each log a report quotes.
 const excerptBytes = 4 << 10
 
-func (h *home) chores() map[engine.JobKind]runner.Chore {
+// keeper keeps what a run leaves behind: logs, evidence, record, reports.
+type keeper struct {
+	store    store.Store
+	archive  archive.Archive
+	workload workload.Workload
+	// changes says what differs between the two versions of a run.
+	changes func(store.Run) []report.Change
+}
+
+func (h *home) keeper() keeper {
+	return keeper{store: h.store, archive: h.archive, workload: h.parts.Workload, changes: h.changes}
+}
+
+func (k keeper) chores() map[engine.JobKind]runner.Chore {
 	return map[engine.JobKind]runner.Chore{
-		engine.JobEvidence: h.gatherEvidence,
-		engine.JobLogs:     h.archiveLogs,
+		engine.JobEvidence: k.gatherEvidence,
+		engine.JobLogs:     k.archiveLogs,
 	}
 }
 
@@ -46,8 +59,8 @@ func (h *home) reportPath(run string) string {
 
 // archiveLogs keeps the logs of the instances that are about to go: the
 // canary's always, the old version's when the canary has taken over.
-func (h *home) archiveLogs(ctx context.Context, run store.Run, _ workload.Status) (string, error) {
-	logger, ok := h.parts.Workload.(workload.Logger)
+func (k keeper) archiveLogs(ctx context.Context, run store.Run, _ workload.Status) (string, error) {
+	logger, ok := k.workload.(workload.Logger)
 	if !ok {
 		return "this workload keeps its own logs", nil
 	}
@@ -64,7 +77,7 @@ func (h *home) archiveLogs(ctx context.Context, run store.Run, _ workload.Status
 				return err
 			}
 			defer f.Close()
-			_, err = h.archive.Put(ctx, run.Rollout, run.ID, "logs/"+name, f)
+			_, err = k.archive.Put(ctx, run.Rollout, run.ID, "logs/"+name, f)
 			if err == nil {
 				kept++
 			}
@@ -79,8 +92,8 @@ func (h *home) archiveLogs(ctx context.Context, run store.Run, _ workload.Status
 
 // gatherEvidence keeps what a rollback's report needs and what is gone once
 // the canary is.
-func (h *home) gatherEvidence(ctx context.Context, run store.Run, status workload.Status) (string, error) {
-	ev := report.Evidence{Changes: h.changes(run)}
+func (k keeper) gatherEvidence(ctx context.Context, run store.Run, status workload.Status) (string, error) {
+	ev := report.Evidence{Changes: k.changes(run)}
 	for _, g := range []workload.Group{status.Stable, status.Canary} {
 		if g.Failed != "" {
 			ev.Events = append(ev.Events, g.Version+": "+g.Failed)
@@ -92,7 +105,7 @@ func (h *home) gatherEvidence(ctx context.Context, run store.Run, status workloa
 			ev.Events = append(ev.Events, fmt.Sprintf("%s: ended by itself %d times", g.Version, g.Restarts))
 		}
 	}
-	if logger, ok := h.parts.Workload.(workload.Logger); ok {
+	if logger, ok := k.workload.(workload.Logger); ok {
 		err := logger.Logs(ctx, rollout.Canary, func(name string, open func() (io.ReadCloser, error)) error {
 			f, err := open()
 			if err != nil {
@@ -113,7 +126,7 @@ func (h *home) gatherEvidence(ctx context.Context, run store.Run, status workloa
 	if err != nil {
 		return "", fmt.Errorf("write the evidence: %w", err)
 	}
-	if _, err := h.archive.Put(ctx, run.Rollout, run.ID, evidenceFile, bytes.NewReader(data)); err != nil {
+	if _, err := k.archive.Put(ctx, run.Rollout, run.ID, evidenceFile, bytes.NewReader(data)); err != nil {
 		return "", fmt.Errorf("archive the evidence: %w", err)
 	}
 	return "evidence gathered", nil

@@ -346,7 +346,7 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 	if err != nil {
 		return run, err
 	}
-	jobs := runner.NewJobs(gates.Hooks, h.chores(), h.store, h.log, h.wake.Wake)
+	jobs := runner.NewJobs(gates.Hooks, h.keeper().chores(), h.store, h.log, h.wake.Wake)
 	defer jobs.Close()
 	tests := runner.NewTests(gates.Tests, h.store, h.wake.Wake)
 	defer tests.Close()

@@ -1,0 +1,116 @@
+package controller
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/internal/rollout"
+)
+
+// serves is a view of a rollout at rest.
+func serves() view {
+	obj := &serinv1.CanaryRollout{ObjectMeta: metav1.ObjectMeta{Name: "shop", Namespace: "web", Generation: 3}}
+	v1 := Revision{Version: "v1", Hash: "aaa", ReplicaSet: "shop-aaa"}
+	return view{object: obj, asked: Asked{Stable: v1, Canary: v1}}
+}
+
+func running(v view, at standing) view {
+	v.run = &serinv1.CanaryRun{ObjectMeta: metav1.ObjectMeta{Name: "shop-2"}}
+	v.run.Spec.Canary = serinv1.Revision{Version: "v2", Hash: "bbb"}
+	v.latest, v.stands = v.run, at
+	return v
+}
+
+func rejected(v view) view {
+	v.latest = &serinv1.CanaryRun{ObjectMeta: metav1.ObjectMeta{Name: "shop-2"}}
+	v.latest.Status.Phase, v.latest.Status.Reason = "rolledBack", "errors are 3.1 times stable's."
+	v.asked.Canary, v.asked.Held, v.rejected = Revision{Version: "v2", Hash: "bbb"}, true, true
+	return v
+}
+
+func TestAStatusSaysHowARolloutIs(t *testing.T) {
+	stuck := serves()
+	stuck.trouble("Invalid", "spec.plan.phases[1].weight is 5; write more than 5", "correct the spec")
+	unheld := serves()
+	unheld.asked.Canary = Revision{Version: "v2", Hash: "bbb"}
+	foreign := serves()
+	foreign.asked.Held, foreign.asked.Foreign = false, true
+	for _, c := range []struct {
+		name            string
+		view            view
+		ready           metav1.ConditionStatus
+		reason          string
+		also, not, says string
+	}{
+		{"at rest", serves(), metav1.ConditionTrue, "Serving", "", "Reconciling Stalled", "v1 serves"},
+		{"a run that its loop has not looked at", running(serves(), standing{}), metav1.ConditionFalse, "Releasing", "Reconciling", "Stalled", "v2 is being released"},
+		{"a run that goes on", running(serves(), standing{position: "progressing 1", weight: 5, verdict: "wait"}), metav1.ConditionFalse, "Releasing", "Reconciling", "Stalled", "v2 gets 5 %"},
+		{
+			"a run that waits for a person", running(serves(), standing{position: "progressing 3 held:approval", weight: 25, verdict: "hold", reason: "\"legal\" waits for approval", person: true}),
+			metav1.ConditionFalse, "WaitingForPerson", "Stalled", "Reconciling", "serin promote shop, or serin rollback shop",
+		},
+		{"a run that rolls back", running(serves(), standing{position: "rollingBack returning", verdict: "rollback", reason: "errors"}), metav1.ConditionFalse, "RollingBack", "Reconciling", "Stalled", "errors"},
+		{"a run in trouble", running(serves(), standing{position: "progressing 1", weight: 5, verdict: "wait", trouble: "set weight 5: forbidden"}), metav1.ConditionFalse, "Trouble", "Reconciling", "Stalled", "forbidden"},
+		{"a rejected revision", rejected(serves()), metav1.ConditionFalse, "RolledBack", "", "Reconciling Stalled", "v2 was rolled back by shop-2: errors are 3.1 times stable's. v1 serves"},
+		{"a mistake in the spec", stuck, metav1.ConditionFalse, "Invalid", "Stalled", "Reconciling", "correct the spec"},
+		{"a change that nobody held", unheld, metav1.ConditionFalse, "NotHeld", "", "Stalled", "serin doctor"},
+		{"a Deployment that somebody paused", foreign, metav1.ConditionTrue, "Paused", "", "Stalled", "somebody has paused"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := summarize(&c.view)
+			ready := meta.FindStatusCondition(got.Conditions, condReady)
+			if ready == nil || ready.Status != c.ready || ready.Reason != c.reason || ready.ObservedGeneration != 3 {
+				t.Errorf("Ready is %+v, want %s %s", ready, c.ready, c.reason)
+			}
+			for kind := range strings.FieldsSeq(c.also) {
+				if !meta.IsStatusConditionTrue(got.Conditions, kind) {
+					t.Errorf("%s is not true: %+v", kind, got.Conditions)
+				}
+			}
+			for kind := range strings.FieldsSeq(c.not) {
+				if meta.FindStatusCondition(got.Conditions, kind) != nil {
+					t.Errorf("%s is there: %+v", kind, got.Conditions)
+				}
+			}
+			if text, _ := json.Marshal(got); !strings.Contains(strings.ReplaceAll(string(text), `\"`, `"`), c.says) {
+				t.Errorf("the status does not say %q: %s", c.says, text)
+			}
+			// A second look that finds the same writes nothing.
+			c.view.object.Status = got
+			if again := summarize(&c.view); !equal(again, got) {
+				t.Errorf("the second summary differs:\n%+v\n%+v", again, got)
+			}
+		})
+	}
+}
+
+func equal(a, b serinv1.CanaryRolloutStatus) bool {
+	x, _ := json.Marshal(a)
+	y, _ := json.Marshal(b)
+	return string(x) == string(y)
+}
+
+func TestProblemsAreOneSentence(t *testing.T) {
+	got := sentence([]rollout.Problem{{Field: "spec.plan", Message: "is odd", Mend: "write it even"}, {Field: "spec.traffic", Message: "is missing", Mend: "name one"}})
+	if want := "spec.plan is odd; write it even. spec.traffic is missing; name one"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestAnObjectsDeploymentIsKnownByItsName(t *testing.T) {
+	for _, c := range []struct{ name, hash, want string }{
+		{"shop-6fd9", "6fd9", "shop"},
+		{"my-shop-6fd9", "6fd9", "my-shop"},
+		{"shop", "6fd9", ""},
+		{"shop-6fd9", "", ""},
+	} {
+		if got := withoutHash(c.name, c.hash); got != c.want {
+			t.Errorf("withoutHash(%q, %q) = %q, want %q", c.name, c.hash, got, c.want)
+		}
+	}
+}
