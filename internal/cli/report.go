@@ -4,9 +4,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"serin.dev/serin/internal/server"
 )
+
+// reportForms are the values of report's -o; text is Markdown.
+var reportForms = []string{"text", "md", "html", "path", "json", "yaml"}
+
+// reported is the answer of report for programs.
+type reported struct {
+	Run      string          `json:"run"`
+	Rollout  string          `json:"rollout"`
+	Standing server.Standing `json:"standing"`
+	// Path is where the page of HTML is, Markdown the report itself.
+	Path     string `json:"path,omitempty"`
+	Markdown string `json:"markdown"`
+}
 
 func (c *command) report() *cobra.Command {
 	var number runNumber
@@ -15,7 +32,8 @@ func (c *command) report() *cobra.Command {
 		Use:   "report NAME",
 		Short: "Print the report of a run that has ended",
 		Long: `Report prints the report of a rollout's latest run: as Markdown, as a page of HTML
-that needs nothing else, or just the path where the page is.
+that needs nothing else, or just the path where the page is. With -o json or yaml
+the Markdown and the path are fields of an object.
 
 NAME is a rollout, or the id of a run.`,
 		Example: `  serin report shop
@@ -24,8 +42,8 @@ NAME is a rollout, or the id of a run.`,
 		Args:              oneName,
 		ValidArgsFunction: c.completeName,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if form != "md" && form != "html" && form != "path" {
-				return usage("-o: %q is not known; write md, html or path", form)
+			if !slices.Contains(reportForms, form) {
+				return usage("-o: %q is not known; write %s", form, strings.Join(reportForms, ", "))
 			}
 			l, r, err := c.connectToRun(cmd.Context(), args[0], int(number))
 			if err != nil {
@@ -39,17 +57,33 @@ NAME is a rollout, or the id of a run.`,
 				_, err := fmt.Fprintln(c.out, r.Report)
 				return err
 			}
-			body, err := l.Report(cmd.Context(), r.ID, form)
+			asked := form
+			if form != "html" {
+				asked = "md"
+			}
+			body, err := l.Report(cmd.Context(), r.ID, asked)
 			if err != nil {
 				return err
+			}
+			if form == string(asJSON) || form == string(asYAML) {
+				return c.reportInside(format(form), r, body)
 			}
 			return c.copyOut(body)
 		},
 	}
 	cmd.Flags().Var(&number, "run", "number of the run (default: the latest)")
-	cmd.Flags().StringVarP(&form, "output", "o", "md", "form of the report: md, html or path")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"md", "html", "path"}, cobra.ShellCompDirectiveNoFileComp))
+	cmd.Flags().StringVarP(&form, "output", "o", "md", "form of the report: "+strings.Join(reportForms, ", "))
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(reportForms, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// reportInside prints the report as a field of an object.
+func (c *command) reportInside(f format, r server.Run, body io.ReadCloser) error {
+	text, err := io.ReadAll(body)
+	if err := errors.Join(err, body.Close()); err != nil {
+		return fmt.Errorf("read the report of run %s: %w", r.ID, err)
+	}
+	return print(c.out, f, reported{r.ID, r.Rollout, r.Standing, r.Report, string(text)}, nil)
 }
 
 func (c *command) copyOut(body io.ReadCloser) error {
