@@ -145,6 +145,10 @@ type CanaryRunStatus struct {
 	// messages write meanwhile is no conflict.
 	// +optional
 	StateVersion int64 `json:"stateVersion,omitempty"`
+	// Writes counts how often this status was written, so that of two readings
+	// the later one is known.
+	// +optional
+	Writes int64 `json:"writes,omitempty"`
 	// State is what Serin remembers between two looks, as compressed JSON.
 	// +optional
 	State []byte `json:"state,omitempty"`
@@ -154,6 +158,9 @@ type CanaryRunStatus struct {
 	Lines []byte `json:"lines,omitempty"`
 	// +optional
 	LinesBefore int64 `json:"linesBefore,omitempty"`
+	// LinesTotal counts all lines of the record so far.
+	// +optional
+	LinesTotal int64 `json:"linesTotal,omitempty"`
 	// Heard are the ids of the intents that have their line in the record.
 	// +optional
 	// +listType=set
