@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"serin.dev/serin/internal/app"
 	"serin.dev/serin/internal/builtin"
 	"serin.dev/serin/internal/cli"
 	"serin.dev/serin/internal/demo/shop"
@@ -33,6 +34,7 @@ func main() {
 		Serve:    serve,
 		Demo:     demonstrate,
 		Shop:     shop.Main,
+		Cluster:  cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter},
 		Code:     code,
 	}
 	os.Exit(p.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

@@ -54,6 +54,9 @@ func (p Program) codeOf(err error) int {
 	if errors.As(err, &e) {
 		return e.code
 	}
+	if code := clusterCode(err); code != 0 {
+		return code
+	}
 	if p.Code != nil {
 		if code := p.Code(err); code != 0 {
 			return code

@@ -34,6 +34,8 @@ type Program struct {
 	Demo func(ctx context.Context, o DemoOptions) error
 	// Shop is the demo's sample program; it returns its exit code.
 	Shop func(args []string, stderr io.Writer) int
+	// Cluster is what commands that act on a cluster need.
+	Cluster Cluster
 	// Code returns the exit code that an error of the program's modes stands
 	// for, 0 when it does not know.
 	Code func(error) int

@@ -99,6 +99,7 @@ reached, 1 anything else.`,
 		&cobra.Group{ID: "read", Title: "Read:"},
 		&cobra.Group{ID: "act", Title: "Act on a run:"},
 		&cobra.Group{ID: "decide", Title: "Decide and check:"},
+		&cobra.Group{ID: "cluster", Title: "On Kubernetes:"},
 	)
 	root.AddCommand(
 		grouped("release", c.demo(), c.run(), c.serve(), c.release())...,
@@ -106,6 +107,7 @@ reached, 1 anything else.`,
 	root.AddCommand(grouped("read", c.get(), c.describe(), c.history(), c.report(), c.logs())...)
 	root.AddCommand(grouped("act", c.promote(), c.pause(), c.resume(), c.rollback())...)
 	root.AddCommand(grouped("decide", c.judge(), c.replay(), c.lint())...)
+	root.AddCommand(grouped("cluster", c.install(), c.uninstall())...)
 	root.AddCommand(c.version(), c.shop())
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()

@@ -24,6 +24,8 @@ const (
 	command layer = "command"
 	whole   layer = "whole-system test"
 	plane   layer = "test plane"
+	// What is put into a cluster and looked for there, before and after any run.
+	installer layer = "installer"
 )
 
 // allowed says which layers a layer may import, besides those that rules below
@@ -37,29 +39,32 @@ var allowed = map[layer][]layer{
 	fixture: {pure},
 	reader:  {pure},
 	runner:  {pure, port, reader},
-	driver:  {pure, port, reader, runner, driver},
+	driver:  {pure, port, reader, runner, driver, installer},
 	builtin: {pure, port, adapter, leaf, runner},
-	app:     {pure, port, reader, runner, driver, builtin, leaf},
-	command: {app, driver, builtin},
-	whole:   {pure, port, leaf, adapter, suite, fixture, reader, runner, driver, builtin, app, plane},
+	app:     {pure, port, reader, runner, driver, builtin, leaf, installer},
+	command: {app, driver, builtin, installer},
+	whole:   {pure, port, leaf, adapter, suite, fixture, reader, runner, driver, builtin, app, plane, installer},
 	plane:   {plane, driver},
+
+	installer: {pure, leaf, port, installer},
 }
 
 // mend says what to do about an import that a layer may not have.
 var mend = map[layer]string{
-	pure:    "hand the value in as an argument; a pure room knows nothing outside of the pure rooms",
-	port:    "a port speaks the vocabulary of internal/rollout; move what it needs there, or out of the port",
-	leaf:    "a leaf is used by several adapters and knows none of them nor their ports; move the code to the adapter that needs it",
-	adapter: "an adapter knows its own port, the pure rooms and the shared leaves; what two adapters need becomes a leaf",
-	suite:   "a conformance suite knows its port and nothing that implements it; the adapter's own test calls it",
-	fixture: "a fixture makes examples of a pure room's values, from the pure rooms alone",
-	reader:  "a reader turns records or ticks into something else, from the pure rooms alone",
-	runner:  "the runner knows ports; let builtin hand it the adapter",
-	driver:  "a driver drives the runner over ports; let app hand it the adapter",
-	builtin: "builtin is the list of adapters; what is more than a list belongs elsewhere",
-	app:     "app wires through builtin; add a line there and ask for it by name",
-	command: "the command is flags; move the code to app or cli",
-	plane:   "the test plane knows Kubernetes and the demo shop, not Serin; a test that needs both imports both",
+	pure:      "hand the value in as an argument; a pure room knows nothing outside of the pure rooms",
+	port:      "a port speaks the vocabulary of internal/rollout; move what it needs there, or out of the port",
+	leaf:      "a leaf is used by several adapters and knows none of them nor their ports; move the code to the adapter that needs it",
+	adapter:   "an adapter knows its own port, the pure rooms and the shared leaves; what two adapters need becomes a leaf",
+	suite:     "a conformance suite knows its port and nothing that implements it; the adapter's own test calls it",
+	fixture:   "a fixture makes examples of a pure room's values, from the pure rooms alone",
+	reader:    "a reader turns records or ticks into something else, from the pure rooms alone",
+	runner:    "the runner knows ports; let builtin hand it the adapter",
+	driver:    "a driver drives the runner over ports; let app hand it the adapter",
+	builtin:   "builtin is the list of adapters; what is more than a list belongs elsewhere",
+	app:       "app wires through builtin; add a line there and ask for it by name",
+	command:   "the command is flags; move the code to app or cli",
+	installer: "an installer knows objects and the ports; permissions and routers of adapters are handed to it",
+	plane:     "the test plane knows Kubernetes and the demo shop, not Serin; a test that needs both imports both",
 }
 
 var pureRooms = []string{"rollout", "stats", "analysis", "engine", "record"}
@@ -71,6 +76,8 @@ var exceptions = map[[2]string]string{
 	{"internal/app", "internal/store/sqlite"}: "the home decides its store, not the user: one machine has the embedded database, and a file cannot name another",
 	{"internal/app", "internal/store/memory"}: "as with its database: looking at a machine where nothing ever ran leaves no database behind",
 	{"internal/controller", "api/v1alpha1"}:   "it watches these objects and writes their status",
+	{"internal/cli", "internal/kube"}:         "commands reach a cluster with the person's own credentials",
+	{"internal/cli", "api/v1alpha1"}:          "commands tell of these objects and write intents into them",
 	{"cmd/serin", "internal/guarded"}:         "the default transport belongs to the process, so main alone may replace it",
 }
 
@@ -78,7 +85,7 @@ var exceptions = map[[2]string]string{
 func layerOf(path string) layer {
 	rest, internal := strings.CutPrefix(path, "internal/")
 	switch {
-	case strings.HasPrefix(path, "cmd/"):
+	case strings.HasPrefix(path, "cmd/"), path == "deploy/generate":
 		return command
 	case path == "test/plane" || strings.HasPrefix(path, "test/plane/"):
 		return plane
@@ -113,6 +120,8 @@ func layerOf(path string) layer {
 		return runner
 	case "cli", "server", "demo", "controller":
 		return driver
+	case "install", "doctor":
+		return installer
 	case "builtin":
 		return builtin
 	case "app":

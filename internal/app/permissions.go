@@ -1,0 +1,15 @@
+package app
+
+import (
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+
+	"serin.dev/serin/internal/builtin"
+	"serin.dev/serin/internal/controller"
+)
+
+// Permissions are those that `serin controller` needs where rollouts are.
+func Permissions() []rbacv1.PolicyRule {
+	return slices.Concat(controller.Rules(), builtin.ClusterRules())
+}

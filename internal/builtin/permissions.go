@@ -1,0 +1,13 @@
+package builtin
+
+import (
+	"slices"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+// ClusterRules are the permissions that the adapters of a cluster need where
+// rollouts are.
+func ClusterRules() []rbacv1.PolicyRule {
+	return slices.Concat[[]rbacv1.PolicyRule]()
+}
