@@ -26,6 +26,10 @@ type Harness struct {
 	// Reopen closes the source and opens another, as a new Serin does; the
 	// instances and what counts their requests go on.
 	Reopen func(t *testing.T) metrics.Source
+	// Lose makes an arm impossible to measure until restore is called. Its
+	// instances may count on meanwhile. Nil where every arm can always be
+	// measured.
+	Lose func(t *testing.T, arm rollout.Arm) (restore func())
 	// Latency and ByInstance say that the source measures these.
 	Latency, ByInstance bool
 	// Patience bounds how long what happened takes to be measured; 0 means
@@ -46,6 +50,7 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 		{"instances add up to their arm", addsUpInstances},
 		{"a new source counts nothing from before it", forgetsTheOld},
 		{"a call that is given up ends", ends},
+		{"an arm that cannot be measured is nil, and is counted once when it can", missed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &suite{Harness: start(t), last: time.Now()}
@@ -208,25 +213,28 @@ func distributes(t *testing.T, s *suite) {
 	began := time.Now()
 	s.Load(t, rollout.Stable, 50, 0)
 	longest := time.Since(began).Seconds()
-	sum := total{}
-	arms := s.collect(t)
-	sum.add(arms)
-	if s.Patience > 0 {
-		s.until(t, sum, map[rollout.Arm]counts{rollout.Stable: {requests: 50}})
+	timed, took := 0.0, 0.0
+	for deadline := time.Now().Add(s.Patience); ; time.Sleep(20 * time.Millisecond) {
+		if arms := s.collect(t); arms.Stable != nil && arms.Stable.Latency != nil {
+			h := arms.Stable.Latency
+			low, high := bounds(h)
+			if value(h.Sum) < low || value(h.Sum) > high {
+				t.Errorf("the sum %v does not lie within what the buckets allow, %v to %v", value(h.Sum), low, high)
+			}
+			for _, n := range h.Counts {
+				timed += n
+			}
+			took += value(h.Sum)
+		}
+		if timed >= 50 || !time.Now().Before(deadline) {
+			break
+		}
 	}
-	if sum[rollout.Stable].timed != 50 {
-		t.Errorf("the distribution holds %v requests, want 50", sum[rollout.Stable].timed)
+	if timed != 50 {
+		t.Errorf("the distribution holds %v requests, want 50", timed)
 	}
-	h := arms.Stable.Latency
-	if h == nil {
-		return
-	}
-	if h.Sum == nil || *h.Sum <= 0 || *h.Sum > longest {
-		t.Errorf("the latencies' sum is %v, want it above 0 and at most the %v s that all took one after another", value(h.Sum), longest)
-	}
-	low, high := bounds(h)
-	if value(h.Sum) < low || value(h.Sum) > high {
-		t.Errorf("the sum %v does not lie within what the buckets allow, %v to %v", value(h.Sum), low, high)
+	if took <= 0 || took > longest {
+		t.Errorf("the latencies' sum is %v, want it above 0 and at most the %v s that all took one after another", took, longest)
 	}
 }
 
@@ -293,4 +301,37 @@ func ends(t *testing.T, s *suite) {
 	// What happened meanwhile comes with the next call.
 	s.Load(t, rollout.Stable, 5, 0)
 	s.until(t, total{}, map[rollout.Arm]counts{rollout.Stable: {requests: 5}})
+}
+
+func missed(t *testing.T, s *suite) {
+	if s.Lose == nil {
+		// Then both arms are in every sample.
+		for range 3 {
+			if arms := s.collect(t); arms.Stable == nil || arms.Canary == nil {
+				t.Errorf("an arm is nil although it can always be measured: %+v", arms)
+			}
+		}
+		return
+	}
+	s.Load(t, rollout.Stable, 6, 1)
+	s.Load(t, rollout.Canary, 4, 1)
+	want := map[rollout.Arm]counts{rollout.Stable: {requests: 6, errors: 1}, rollout.Canary: {requests: 4, errors: 1}}
+	s.until(t, total{}, want)
+
+	restore := s.Lose(t, rollout.Canary)
+	s.Load(t, rollout.Stable, 9, 2)
+	sum := total{}
+	for deadline := time.Now().Add(s.Patience); ; time.Sleep(20 * time.Millisecond) {
+		arms := s.collect(t)
+		sum.add(arms)
+		if arms.Canary == nil && sum[rollout.Stable].requests == 9 {
+			break
+		}
+		if !time.Now().Before(deadline) {
+			t.Fatalf("after %s the lost canary is not nil, or stable is: %+v", s.Patience, arms)
+		}
+	}
+	restore()
+	s.Load(t, rollout.Canary, 5, 3)
+	s.until(t, sum, map[rollout.Arm]counts{rollout.Stable: {requests: 9, errors: 2}, rollout.Canary: {requests: 5, errors: 3}})
 }

@@ -186,18 +186,19 @@ func lastUpTo[T any](points []point[T], end int64) int64 {
 	return 0
 }
 
-// missing reports whether a target that is counted on has no newer sample, and
-// is still worth waiting for.
-func (l *ledger) missing(spans map[target]span, now time.Time) bool {
+// missing are the targets that were counted and have no newer sample, and are
+// still worth waiting for.
+func (l *ledger) missing(spans map[target]span, now time.Time) []target {
+	var out []target
 	for t, p := range l.targets {
 		if s, seen := spans[t]; seen && s.to > p.cut {
 			continue
 		}
 		if now.Sub(time.UnixMilli(p.cut)) < p.patience() {
-			return true
+			out = append(out, t)
 		}
 	}
-	return false
+	return out
 }
 
 // strangers are the targets of which nothing is known before the span.

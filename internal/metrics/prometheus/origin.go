@@ -7,7 +7,6 @@ import (
 	"math"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -87,24 +86,32 @@ func learn(ctx context.Context, c *client, l *ledger, spans map[target]span, fir
 func byTime(a, b point[float64]) int { return cmp.Compare(a.at, b.at) }
 
 // startedAnew tells another start from the same start told by a clock that was
-// set: then it moves by just the grain.
+// set, or that is near a whole second: then it moves by just the grain. To take
+// that for a restart would count everything twice; a real one of that length is
+// seen by the counters that fell.
 func startedAnew(before, now float64) bool {
 	moved := math.Abs(now - before)
 	return moved > 0.005 && math.Abs(moved-startGrain) > 0.005
 }
 
-// aboutTargets selects what is known of targets. Other targets that share a
-// job with one and an instance with another are selected as well.
+// aboutTargets selects what is known of targets.
 func aboutTargets(targets []target) string {
+	about := matcher{label: "__name__", op: "=~", value: []piece{{text: "up|" + startTime}}}
+	return braces(append([]matcher{about}, matchersOf(targets)...), nil)
+}
+
+// matchersOf select the series of targets, and of others that share a job with
+// one and an instance with another.
+func matchersOf(targets []target) []matcher {
 	jobs, instances := map[string]bool{}, map[string]bool{}
 	for _, t := range targets {
 		jobs[regexp.QuoteMeta(t.job)] = true
 		instances[regexp.QuoteMeta(t.instance)] = true
 	}
-	list := func(values map[string]bool) string {
-		return strconv.Quote(strings.Join(slices.Sorted(maps.Keys(values)), "|"))
+	oneOf := func(label string, values map[string]bool) matcher {
+		return matcher{label: label, op: "=~", value: []piece{{text: strings.Join(slices.Sorted(maps.Keys(values)), "|")}}}
 	}
-	return `{__name__=~"up|` + startTime + `",job=~` + list(jobs) + `,instance=~` + list(instances) + `}`
+	return []matcher{oneOf("job", jobs), oneOf("instance", instances)}
 }
 
 // firstSeen is when each target's first sample in the readings was scraped.
@@ -149,4 +156,28 @@ func reachOf(ctx context.Context, c *client, selectors []string) (reach, error) 
 		out.ends[targetOf(sample.Metric)] = int64(math.Round(float64(sample.Value) * 1000))
 	}
 	return out, nil
+}
+
+// stillScraped returns those of the missing targets that Prometheus goes on
+// scraping: a target that it has let go, such as a pod that ended, is not waited
+// for. Where up is not known of any target, that cannot be told.
+func stillScraped(ctx context.Context, c *client, missing []target, l *ledger) ([]target, error) {
+	if len(l.targets) > maxAsked {
+		return missing, nil
+	}
+	vector, err := c.now(ctx, "max by (job,instance) (up"+braces(matchersOf(slices.Collect(maps.Keys(l.targets))), nil)+")")
+	if err != nil {
+		return nil, err
+	}
+	scraped := map[target]bool{}
+	told := false
+	for _, sample := range vector {
+		t := targetOf(sample.Metric)
+		_, ours := l.targets[t]
+		scraped[t], told = true, told || ours
+	}
+	if !told {
+		return missing, nil
+	}
+	return slices.DeleteFunc(missing, func(t target) bool { return !scraped[t] }), nil
 }

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -188,7 +189,15 @@ func TestPrometheusConforms(t *testing.T) {
 				}
 				app.Load(t, requests, errors)
 			},
-			Reopen:  func(t *testing.T) metrics.Source { return s.source(t) },
+			Reopen: func(t *testing.T) metrics.Source { return s.source(t) },
+			Lose: func(t *testing.T, arm rollout.Arm) func() {
+				app := s.stable
+				if arm == rollout.Canary {
+					app = s.canary
+				}
+				app.Pause(t)
+				return func() { app.Resume(t) }
+			},
 			Latency: true, ByInstance: true,
 			Patience: 20 * time.Second,
 		}
@@ -250,6 +259,9 @@ func TestAProgramThatStartsAnewIsCountedOnce(t *testing.T) {
 			canary = plus(canary, [2]float64{float64(life), float64(life / 2)})
 			// What is counted after the last scrape of a life is known to nobody.
 			s.Await(t, `sum(http_requests_total{arm="canary"})`, float64(life))
+			// A start that is told a second later, to the hundredth, may be the
+			// same one by a clock that was set; no life is that long.
+			time.Sleep(330 * time.Millisecond)
 			s.canary.Kill()
 			s.canary.Run(t)
 		})
@@ -360,5 +372,55 @@ func TestEverythingElseThatATickHolds(t *testing.T) {
 	}
 	if c, ok := cpu["canary-a"]; !ok || c < 0 || c > 4 {
 		t.Errorf("processor time is %v", cpu)
+	}
+}
+
+func TestDiagnoseNamesWhatIsMissing(t *testing.T) {
+	s := open(t)
+	s.stable.Load(t, 3, 0)
+	s.Await(t, `sum(http_requests_total{arm="stable"})`, 3)
+	time.Sleep(2 * time.Second) // a second scrape, which tells the interval
+	diagnose := func(interval time.Duration, change func(*adapter.Config)) map[string]adapter.Finding {
+		t.Helper()
+		cfg := s.config()
+		change(&cfg)
+		source, err := adapter.New(cfg, adapter.Env{Interval: interval})
+		if err != nil {
+			t.Fatal(err)
+		}
+		findings, err := source.Diagnose(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		byQuery := map[string]adapter.Finding{}
+		for _, f := range findings {
+			byQuery[f.Query] = f
+		}
+		return byQuery
+	}
+	for _, c := range []struct {
+		query    string
+		ok       bool
+		contains string
+		change   func(*adapter.Config)
+	}{
+		{"queries.requests", true, "has 1 series", func(*adapter.Config) {}},
+		{"queries.latency.histogram", true, "has 7 series", func(*adapter.Config) {}},
+		{"queries.errors", false, "nothing failed", func(*adapter.Config) {}},
+		{"queries.requests", false, "there is no metric http_request_total", func(c *adapter.Config) { c.Queries.Requests = `http_request_total{arm="$(arm)"}` }},
+		{"queries.requests", false, "has no label weapon", func(c *adapter.Config) { c.Queries.Requests = `http_requests_total{weapon="$(arm)"}` }},
+		{"queries.requests", false, `no pod with pod="stable-b"; there is "stable-a"`, func(c *adapter.Config) { c.Queries.Requests = `http_requests_total{arm="$(arm)",pod="stable-b"}` }},
+		{"queries.latency.histogram", false, "there is no metric http_duration", func(c *adapter.Config) { c.Queries.Latency.Histogram = `http_duration{arm="$(arm)"}` }},
+	} {
+		f := diagnose(time.Second, c.change)[c.query]
+		if f.OK != c.ok || !strings.Contains(f.Message, c.contains) || !f.OK && f.Mend == "" {
+			t.Errorf("%s: %+v, want something about %q", c.query, f, c.contains)
+		}
+	}
+	if f, warned := diagnose(500*time.Millisecond, func(*adapter.Config) {})["analysis.interval"]; !warned || !strings.Contains(f.Message, "every 1s") {
+		t.Errorf("an interval shorter than the scrapes': %+v", f)
+	}
+	if f, warned := diagnose(time.Second, func(*adapter.Config) {})["analysis.interval"]; warned {
+		t.Errorf("an interval as long as the scrapes': %+v", f)
 	}
 }

@@ -92,7 +92,7 @@ func New(cfg Config, env Env) (*Source, error) {
 	for _, q := range p.all() {
 		for _, name := range q.selector.needs() {
 			if !s.offers(name) {
-				return nil, fmt.Errorf("prometheus: %s uses $(%s), which is not known here; use one of $(%s), or labels that are the same in both arms' series with $(arm)",
+				return nil, fmt.Errorf("prometheus: %s uses $(%s), which is not known here; use one of $(%s)",
 					q.field, name, strings.Join(slices.DeleteFunc(slices.Clone(variables), func(v string) bool { return !s.offers(v) }), "), $("))
 			}
 		}
@@ -186,9 +186,14 @@ func (s *Source) collect(ctx context.Context, now time.Time) (rollout.Arms, erro
 	if err != nil {
 		return rollout.Arms{}, err
 	}
-	if st.counts.missing(spans, now) {
-		s.log.Debug("a target has no newer sample yet; its tick is joined to the next")
-		return rollout.Arms{}, nil
+	if missing := st.counts.missing(spans, now); len(missing) > 0 {
+		if missing, err = stillScraped(ctx, c, missing, st.counts); err != nil {
+			return rollout.Arms{}, fmt.Errorf("up of the targets: %w", err)
+		}
+		if len(missing) > 0 {
+			s.log.Debug("a target has no newer sample yet; this tick is joined to the next", "job", missing[0].job, "instance", missing[0].instance)
+			return rollout.Arms{}, nil
+		}
 	}
 	tick := newTick(s.plan)
 	tick.count(st.counts, all, spans, false)
