@@ -35,7 +35,8 @@ var RolloutNameRule = apiextv1.ValidationRule{
 	Message: "metadata.name: up to 56 lower-case letters, digits and hyphens, as Services and runs get it with a suffix",
 }
 
-// oneOf asks for one of several fields; with least 0 none is fine too.
+// oneOf asks for one of several fields; with least 0 none is fine too. A null
+// is no choice here, as kubectl drops nulls.
 func oneOf(kinds []string, least int) apiextv1.ValidationRule {
 	var has []string
 	for _, k := range kinds {
@@ -45,7 +46,7 @@ func oneOf(kinds []string, least int) apiextv1.ValidationRule {
 	if least == 0 {
 		compare, word = "<=", "at most"
 	}
-	return apiextv1.ValidationRule{Rule: fmt.Sprintf("%s %s 1", count, compare), Message: fmt.Sprintf("write %s one of: %s", word, strings.Join(kinds, ", "))}
+	return apiextv1.ValidationRule{Rule: fmt.Sprintf("%s %s 1", count, compare), Message: fmt.Sprintf("write %s one of: %s (with {} where no field is needed)", word, strings.Join(kinds, ", "))}
 }
 
 // pattern turns the two patterns that texts have into rules that say what to
@@ -56,6 +57,8 @@ func (s *structural) pattern(out *apiextv1.JSONSchemaProps, pattern string) {
 	case "":
 		return
 	case durationPattern:
+		// No duration of a rollout is negative.
+		rule.Rule = fmt.Sprintf("self.matches(%q)", strings.Replace(pattern, "[-+]?", "[+]?", 1))
 		rule.Message = "write a duration such as 30m, 90s or 1h30m"
 	case percentPattern:
 		rule.Message = "write a percentage such as 10%"

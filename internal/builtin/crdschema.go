@@ -21,8 +21,8 @@ import (
 // what Schema says with the adapters of catalog, as a structural schema, and
 // beside it the rules that the API server can hold a spec against by itself.
 //
-// It refuses less than rollout.Parse, which the controller asks too, and never
-// more: a file that is good on its own is accepted. Defaults are left to Parse,
+// It refuses less than rollout.Parse, which the controller asks too. It refuses
+// more in one thing: an adapter is chosen by {} and not by nothing at all. Defaults are left to Parse,
 // so that what is stored is what was written.
 func ClusterSchema(catalog rollout.Catalog) (*apiextv1.JSONSchemaProps, error) {
 	data, err := Schema(catalog)
