@@ -28,6 +28,9 @@ import (
 // restInterval is how often a rollout without a run is looked at.
 const restInterval = time.Second
 
+// quietWait is how long stable is waited for without a word.
+const quietWait = 500 * time.Millisecond
+
 // home is one rollout on this machine: its processes or URLs, its proxy, and
 // the run that goes on, if any. It keeps stable serving between runs.
 type home struct {
@@ -206,6 +209,7 @@ func (h *home) carryOver(ctx context.Context) {
 // stableReady waits until stable serves, or until it cannot.
 func (h *home) stableReady(ctx context.Context, patience time.Duration) error {
 	deadline := time.Now().Add(patience)
+	tellAt, told := time.Now().Add(quietWait), false
 	for {
 		h.keepStable(ctx)
 		h.mu.Lock()
@@ -218,6 +222,9 @@ func (h *home) stableReady(ctx context.Context, patience time.Duration) error {
 			return fmt.Errorf("stable %s of %s cannot run: %s: %w", h.parts.Workload.Serving().Version, h.name(), failed, server.ErrStableDown)
 		case time.Now().After(deadline):
 			return fmt.Errorf("stable %s of %s is not serving after %s: %s: %w", h.parts.Workload.Serving().Version, h.name(), patience, problem, server.ErrStableDown)
+		case !told && time.Now().After(tellAt):
+			told = true
+			h.log.Warn("stable is not serving yet; the run begins when it does", "problem", problem, "atMost", patience)
 		}
 		timer := time.NewTimer(restInterval)
 		select {

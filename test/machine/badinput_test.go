@@ -65,7 +65,7 @@ func TestReleasesThatCannotWork(t *testing.T) {
 		"readiness is never true":         {plan{canary: "-never-ready", planExtra: "prepare: 2s"}, 2, []string{"not ready", "503", "waited 2"}},
 		"stable's program is missing":     {plan{}, 5, []string{"stable v1 of shop cannot run", "no-such-program"}},
 		"stable exits at once":            {plan{stable: "-exits"}, 5, []string{"stable v1 of shop cannot run", "status 7"}},
-		"stable is never ready":           {plan{stable: "-never-ready", planExtra: "prepare: 2s"}, 5, []string{"stable v1 of shop is not serving after 2s", "503"}},
+		"stable is never ready":           {plan{stable: "-never-ready", planExtra: "prepare: 4s"}, 5, []string{"stable is not serving yet; the run begins when it does", "stable v1 of shop is not serving after 4s", "503"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := newHome(t)
