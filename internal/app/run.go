@@ -13,6 +13,7 @@ import (
 
 	"serin.dev/serin/internal/builtin"
 	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/record"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/server"
 	"serin.dev/serin/internal/store"
@@ -201,7 +202,8 @@ func (h *home) foreground(ctx context.Context, run store.Run, ro RunOptions) (Re
 	}
 	var watcher sync.WaitGroup
 	watcher.Go(func() {
-		reason := ""
+		// What nobody in particular asked for is asked for by Serin.
+		reason, actor := "", record.Serin
 		for reason == "" {
 			select {
 			case <-done:
@@ -209,7 +211,7 @@ func (h *home) foreground(ctx context.Context, run store.Run, ro RunOptions) (Re
 			case <-timeout:
 				reason = fmt.Sprintf("the run had not ended after %s", ro.WaitTimeout)
 			case <-ctx.Done():
-				reason = "the program was asked to stop"
+				reason, actor = "the program was asked to stop", ro.Actor
 			case <-alone:
 				reason = h.abandoned()
 			}
@@ -218,7 +220,7 @@ func (h *home) foreground(ctx context.Context, run store.Run, ro RunOptions) (Re
 		h.mu.Lock()
 		waited = h.look.Run.State.Waiting()
 		h.mu.Unlock()
-		h.interrupt(carried, run.ID, reason, ro.Actor)
+		h.interrupt(carried, run.ID, reason, actor)
 		select {
 		case <-done:
 		case <-time.After(stopTimeout):

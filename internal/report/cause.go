@@ -6,6 +6,7 @@ import (
 
 	"serin.dev/serin/internal/analysis"
 	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/record"
 	"serin.dev/serin/internal/rollout"
 )
 
@@ -26,7 +27,11 @@ func (b *builder) causeOf() *Cause {
 	deciding := b.decided.Because[0]
 	if deciding.Result == nil {
 		c.Rule = deciding.Rule
-		s, ok := suspects[deciding.Rule]
+		rule := deciding.Rule
+		if rule == "intent" && b.givenUp() {
+			rule = "abandoned"
+		}
+		s, ok := suspects[rule]
 		if !ok {
 			s = suspect{"Serin's rule \"" + spaced(deciding.Rule) + "\" decided", nil}
 		}
@@ -64,6 +69,15 @@ func (b *builder) causeOf() *Cause {
 	return c
 }
 
+// givenUp reports whether Serin itself asked for the rollback, as it does when a
+// run waits for a person and nobody is there.
+func (b *builder) givenUp() bool {
+	return slices.ContainsFunc(b.decided.Answered, func(a engine.Answer) bool {
+		asked := b.actors[a.ID]
+		return asked.Kind == rollout.Rollback && asked.Actor == record.Serin
+	})
+}
+
 // begins says whether the fault was there from the first request.
 func (b *builder) begins(r engine.Reason) string {
 	p := b.phases[1]
@@ -99,6 +113,7 @@ var checkSuspects = map[rollout.CheckType]suspect{
 
 var suspects = map[string]suspect{
 	"intent":        {"A person decided it", []string{"what the person who rolled back saw"}},
+	"abandoned":     {"Serin gave the run up, not for what it saw of the new version but because nobody ended it", []string{"what the run waited for, in the decisions below"}},
 	"canaryFailed":  {"The new version cannot run here", []string{"the end of its log; the command, its files, permissions and libraries"}},
 	"canaryCrashed": {"The new version crashed while it served", []string{"the last lines of its log and the exit status; memory limits"}},
 	"canarySilent":  {"The new version stopped giving figures while the old one went on, as after a crash or a hang", []string{"whether its process lives; deadlocks; its metrics endpoint"}},

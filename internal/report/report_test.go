@@ -51,6 +51,9 @@ func worlds() map[string]recordtest.World {
 			{ID: "2", Kind: rollout.Resume, At: at(2 * time.Minute), Actor: "li"},
 			{ID: "3", Kind: rollout.Rollback, At: at(4 * time.Minute), Actor: "li", Reason: "wrong build"},
 		}},
+		"givenup": {Seed: 4, Intents: []rollout.Intent{
+			{ID: "1", Kind: rollout.Rollback, At: at(4 * time.Minute), Actor: record.Serin, Reason: "nobody decided within 5m0s"},
+		}},
 		"unfinished": {Seed: 4, Looks: 12},
 	}
 }
@@ -154,6 +157,7 @@ func TestAReportSaysWhatPeopleNeed(t *testing.T) {
 		"blind":      {report.RolledBack, []string{"stopped giving figures", "canary's figures were missing"}},
 		"testfailed": {report.RolledBack, []string{"continuous test", "checkout", "status 500, expected 200"}},
 		"person":     {report.RolledBack, []string{"A person decided it", "li asked for a rollback: wrong build", "li paused the run"}},
+		"givenup":    {report.RolledBack, []string{"Serin gave the run up", "serin asked for a rollback: nobody decided"}},
 		"unfinished": {report.Unfinished, []string{"is not over"}},
 	} {
 		t.Run(name, func(t *testing.T) {
