@@ -154,17 +154,22 @@ func (rt roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		// try may still need it. The server closes it in the end.
 		body = &countingBody{ReadCloser: io.NopCloser(req.Body)}
 	}
+	spoiled := 0
 	for {
-		var connected atomic.Bool
+		var connected, leftover atomic.Bool
 		ctx := httptrace.WithClientTrace(client, &httptrace.ClientTrace{
-			GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+			// Nothing of the request has been written yet.
+			GotConn: func(got httptrace.GotConnInfo) {
+				connected.Store(true)
+				leftover.Store(got.Reused && !usable(got.Conn))
+			},
 		})
 		try := req.WithContext(ctx)
 		target := *req.URL
 		target.Scheme, target.Host = x.at.up.url.Scheme, x.at.up.url.Host
 		try.URL = &target
 		if body != nil {
-			try.Body = body
+			try.Body = gatedBody{body, &leftover}
 			body.ended = func() {
 				// The trailers are known now; the transport sends them next.
 				for name := range try.Trailer {
@@ -179,6 +184,10 @@ func (rt roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 		if client.Err() != nil || x.body != nil && x.body.broken() {
 			x.canceled()
 			return nil, err
+		}
+		if leftover.Load() && (body == nil || body.n.Load() == 0) && spoiled < rt.p.cfg.MaxIdlePerBackend {
+			spoiled++ // that connection is gone; the instance has not been asked
+			continue
 		}
 		if !connected.Load() && !neverSent(err) {
 			err = &errConnect{err} // a failed TLS handshake, say
@@ -245,6 +254,19 @@ func (b *countingBody) Read(p []byte) (int, error) {
 		b.failed.Store(true)
 	}
 	return n, err
+}
+
+// gatedBody gives nothing to a connection on which the request is not sent.
+type gatedBody struct {
+	*countingBody
+	shut *atomic.Bool
+}
+
+func (b gatedBody) Read(p []byte) (int, error) {
+	if b.shut.Load() {
+		return 0, errLeftover
+	}
+	return b.countingBody.Read(p)
 }
 
 // broken: the client did not send the body that it announced.

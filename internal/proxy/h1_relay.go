@@ -26,7 +26,7 @@ type relay struct {
 	client *clientConn
 	x      *exchange
 	method string
-	last   bool // the client's connection ends with this answer
+	last   bool          // the client's connection ends with this answer
 	bufs   *relayBuffers // from the first byte of an answer on
 
 	up     *upstream

@@ -44,7 +44,16 @@ func newUpstream(u *url.URL, cfg *Config) *upstream {
 				return nil, &errConnect{err}
 			}
 			up.connected()
-			return conn, nil
+			tcp, ok := conn.(*net.TCPConn)
+			if !ok || u.Scheme == "h2c" {
+				return conn, nil
+			}
+			guarded, err := newGuardedConn(tcp)
+			if err != nil {
+				_ = conn.Close()
+				return nil, &errConnect{err}
+			}
+			return guarded, nil
 		},
 		TLSClientConfig:        cfg.BackendTLS.Clone(),
 		TLSHandshakeTimeout:    cfg.DialTimeout,

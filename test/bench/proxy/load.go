@@ -9,8 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 )
 
@@ -47,13 +45,20 @@ func median(all []figures) figures {
 	}
 }
 
-// measure runs wrk against a peer and reads how much CPU the peer used.
+// measure loads a peer and reads how much CPU it used.
 func measure(ctx context.Context, p *peer, c benchCase, length time.Duration, cores string) (figures, error) {
 	before, err := p.cpu()
 	if err != nil {
 		return figures{}, err
 	}
-	w, err := runWrk(ctx, p.url+c.path, c.connections, length, cores)
+	run, url := runWrk, p.url
+	switch c.over {
+	case overTLS:
+		url = p.secure
+	case overHTTP2:
+		run, url = runH2load, p.secure
+	}
+	w, err := run(ctx, url+c.path, c.connections, length, cores)
 	if err != nil {
 		return figures{}, err
 	}
@@ -68,7 +73,7 @@ func measure(ctx context.Context, p *peer, c benchCase, length time.Duration, co
 		cpu: float64((after - before).Microseconds()) / w.requests}, nil
 }
 
-type wrkResult struct {
+type loadResult struct {
 	requests, rps, p50, p99, failed float64
 }
 
@@ -82,42 +87,33 @@ end
 
 var wrkLine = regexp.MustCompile(`RESULT (\d+) (\d+) (\d+) (\d+) (\d+)`)
 
-func runWrk(ctx context.Context, url string, connections int, length time.Duration, cores string) (wrkResult, error) {
+func runWrk(ctx context.Context, url string, connections int, length time.Duration, cores string) (loadResult, error) {
 	script, err := os.CreateTemp("", "serin-bench-*.lua")
 	if err != nil {
-		return wrkResult{}, err
+		return loadResult{}, err
 	}
 	defer os.Remove(script.Name())
 	if _, err := script.WriteString(wrkReport); err != nil {
-		return wrkResult{}, err
+		return loadResult{}, err
 	}
 	if err := script.Close(); err != nil {
-		return wrkResult{}, err
+		return loadResult{}, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, length+20*time.Second)
 	defer cancel()
-	seconds := max(1, int(length.Round(time.Second)/time.Second)) // wrk counts in whole ones
 	cmd := exec.CommandContext(ctx, "taskset", "-c", cores, "wrk", "-t1", "-c"+strconv.Itoa(connections),
-		"-d"+strconv.Itoa(seconds)+"s", "--timeout", "5s", "-s", script.Name(), url)
-	var out strings.Builder
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	if err = cmd.Start(); err == nil {
-		if ahead {
-			err = goAheadOf(cmd.Process.Pid)
-		}
-		err = errors.Join(err, cmd.Wait())
-	}
-	m := wrkLine.FindStringSubmatch(out.String())
+		"-d"+strconv.Itoa(wholeSeconds(length))+"s", "--timeout", "5s", "-s", script.Name(), url)
+	out, err := runLoad(cmd)
+	m := wrkLine.FindStringSubmatch(out)
 	if m == nil {
 		if err == nil {
 			err = errors.New("though it ended well")
 		}
-		return wrkResult{}, fmt.Errorf("wrk printed no result (%w): %s", err, lastLine(out.String()))
+		return loadResult{}, fmt.Errorf("wrk printed no result (%w): %s", err, lastLine(out))
 	}
 	n := make([]float64, 6)
 	for i := 1; i < 6; i++ {
 		n[i], _ = strconv.ParseFloat(m[i], 64)
 	}
-	return wrkResult{requests: n[1], rps: n[1] / (n[2] / 1e6), p50: n[3], p99: n[4], failed: n[5]}, nil
+	return loadResult{requests: n[1], rps: n[1] / (n[2] / 1e6), p50: n[3], p99: n[4], failed: n[5]}, nil
 }

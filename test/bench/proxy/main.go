@@ -2,8 +2,8 @@
 // run on one machine, and prints ratios: absolute figures mean little on a
 // machine that others use too.
 //
-// Every proxy gets one core, the origin server (nginx) and the load (wrk) share
-// another; they run in turns (A B C D, A B C D, …) and the median of the rounds
+// Every proxy gets one core, the origin server (nginx) and the load (wrk, for
+// HTTP/2 h2load) share another; they run in turns (A B C D, A B C D, …) and the median of the rounds
 // counts. Serin does its whole work meanwhile: a weighted split over two arms,
 // and statistics for both.
 //
@@ -33,6 +33,7 @@ func main() {
 	rounds := flag.Int("rounds", 5, "rounds; the median counts")
 	each := flag.Duration("each", 4*time.Second, "length of one measurement, in whole seconds")
 	only := flag.String("only", "", "comma-separated peers to measure (serin,haproxy,nginx,caddy); default all")
+	match := flag.String("match", "", "measure only the cases whose name holds this")
 	skipPeers := flag.Bool("skip-peers", false, "do not measure throughput and latency")
 	skipSwitch := flag.Bool("skip-switch", false, "do not measure switches")
 	install := flag.Bool("install", true, "install missing peers with apt-get")
@@ -57,7 +58,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if !*skipPeers {
-		err = bench(ctx, options{rounds: *rounds, each: *each, only: splitList(*only), install: *install, profile: *profile})
+		err = bench(ctx, options{rounds: *rounds, each: *each, only: splitList(*only), match: *match, install: *install, profile: *profile})
 	}
 	if err == nil && !*skipSwitch {
 		err = benchSwitch(ctx, *short)
@@ -83,6 +84,7 @@ type options struct {
 	rounds  int
 	each    time.Duration
 	only    []string
+	match   string
 	install bool
 	profile string
 }
@@ -92,17 +94,30 @@ type benchCase struct {
 	connections int
 	path        string
 	name        string
+	over        protocol
 }
 
+// protocol is what the load generator speaks.
+type protocol int
+
+const (
+	overTCP protocol = iota
+	overTLS
+	overHTTP2 // with TLS
+)
+
 var benchCases = []benchCase{
-	{1, "/small", "1 connection, small"},
-	{1, "/64k", "1 connection, 64 KB"},
-	{64, "/small", "64 connections, small"},
-	{64, "/64k", "64 connections, 64 KB"},
+	{1, "/small", "1 connection, small", overTCP},
+	{1, "/64k", "1 connection, 64 KB", overTCP},
+	{64, "/small", "64 connections, small", overTCP},
+	{64, "/64k", "64 connections, 64 KB", overTCP},
+	{64, "/small", "TLS, 64 connections, small", overTLS},
+	{64, "/64k", "TLS, 64 connections, 64 KB", overTLS},
+	{16, "/small", "HTTP/2, 16 connections of 8 streams, small", overHTTP2},
 }
 
 func bench(ctx context.Context, o options) error {
-	need := map[string]string{"wrk": "wrk", "nginx": "nginx", "haproxy": "haproxy", "caddy": "caddy"}
+	need := map[string]string{"wrk": "wrk", "nginx": "nginx", "haproxy": "haproxy", "caddy": "caddy", "h2load": "nghttp2-client"}
 	if err := ensureInstalled(ctx, need, o.install); err != nil {
 		return err
 	}
@@ -112,6 +127,9 @@ func bench(ctx context.Context, o options) error {
 	}
 	defer os.RemoveAll(dir)
 
+	if err := writeCertificate(dir); err != nil {
+		return err
+	}
 	cores, err := splitCores()
 	if err != nil {
 		return err
@@ -139,11 +157,14 @@ func bench(ctx context.Context, o options) error {
 		}
 	}
 
-	fmt.Printf("proxy: one core each (%s); origin and wrk on %s; %d rounds of %v, medians\n", cores.proxy, cores.load, o.rounds, o.each)
+	fmt.Printf("proxy: one core each (%s); origin and load on %s; %d rounds of %v, medians\n", cores.proxy, cores.load, o.rounds, o.each)
 	for _, p := range running {
 		fmt.Printf("  %-8s %s\n", p.name, p.version)
 	}
 	for _, c := range benchCases {
+		if !strings.Contains(c.name, o.match) {
+			continue
+		}
 		results := make(map[string][]figures)
 		for range o.rounds {
 			for _, p := range running {

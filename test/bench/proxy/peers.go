@@ -72,7 +72,7 @@ func startSerin(profile string) startFunc {
 		if err != nil {
 			return nil, err
 		}
-		addrs, err := freeAddrs(1)
+		addrs, err := freeAddrs(2)
 		if err != nil {
 			return nil, err
 		}
@@ -80,8 +80,9 @@ func startSerin(profile string) startFunc {
 		if profile != "" {
 			argv = append(argv, "-cpuprofile", profile)
 		}
-		p, err := startPeer(ctx, dir, "serin", "http://"+addrs[0], []string{"GOMAXPROCS=1"}, append(argv, addrs[0], o.addr, o.second)...)
+		p, err := startPeer(ctx, dir, "serin", "http://"+addrs[0], []string{"GOMAXPROCS=1"}, append(argv, addrs[0], addrs[1], dir, o.addr, o.second)...)
 		if err == nil {
+			p.secure = "https://" + addrs[1]
 			p.version = "this tree, 5 % to the canary"
 		}
 		return p, err
@@ -90,8 +91,8 @@ func startSerin(profile string) startFunc {
 
 // runSerin is the measured process: the proxy as the program runs it.
 func runSerin(args []string, profile string) error {
-	if len(args) != 3 {
-		return fmt.Errorf("want the addresses of listener, stable and canary, got %q", args)
+	if len(args) != 5 {
+		return fmt.Errorf("want the addresses of both listeners, the certificate's folder, stable and canary, got %q", args)
 	}
 	if profile != "" {
 		f, err := os.Create(profile)
@@ -104,32 +105,40 @@ func runSerin(args []string, profile string) error {
 		}
 		defer pprof.StopCPUProfile()
 	}
-	p, err := proxy.New(proxy.Config{})
-	if err != nil {
-		return err
-	}
-	err = p.Update(proxy.Split{Weight: 5,
-		Stable: []proxy.Backend{{Name: "stable", URL: "http://" + args[1]}},
-		Canary: []proxy.Backend{{Name: "canary", URL: "http://" + args[2]}}})
-	if err != nil {
-		return err
-	}
-	ln, err := proxy.Listen(args[0])
-	if err != nil {
-		return err
-	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	go func() { _ = p.Serve(ln) }()
+	dir := args[2]
+	for addr, cfg := range map[string]proxy.Config{
+		args[0]: {},
+		args[1]: {CertFile: filepath.Join(dir, certName), KeyFile: filepath.Join(dir, keyName)},
+	} {
+		p, err := proxy.New(cfg)
+		if err != nil {
+			return err
+		}
+		err = p.Update(proxy.Split{Weight: 5,
+			Stable: []proxy.Backend{{Name: "stable", URL: "http://" + args[3]}},
+			Canary: []proxy.Backend{{Name: "canary", URL: "http://" + args[4]}}})
+		if err != nil {
+			return err
+		}
+		ln, err := proxy.Listen(addr)
+		if err != nil {
+			return err
+		}
+		go func() { _ = p.Serve(ln) }()
+		defer func() {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			_ = p.Shutdown(ctx)
+		}()
+	}
 	<-ctx.Done()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = p.Shutdown(ctx)
 	return nil
 }
 
 func startHAProxy(ctx context.Context, dir, cores string, o *origin) (*peer, error) {
-	addrs, err := freeAddrs(1)
+	addrs, err := freeAddrs(2)
 	if err != nil {
 		return nil, err
 	}
@@ -146,23 +155,24 @@ defaults
   timeout http-keep-alive 60s
 frontend in
   bind %s
+  bind %s ssl crt %s alpn h2,http/1.1
   default_backend out
 backend out
   server origin %s
-`, addrs[0], o.addr)
+`, addrs[0], addrs[1], filepath.Join(dir, bothName), o.addr)
 	file := filepath.Join(dir, "haproxy.cfg")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return nil, err
 	}
 	p, err := startPeer(ctx, dir, "haproxy", "http://"+addrs[0], nil, "taskset", "-c", cores, "haproxy", "-db", "-f", file)
 	if err == nil {
-		p.version = versionOf("haproxy", "-v")
+		p.version, p.secure = versionOf("haproxy", "-v"), "https://"+addrs[1]
 	}
 	return p, err
 }
 
 func startNginx(ctx context.Context, dir, cores string, o *origin) (*peer, error) {
-	addrs, err := freeAddrs(1)
+	addrs, err := freeAddrs(2)
 	if err != nil {
 		return nil, err
 	}
@@ -170,6 +180,9 @@ func startNginx(ctx context.Context, dir, cores string, o *origin) (*peer, error
   upstream origin { server %s; keepalive 128; keepalive_requests 1000000; }
   server {
     listen %s;
+    listen %s ssl http2;
+    ssl_certificate %s;
+    ssl_certificate_key %s;
     location / {
       proxy_pass http://origin;
       proxy_http_version 1.1;
@@ -178,10 +191,10 @@ func startNginx(ctx context.Context, dir, cores string, o *origin) (*peer, error
       proxy_set_header X-Forwarded-For $remote_addr;
       proxy_set_header X-Forwarded-Proto $scheme;
     }
-  }`, o.addr, addrs[0]))
+  }`, o.addr, addrs[0], addrs[1], filepath.Join(dir, certName), filepath.Join(dir, keyName)))
 	p, err := startNginxWith(ctx, dir, "nginx", cores, addrs[0], config)
 	if err == nil {
-		p.version = versionOf("nginx", "-v")
+		p.version, p.secure = versionOf("nginx", "-v"), "https://"+addrs[1]
 	}
 	return p, err
 }
@@ -218,7 +231,7 @@ func startNginxWith(ctx context.Context, dir, name, cores, addr, config string) 
 }
 
 func startCaddy(ctx context.Context, dir, cores string, o *origin) (*peer, error) {
-	addrs, err := freeAddrs(1)
+	addrs, err := freeAddrs(2)
 	if err != nil {
 		return nil, err
 	}
@@ -228,7 +241,7 @@ func startCaddy(ctx context.Context, dir, cores string, o *origin) (*peer, error
   admin off
   auto_https off
 }
-http://%s {
+(origin) {
   reverse_proxy %s {
     transport http {
       keepalive_idle_conns_per_host 128
@@ -236,7 +249,14 @@ http://%s {
     }
   }
 }
-`, addrs[0], o.addr)
+http://%s {
+  import origin
+}
+https://%s {
+  tls %s %s
+  import origin
+}
+`, o.addr, addrs[0], addrs[1], filepath.Join(dir, certName), filepath.Join(dir, keyName))
 	file := filepath.Join(dir, "Caddyfile")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return nil, err
@@ -244,7 +264,7 @@ http://%s {
 	env := []string{"GOMAXPROCS=1", "XDG_CONFIG_HOME=" + dir, "XDG_DATA_HOME=" + dir}
 	p, err := startPeer(ctx, dir, "caddy", "http://"+addrs[0], env, "taskset", "-c", cores, "caddy", "run", "--config", file, "--adapter", "caddyfile")
 	if err == nil {
-		p.version = "caddy " + versionOf("caddy", "version")
+		p.version, p.secure = "caddy "+versionOf("caddy", "version"), "https://"+addrs[1]
 	}
 	return p, err
 }

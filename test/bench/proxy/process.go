@@ -19,6 +19,7 @@ import (
 // peer is one running proxy (or the origin), in a session of its own.
 type peer struct {
 	name, version, url string
+	secure             string // the URL over TLS
 	cmd                *exec.Cmd
 	exited             chan struct{}
 	log                *os.File

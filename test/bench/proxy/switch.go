@@ -152,7 +152,7 @@ func soak(ctx context.Context, switches, kills int) error {
 	const step = 25 * time.Millisecond
 	length := time.Duration(switches)*step + time.Second
 	type outcome struct {
-		wrkResult
+		loadResult
 		err error
 	}
 	loaded := make(chan outcome, 1)
