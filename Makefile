@@ -49,11 +49,12 @@ vuln: ## known vulnerabilities in what is used (asks the Go vulnerability databa
 
 .PHONY: generate
 generate: ## regenerates what is generated
-	$(GO) generate $(PKGS)
+	$(GO) generate ./api/... ./internal/... ./test/...
+	$(GO) generate ./deploy/... # from what was generated above
 
 .PHONY: verify-generated
 verify-generated: generate
-	@if [ -n "$$(git status --porcelain --untracked-files=no -- '*.json' docs api internal/kube/crds deploy/crds)" ]; then git --no-pager diff --stat -- '*.json' docs api internal/kube/crds deploy/crds; echo "generated files were out of date; commit them"; exit 1; fi
+	@if [ -n "$$(git status --porcelain --untracked-files=no -- '*.json' docs api internal/kube/crds deploy)" ]; then git --no-pager diff --stat -- '*.json' docs api internal/kube/crds deploy; echo "generated files were out of date; commit them"; exit 1; fi
 
 .PHONY: bench
 bench: build ## the proxy beside HAProxy, nginx and Caddy; what a look costs; memory and start of the program

@@ -34,7 +34,7 @@ func main() {
 		Serve:    serve,
 		Demo:     demonstrate,
 		Shop:     shop.Main,
-		Cluster:  cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter},
+		Cluster:  cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Parse: app.ClusterParser()},
 		Code:     code,
 	}
 	os.Exit(p.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

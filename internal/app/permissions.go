@@ -7,9 +7,10 @@ import (
 
 	"serin.dev/serin/internal/builtin"
 	"serin.dev/serin/internal/controller"
+	"serin.dev/serin/internal/store/crd"
 )
 
 // Permissions are those that `serin controller` needs where rollouts are.
 func Permissions() []rbacv1.PolicyRule {
-	return slices.Concat(controller.Rules(), builtin.ClusterRules())
+	return slices.Concat(controller.Rules(), crd.Rules(), builtin.ClusterRules())
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -9,8 +10,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/internal/doctor"
 	"serin.dev/serin/internal/install"
 	"serin.dev/serin/internal/kube"
+	"serin.dev/serin/internal/rollout"
 )
 
 // Cluster is what commands know of clusters besides the API server itself.
@@ -20,6 +23,10 @@ type Cluster struct {
 	// Router reaches the route of a rollout, as it was pinned by a run when there
 	// is one.
 	Router func(c client.Client, r *serinv1.CanaryRollout, run *serinv1.CanaryRun) (install.Router, error)
+	// Parse reads a rollout with the adapters of a cluster.
+	Parse func(*serinv1.CanaryRollout) (rollout.Rollout, []rollout.Problem, error)
+	// Metrics says whether a rollout's figures can be had; nil: nobody can.
+	Metrics func(context.Context, rollout.Rollout) ([]doctor.Finding, error)
 }
 
 // targetFlags adds the flags that say which cluster is meant, in kubectl's

@@ -14,6 +14,12 @@ import (
 // cannot hold every version.
 const versionAnnotation = "serin.dev/version"
 
+// VersionOf is the version of the Serin that wrote a definition; empty when
+// something else did.
+func VersionOf(definition *unstructured.Unstructured) string {
+	return definition.GetAnnotations()[versionAnnotation]
+}
+
 // definitions are Serin's own kinds.
 func (o Options) definitions() ([]client.Object, error) {
 	crds, err := kube.CRDs()

@@ -11,6 +11,9 @@ import (
 // has everything.
 const NewestPolicy = "v1"
 
+// PolicyName is the name of the policy and its binding.
+const PolicyName = "serin-hold"
+
 // ServedPolicy returns the version of the admission policy's kind that an API
 // server prefers; empty: it has none.
 func ServedPolicy(c client.Client) (string, error) {

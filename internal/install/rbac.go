@@ -136,6 +136,11 @@ func (o Options) leaderRoles() []client.Object {
 	}
 }
 
+// ServiceAccountUser is the name by which the API server knows the controller.
+func ServiceAccountUser(namespace string) string {
+	return "system:serviceaccount:" + namespace + ":" + Controller
+}
+
 func (o Options) subjects() []rbacv1.Subject {
 	return []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: o.Namespace, Name: Controller}}
 }

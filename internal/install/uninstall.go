@@ -155,7 +155,7 @@ func (u *uninstall) list(ctx context.Context, list client.ObjectList, opts ...cl
 
 // askController lets a controller that works roll its runs back by itself.
 func (u *uninstall) askController(ctx context.Context) {
-	ready, _, err := readiness(ctx, u.c, u.Namespace)
+	ready, _, err := Readiness(ctx, u.c, u.Namespace)
 	if err != nil || !ready || u.DryRun || u.Patience <= 0 {
 		return
 	}

@@ -19,7 +19,7 @@ const lookAgain = time.Second
 func Wait(ctx context.Context, c client.Client, namespace string, told func(string)) error {
 	last := "its Deployment is not seen yet"
 	for {
-		ready, now, err := readiness(ctx, c, namespace)
+		ready, now, err := Readiness(ctx, c, namespace)
 		if ready {
 			return nil
 		}
@@ -38,9 +38,9 @@ func Wait(ctx context.Context, c client.Client, namespace string, told func(stri
 	}
 }
 
-// readiness says whether every replica of the controller is ready and of this
-// installation.
-func readiness(ctx context.Context, c client.Client, namespace string) (bool, string, error) {
+// Readiness says whether every replica of the controller is ready and of this
+// installation, and otherwise what is missing.
+func Readiness(ctx context.Context, c client.Client, namespace string) (bool, string, error) {
 	var d appsv1.Deployment
 	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: Controller}, &d); err != nil {
 		return false, "", err
