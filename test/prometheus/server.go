@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -100,6 +101,13 @@ func (s *Server) Kill() {
 func (s *Server) Scrape(t *testing.T, targets ...Target) {
 	t.Helper()
 	s.targets = append(s.targets, targets...)
+	s.write(t)
+}
+
+// Forget takes a target away.
+func (s *Server) Forget(t *testing.T, address string) {
+	t.Helper()
+	s.targets = slices.DeleteFunc(s.targets, func(target Target) bool { return target.Address == address })
 	s.write(t)
 }
 

@@ -51,7 +51,7 @@ func TestAnAnswerThatCannotBeUsedIsAnErrorThatNamesTheQuery(t *testing.T) {
 		name, want string
 		answer     func(w http.ResponseWriter, r *http.Request)
 	}{
-		{"too many series", "queries.requests, stable: the answer has 10001 series, more than 10000", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, matrixOf(maxSeries+1)) }},
+		{"too many series", "the answer has 10001 series, more than 10000", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, matrixOf(maxSeries+1)) }},
 		{"too many bytes", "the answer has more than 16 MiB", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(make([]byte, maxBody+1)) }},
 		{"no end", "no answer within the timeout", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
 		{"partial", "not complete: store is away", func(w http.ResponseWriter, _ *http.Request) {

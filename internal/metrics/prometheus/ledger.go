@@ -122,15 +122,20 @@ func (l *ledger) spans(reached reach, all []reading, began int64) map[target]spa
 	for t, end := range reached.ends {
 		out[t] = span{to: end}
 	}
-	// Series of a target whose last scrape failed have no value now. What was
-	// scraped before is counted still; a scrape that has come since is not
-	// older than one gap.
+	// Series of a target whose last scrape failed, or that is gone, have no
+	// value now. What was scraped before is counted still. A scrape that came
+	// after reached was asked began no more than a gap before that: scrapes
+	// time out within one.
 	ended := func(t target, points []int64) {
 		if _, scraped := reached.ends[t]; scraped {
 			return
 		}
+		gap := l.targets[t].gap
+		if gap == 0 {
+			gap = usualGap.Milliseconds()
+		}
 		for _, at := range points {
-			if at <= reached.at-max(l.targets[t].gap, usualGap.Milliseconds()) {
+			if at <= reached.at-2*gap {
 				out[t] = span{to: max(out[t].to, at)}
 			}
 		}

@@ -313,6 +313,70 @@ func TestANewPodIsCountedFromItsStartAndAnOldOneFromItsFirstScrape(t *testing.T)
 	}
 }
 
+func TestAPodThatEndsIsCountedToItsLastScrapeAndNotWaitedFor(t *testing.T) {
+	s := open(t)
+	other := prometheus.NewApp(t)
+	s.Scrape(t, prometheus.Target{Address: other.Address, Labels: label(rollout.Canary, "canary-b")})
+	s.Await(t, "count(up == 1)", 3)
+	k := begin(t, s.source(t))
+	s.canary.Load(t, 10, 2)
+	other.Load(t, 10, 2)
+	k.until(t, map[rollout.Arm][2]float64{rollout.Stable: {}, rollout.Canary: {20, 4}})
+	other.Load(t, 7, 7)
+	s.Await(t, `sum(http_requests_total{pod="canary-b"})`, 17)
+	other.Kill()
+	s.Forget(t, other.Address)
+	s.Await(t, "count(up)", 2)
+	before := k.nils[rollout.Canary]
+	canary := start(t, s.canary)
+	k.meanwhile(t, false, func() { time.Sleep(6 * time.Second) })
+	looks := k.nils[rollout.Canary] - before
+	want := plus([2]float64{27, 11}, canary.end())
+	k.until(t, map[rollout.Arm][2]float64{rollout.Stable: {}, rollout.Canary: want})
+	// Six scrapes at ten looks: some look finds no newer one of those that stay.
+	if looks > 7 {
+		t.Errorf("%d ticks lacked the canary after one of its two pods had ended", looks)
+	}
+	if k.sum[rollout.Canary].byInstance["canary-b"] != 17 {
+		t.Errorf("the pod that ended was counted to %v, want 17", k.sum[rollout.Canary].byInstance["canary-b"])
+	}
+}
+
+func TestAnArmWhosePodsBecomeKnownIsCountedFromThenOn(t *testing.T) {
+	s := open(t)
+	cfg := s.config()
+	cfg.Queries = adapter.Queries{
+		Requests: `http_requests_total{pod=~"$(pods)"}`,
+		Errors:   `http_requests_total{pod=~"$(pods)",code=~"5.."}`,
+		Latency:  adapter.Latency{Histogram: `http_request_duration_seconds{pod=~"$(pods)"}`},
+	}
+	groups := map[rollout.Arm]adapter.Group{rollout.Stable: {PodPrefixes: []string{"stable"}}}
+	source, err := adapter.New(cfg, adapter.Env{Namespace: "web", Groups: func(context.Context) (map[rollout.Arm]adapter.Group, error) { return groups, nil }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { source.Close() })
+	s.canary.Load(t, 25, 9) // it was there before anybody knew whose it is
+	s.Await(t, `sum(http_requests_total{pod="canary-a"})`, 25)
+	time.Sleep(1500 * time.Millisecond)
+	k := begin(t, source)
+	s.stable.Load(t, 12, 3)
+	k.until(t, map[rollout.Arm][2]float64{rollout.Stable: {12, 3}, rollout.Canary: {}})
+	if n := k.nils[rollout.Canary]; n < 3 {
+		t.Errorf("the canary without pods is nil in %d ticks only", n)
+	}
+	groups = map[rollout.Arm]adapter.Group{rollout.Stable: groups[rollout.Stable], rollout.Canary: {PodPrefixes: []string{"canary"}}}
+	if _, err := k.next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(1500 * time.Millisecond)
+	if _, err := k.next(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.canary.Load(t, 8, 1)
+	k.until(t, map[rollout.Arm][2]float64{rollout.Stable: {12, 3}, rollout.Canary: {8, 1}})
+}
+
 func TestPrometheusIsKilledAndComesBack(t *testing.T) {
 	s := open(t)
 	k := begin(t, s.source(t))

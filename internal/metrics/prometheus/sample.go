@@ -2,7 +2,6 @@ package prometheus
 
 import (
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -10,19 +9,6 @@ import (
 
 	"serin.dev/serin/internal/rollout"
 )
-
-// podPattern matches the names of the pods of some ReplicaSets.
-func podPattern(prefixes []string) string {
-	if len(prefixes) == 0 {
-		return ""
-	}
-	quoted := make([]string, len(prefixes))
-	for i, prefix := range prefixes {
-		quoted[i] = regexp.QuoteMeta(prefix)
-	}
-	slices.Sort(quoted)
-	return "(?:" + strings.Join(quoted, "|") + ")-[^-]+"
-}
 
 // tick collects what both arms did.
 type tick struct {

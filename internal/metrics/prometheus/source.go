@@ -2,7 +2,6 @@ package prometheus
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -23,31 +22,6 @@ const (
 	// atOnce is how many questions are under way at a time.
 	atOnce = 4
 )
-
-// Env is what queries may speak of, and what the file does not say.
-type Env struct {
-	Rollout, Namespace, Workload string
-	// Services are the names of the arms' Services; nil where there are none.
-	Services map[rollout.Arm]string
-	// Groups says which instances the arms have now. It is asked in every tick.
-	Groups func(context.Context) (map[rollout.Arm]Group, error)
-	// Cluster reads processor time and memory of the pods unless the file says
-	// otherwise.
-	Cluster bool
-	// Interval is the length of a tick, for Diagnose.
-	Interval time.Duration
-	Logger   *slog.Logger
-}
-
-// Group is what is known of one arm while a run goes on.
-type Group struct {
-	Version string
-	// PodPrefixes begin the names of the arm's pods, up to the last dash: the
-	// names of its ReplicaSets.
-	PodPrefixes []string
-	// Instances is how many there are; 0 when nobody knows.
-	Instances int
-}
 
 // Source reads both arms' counters from Prometheus.
 type Source struct {
@@ -99,40 +73,6 @@ func New(cfg Config, env Env) (*Source, error) {
 	}
 	s.http = guarded.NewClient(guarded.Options{Timeout: longestWait, MaxBody: maxBody, Proxy: true})
 	return s, nil
-}
-
-// offers says whether this home can ever know a variable.
-func (s *Source) offers(name string) bool {
-	switch name {
-	case "rollout":
-		return s.env.Rollout != ""
-	case "namespace":
-		return s.env.Namespace != ""
-	case "workload":
-		return s.env.Workload != ""
-	case "service":
-		return s.env.Services[rollout.Stable] != "" && s.env.Services[rollout.Canary] != ""
-	case "version":
-		return s.env.Groups != nil
-	case pods:
-		return s.env.Groups != nil && s.env.Namespace != ""
-	}
-	return true
-}
-
-// values are the variables of one arm; those that are not known now are left
-// out.
-func (s *Source) values(arm rollout.Arm, g Group) map[string]string {
-	values := map[string]string{"arm": string(arm)}
-	for name, value := range map[string]string{
-		"rollout": s.env.Rollout, "namespace": s.env.Namespace, "workload": s.env.Workload,
-		"service": s.env.Services[arm], "version": g.Version, pods: podPattern(g.PodPrefixes),
-	} {
-		if value != "" {
-			values[name] = value
-		}
-	}
-	return values
 }
 
 // Collect implements metrics.Source.
@@ -259,9 +199,10 @@ func (s *Source) read(ctx context.Context, c *client, queries []query, groups ma
 			}
 		}
 	}
-	errs := make([]error, len(asked))
 	slots := make(chan struct{}, atOnce)
 	var wait sync.WaitGroup
+	var failed sync.Once
+	var failure error
 	for i := range asked {
 		slots <- struct{}{}
 		wait.Go(func() {
@@ -269,8 +210,10 @@ func (s *Source) read(ctx context.Context, c *client, queries []query, groups ma
 			r := &asked[i]
 			matrix, err := c.raw(ctx, texts[i], window)
 			if err != nil {
-				errs[i] = fmt.Errorf("%s, %s: %w", r.query.field, r.arm, err)
-				cancel() // the answer would be of no use without this one
+				failed.Do(func() {
+					failure = fmt.Errorf("%s, %s: %w", r.query.field, r.arm, err)
+					cancel() // the other answers would be of no use without this one
+				})
 				return
 			}
 			if r.query.isHistogram() {
@@ -281,31 +224,7 @@ func (s *Source) read(ctx context.Context, c *client, queries []query, groups ma
 		})
 	}
 	wait.Wait()
-	return asked, first(errs)
-}
-
-// first is the error that came first by itself, not by another's.
-func first(errs []error) error {
-	for _, err := range errs {
-		if err != nil && !strings.Contains(err.Error(), "given up") {
-			return err
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// render writes a query for an arm; false when that is not known yet.
-func (s *Source) render(q query, arm rollout.Arm, g Group) (string, bool) {
-	values := s.values(arm, g)
-	for _, name := range q.selector.needs() {
-		if _, known := values[name]; !known {
-			return "", false
-		}
-	}
-	if q.isHistogram() {
-		return q.selector.renderNames(values, "", "_bucket", "_sum", "_count"), true
-	}
-	return q.selector.render(values), true
+	return asked, failure
 }
 
 // remember notes how the queries of a closed tick read.
@@ -350,5 +269,3 @@ func (s *Source) Close() error {
 	s.http.CloseIdleConnections()
 	return nil
 }
-
-var arms = []rollout.Arm{rollout.Stable, rollout.Canary}
