@@ -3,6 +3,7 @@ package kube
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -80,7 +81,17 @@ func Mutate(ctx context.Context, cached client.Client, live client.Reader, obj c
 }
 
 // overtaken reports that a patch was refused because the object was not the
-// one that had been read.
+// one that had been read. The API server answers to a test that fails, and to a
+// path that is not there any more, as it does to an invalid object, but names
+// no kind.
 func overtaken(err error) bool {
-	return apierrors.IsConflict(err) || apierrors.IsInvalid(err) && strings.Contains(err.Error(), "resourceVersion")
+	if apierrors.IsConflict(err) {
+		return true
+	}
+	var status apierrors.APIStatus
+	if !apierrors.IsInvalid(err) || !errors.As(err, &status) {
+		return false
+	}
+	details := status.Status().Details
+	return details == nil || details.Kind == ""
 }
