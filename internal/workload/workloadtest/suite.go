@@ -25,7 +25,8 @@ type Harness struct {
 	// nil where that cannot be done.
 	SetReady func(t *testing.T, i rollout.Instance, ready bool)
 	// Next is a candidate for a second run, of a label of its own. It must be
-	// set for workloads that are Releasers.
+	// set for workloads that are Releasers, and for no others: those are made
+	// for one run, and end with it.
 	Next workload.Version
 	// Patience bounds every wait; default 20 s.
 	Patience time.Duration
@@ -44,22 +45,46 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 		{"an instance that fails its probes stops counting until it recovers", followsReadiness},
 		{"a restart of Serin finds the same instances", isTakenOver},
 		{"a promoted canary serves alone, also after a restart", keepsPromoted},
+		{"a late tick of a promoted run changes nothing", staysPromoted},
+	} {
+		t.Run(c.name, func(t *testing.T) { c.run(t, begin(t, start(t))) })
+	}
+	t.Run("between runs", func(t *testing.T) {
+		s := begin(t, start(t))
+		_, isReleaser := s.w.(workload.Releaser)
+		if told := s.Next.Version != ""; told != isReleaser {
+			t.Fatalf("the workload is told about runs: %v; the harness has a candidate for a second one: %v", isReleaser, told)
+		}
+		if isReleaser {
+			runReleaser(t, start)
+		}
+	})
+}
+
+// runReleaser runs what concerns workloads that outlive a run.
+func runReleaser(t *testing.T, start func(t *testing.T) Harness) {
+	for _, c := range []struct {
+		name string
+		run  func(t *testing.T, s *suite)
+	}{
 		{"a promoted run makes the candidate stable without touching its instances", endsPromoted},
 		{"a rolled back run leaves stable as it was", endsRolledBack},
 		{"a second run follows the first", runsAgain},
 		{"only one run at a time and none of what serves already", refusesRuns},
 		{"a canary without a candidate is refused and stable stays", refusesNoCandidate},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := &suite{Harness: start(t)}
-			if s.Patience == 0 {
-				s.Patience = 20 * time.Second
-			}
-			s.open(t)
-			t.Cleanup(func() { s.w.Close() })
-			c.run(t, s)
-		})
+		t.Run(c.name, func(t *testing.T) { c.run(t, begin(t, start(t))) })
 	}
+}
+
+func begin(t *testing.T, h Harness) *suite {
+	s := &suite{Harness: h}
+	if s.Patience == 0 {
+		s.Patience = 20 * time.Second
+	}
+	s.open(t)
+	t.Cleanup(func() { s.w.Close() })
+	return s
 }
 
 type suite struct {
@@ -84,7 +109,7 @@ func (s *suite) releaser(t *testing.T) workload.Releaser {
 	t.Helper()
 	r, ok := s.w.(workload.Releaser)
 	if !ok {
-		t.Skip("this workload is not told about runs")
+		t.Fatal("this workload is not told about runs")
 	}
 	return r
 }
@@ -281,6 +306,21 @@ func keepsPromoted(t *testing.T, s *suite) {
 	again := s.settled(t, promoted)
 	if !same(before.Canary.Instances, again.Canary.Instances) {
 		t.Errorf("after a restart the tested instances changed from %+v to %+v", before.Canary, again.Canary)
+	}
+}
+
+func staysPromoted(t *testing.T, s *suite) {
+	s.settled(t, both)
+	before := s.settled(t, promoted)
+	for range 3 {
+		s.apply(t, promoted)
+	}
+	after := s.settled(t, promoted)
+	if !same(before.Canary.Instances, after.Canary.Instances) {
+		t.Errorf("the tested instances changed from %+v to %+v", before.Canary, after.Canary)
+	}
+	if after.Superseded != "" {
+		t.Errorf("a run that is promoted is superseded: %s", after.Superseded)
 	}
 }
 
