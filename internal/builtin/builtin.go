@@ -21,6 +21,7 @@ import (
 	"serin.dev/serin/internal/notify/shoutrrr"
 	"serin.dev/serin/internal/rollout"
 	trafficproxy "serin.dev/serin/internal/traffic/proxy"
+	"serin.dev/serin/internal/workload/deployment"
 	"serin.dev/serin/internal/workload/endpoints"
 	"serin.dev/serin/internal/workload/process"
 )
@@ -59,8 +60,9 @@ type line[T any] struct {
 // The adapters, one line each.
 var (
 	workloads = map[string]line[newWorkload]{
-		"process":   {process.NewConfig, configured(func(c process.Config, e Env) (Workload, error) { return newProcess(c, e) })},
-		"endpoints": {endpoints.NewConfig, configured(func(c endpoints.Config, e Env) (Workload, error) { return newEndpoints(c, e) })},
+		"process":    {process.NewConfig, configured(func(c process.Config, e Env) (Workload, error) { return newProcess(c, e) })},
+		"endpoints":  {endpoints.NewConfig, configured(func(c endpoints.Config, e Env) (Workload, error) { return newEndpoints(c, e) })},
+		"deployment": {deployment.NewConfig, clusterOnly[Workload]("a Deployment")},
 	}
 	routers = map[string]line[newRouter]{
 		"proxy": {trafficproxy.NewConfig, configured(func(c trafficproxy.Config, e Env) (Router, error) { return newProxy(c, e) })},
@@ -104,6 +106,15 @@ func configured[C, E, T any](build func(C, E) (T, error)) func(rollout.Adapter, 
 			return none, err
 		}
 		return build(config, env)
+	}
+}
+
+// clusterOnly is the constructor, on one machine, of an adapter whose things
+// exist on a cluster alone.
+func clusterOnly[T any](what string) func(rollout.Adapter, Env) (T, error) {
+	return func(a rollout.Adapter, _ Env) (T, error) {
+		var none T
+		return none, fmt.Errorf("%s: %s is on a cluster; apply this file there with kubectl apply, where serin controller carries it out", a.Kind, what)
 	}
 }
 

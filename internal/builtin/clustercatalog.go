@@ -23,7 +23,7 @@ func ClusterCatalog() rollout.Catalog {
 		return out
 	}
 	return rollout.Catalog{
-		rollout.WorkloadPort: {},
+		rollout.WorkloadPort: pick(rollout.WorkloadPort, "deployment"),
 		rollout.TrafficPort:  {},
 		rollout.MetricsPort:  pick(rollout.MetricsPort, "prometheus"),
 		rollout.TestPort:     pick(rollout.TestPort, "http"),

@@ -38,7 +38,6 @@ func ClusterSchema(catalog rollout.Catalog) (*apiextv1.JSONSchemaProps, error) {
 	s := structural{defs: document.Defs}
 	spec := s.definition("rollout.Spec")
 	analysis := spec.Properties["analysis"]
-	open(spec, rollout.WorkloadPort, 1, "deployment")
 	open(spec, rollout.TrafficPort, 1, "gatewayAPI", "istio", "service")
 	open(analysis, rollout.MetricsPort, 0, "prometheus")
 	return &spec, s.err

@@ -1,0 +1,240 @@
+package deployment
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+
+	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/internal/kube"
+	"serin.dev/serin/internal/workload"
+)
+
+// Workload is a Deployment during one run. It implements workload.Workload,
+// Logger and Notifier.
+type Workload struct {
+	*Target
+	run     Run
+	changes *changes
+
+	mu sync.Mutex
+	// want is the latest that was asked for.
+	want workload.Want
+	// refused is why the API server does not take the canary's ReplicaSet.
+	refused refusal
+	// enough is the latest size at which the canary was complete.
+	enough enough
+	// restarts counts by pod, so that a pod that is replaced still counts.
+	restarts map[types.UID]int
+}
+
+var (
+	_ workload.Workload = (*Workload)(nil)
+	_ workload.Logger   = (*Workload)(nil)
+	_ workload.Notifier = (*Workload)(nil)
+)
+
+// New returns the Deployment of the run in env. It changes nothing yet.
+func New(c Config, env Env) (*Workload, error) {
+	t, err := NewTarget(c, env)
+	if err != nil {
+		return nil, err
+	}
+	r := env.Run
+	if r.Name == "" || r.UID == "" || r.Stable.Hash == "" || r.Canary.Hash == "" || r.Stable.ReplicaSet == "" {
+		return nil, fmt.Errorf("carry a run of Deployment %s: the run has no name, no UID or no revisions: %w", t.key(), workload.ErrRefused)
+	}
+	if r.Canary.ReplicaSet == "" {
+		r.Canary.ReplicaSet = setName(c.Name, r.Canary.Hash)
+	}
+	w := &Workload{Target: t, run: r, changes: newChanges(), restarts: map[types.UID]int{}}
+	return w, w.listen()
+}
+
+// Apply implements workload.Workload.
+func (w *Workload) Apply(ctx context.Context, want workload.Want) error {
+	w.mu.Lock()
+	w.want = want
+	w.mu.Unlock()
+	d, err := w.deployment(ctx)
+	if err != nil && !errors.Is(err, ErrMissing) {
+		return err
+	}
+	canary, errSet := w.set(ctx, w.run.Canary.ReplicaSet)
+	if errSet != nil {
+		return errSet
+	}
+	switch {
+	case want.Canary == 0:
+		return errors.Join(w.keepHeld(ctx, d), w.remove(ctx, canary))
+	case err != nil:
+		return err
+	case want.Promoted && want.Stable == 0:
+		return w.adopt(ctx, d, canary)
+	}
+	if canary != nil && controlledBy(canary, d.UID) {
+		return nil // the Deployment sizes it
+	}
+	if err := w.keepHeld(ctx, d); err != nil {
+		return err
+	}
+	return w.size(ctx, d, canary, sizeFor(replicas(d), want.Canary, w.run.PodRatio))
+}
+
+// remove takes the run's own ReplicaSet away.
+func (w *Workload) remove(ctx context.Context, canary *appsv1.ReplicaSet) error {
+	if canary == nil || !ofSomeRun(canary) {
+		return nil
+	}
+	_, err := w.shrink(ctx, canary)
+	return err
+}
+
+// keepHeld holds the Deployment again when something has released it before its
+// time. Who took the label away is not in the way.
+func (w *Workload) keepHeld(ctx context.Context, d *appsv1.Deployment) error {
+	if d == nil || d.Spec.Paused || d.Labels[serinv1.RolloutLabel] != w.env.Rollout {
+		return nil
+	}
+	stable, err := w.set(ctx, w.run.Stable.ReplicaSet)
+	if err != nil {
+		return err
+	}
+	return w.mutate(ctx, "hold", func(d *appsv1.Deployment) ([]kube.Op, error) {
+		if stable == nil || kube.SameTemplate(stable.Spec.Template, d.Spec.Template) {
+			return nil, nil
+		}
+		return hold(d), nil
+	})
+}
+
+// size makes the canary's ReplicaSet, or gives it a size.
+func (w *Workload) size(ctx context.Context, d *appsv1.Deployment, canary *appsv1.ReplicaSet, size int32) error {
+	asked, err := w.asked(d, canary)
+	if err != nil {
+		return err
+	}
+	if asked {
+		if cleared, err := w.clear(ctx, d); err != nil || !cleared {
+			return err
+		}
+	}
+	if canary == nil {
+		if !asked {
+			return nil // superseded, as Observe says
+		}
+		return w.create(ctx, d, size)
+	}
+	if !controlledBy(canary, w.run.UID) {
+		if !ofSomeRun(canary) {
+			return fmt.Errorf("size ReplicaSet %s/%s: it belongs to somebody else; delete it or give it another name: %w", canary.Namespace, canary.Name, workload.ErrRefused)
+		}
+		// An earlier run of the same template left it.
+		_, err := w.shrink(ctx, canary)
+		return err
+	}
+	return w.mutateSet(ctx, "size", canary.Name, func(s *appsv1.ReplicaSet) ([]kube.Op, error) {
+		if !controlledBy(s, w.run.UID) {
+			return nil, nil
+		}
+		return resize(s, d, size), nil
+	})
+}
+
+// asked reports that the Deployment still asks for the run's template.
+func (w *Workload) asked(d *appsv1.Deployment, canary *appsv1.ReplicaSet) (bool, error) {
+	if canary != nil {
+		return kube.SameTemplate(canary.Spec.Template, d.Spec.Template), nil
+	}
+	hash, err := kube.TemplateHash(d.Spec.Template)
+	return hash == w.run.Canary.Hash, err
+}
+
+// create makes the canary's ReplicaSet.
+func (w *Workload) create(ctx context.Context, d *appsv1.Deployment, size int32) error {
+	s := canarySet(d, w.run, size)
+	s.Name = w.run.Canary.ReplicaSet
+	err := w.env.Client.Create(ctx, s)
+	if apierrors.IsAlreadyExists(err) {
+		err = nil // the cache does not know it yet
+	}
+	w.mu.Lock()
+	w.refused = refusalOf(err)
+	w.mu.Unlock()
+	if err != nil {
+		return fmt.Errorf("create ReplicaSet %s/%s: %w", s.Namespace, s.Name, err)
+	}
+	return nil
+}
+
+// clear removes ReplicaSets of the Deployment's own with the canary's template:
+// an old revision that is asked for again, or what the Deployment controller
+// made while a hold was off. It would take the older of two equal templates for
+// its own at the end, and not the one that was tested.
+func (w *Workload) clear(ctx context.Context, d *appsv1.Deployment) (done bool, err error) {
+	sets, err := w.sets(ctx, d)
+	if err != nil {
+		return false, err
+	}
+	done = true
+	for _, s := range ownedBy(d, sets) {
+		if s.Name == w.run.Stable.ReplicaSet || !kube.SameTemplate(s.Spec.Template, d.Spec.Template) {
+			continue
+		}
+		gone, err := w.shrink(ctx, s)
+		if err != nil {
+			return false, err
+		}
+		done = done && gone
+	}
+	return done, nil
+}
+
+// Close implements workload.Workload.
+func (w *Workload) Close() error { return w.changes.close() }
+
+// enough is a size at which the canary was complete.
+type enough struct {
+	percent int
+	pods    int32
+	since   time.Time // when it last was
+}
+
+// growTime is how long what was enough for a weight stays enough while the
+// Deployment is being scaled up and the canary's further pods start.
+const growTime = 2 * time.Minute
+
+// capacity is the percentage of the traffic that the canary can take. The
+// traffic does not grow because somebody asks for more pods, so a canary that
+// was large enough for its weight stays so until the further pods had time.
+func (w *Workload) capacity(n, ready int32) int {
+	of := capacityOf
+	if w.run.PodRatio {
+		of = ratioCapacityOf
+	}
+	now := of(n, ready)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	percent := w.want.Canary
+	if need := sizeFor(n, percent, w.run.PodRatio); percent > 0 && ready >= need && need > 0 {
+		w.enough = enough{percent: percent, pods: need, since: w.env.now()}
+		return max(now, percent)
+	}
+	if e := w.enough; e.percent > now && ready >= e.pods && w.env.now().Sub(e.since) < growTime {
+		return e.percent
+	}
+	return now
+}
+
+func available(s *appsv1.ReplicaSet) int32 {
+	if s.Status.ObservedGeneration < s.Generation {
+		return 0 // not seen by its controller yet
+	}
+	return s.Status.AvailableReplicas
+}
