@@ -2,6 +2,7 @@ package kubelet
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // register makes the node known. EndpointSlices hold only pods of nodes that
@@ -23,28 +25,30 @@ func (k *Kubelet) register(ctx context.Context) error {
 	}
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: k.options.Name, Labels: k.labels()}}
 	nodes := k.client.CoreV1().Nodes()
-	made, err := nodes.Create(ctx, node, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) {
-		made, err = nodes.Get(ctx, node.Name, metav1.GetOptions{})
-	}
-	if err != nil {
+	if _, err := nodes.Create(ctx, node, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("register the node %s: %w", node.Name, err)
 	}
 	now := metav1.Now()
-	made.Status.Capacity, made.Status.Allocatable = room, room
-	made.Status.Addresses = []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: k.options.Address}}
-	made.Status.DaemonEndpoints.KubeletEndpoint.Port = int32(k.server.port)
-	made.Status.Conditions = []corev1.NodeCondition{{
-		Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "the test kubelet is running",
-		LastHeartbeatTime: now, LastTransitionTime: now,
-	}}
-	if made, err = nodes.UpdateStatus(ctx, made, metav1.UpdateOptions{}); err != nil {
+	status := corev1.NodeStatus{
+		Capacity: room, Allocatable: room,
+		Addresses:       []corev1.NodeAddress{{Type: corev1.NodeInternalIP, Address: k.options.Address}},
+		DaemonEndpoints: corev1.NodeDaemonEndpoints{KubeletEndpoint: corev1.DaemonEndpoint{Port: int32(k.server.port)}},
+		Conditions: []corev1.NodeCondition{{
+			Type: corev1.NodeReady, Status: corev1.ConditionTrue, Reason: "KubeletReady", Message: "the test kubelet is running",
+			LastHeartbeatTime: now, LastTransitionTime: now,
+		}},
+	}
+	// Controllers write to a new node too, so each change is a patch.
+	patch, err := json.Marshal(map[string]any{"status": status})
+	if err != nil {
+		return err
+	}
+	if _, err := nodes.Patch(ctx, node.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status"); err != nil {
 		return fmt.Errorf("report the state of the node %s: %w", node.Name, err)
 	}
 	// A new node is tainted as not ready until a controller sees that it is;
 	// that controller is off, for the node sends no heartbeats.
-	made.Spec.Taints = nil
-	if _, err = nodes.Update(ctx, made, metav1.UpdateOptions{}); err != nil {
+	if _, err := nodes.Patch(ctx, node.Name, types.MergePatchType, []byte(`{"spec":{"taints":null}}`), metav1.PatchOptions{}); err != nil {
 		return fmt.Errorf("take the taint off the node %s: %w", node.Name, err)
 	}
 	return nil
