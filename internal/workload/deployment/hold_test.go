@@ -138,6 +138,36 @@ func TestARevertReleasesWithoutARun(t *testing.T) {
 	}
 }
 
+func TestAHeldDeploymentCanBeRevertedAndRestarted(t *testing.T) {
+	w := newWorld(t, 2)
+	before := w.podNames()
+	w.image("sample:v2")
+	w.inspect("the new version is held", func(s deployment.Situation) bool { return s.Changed() && s.Held })
+	env := w.env
+	env.Client, env.Informers = w.admin, nil // a person, with rights of their own
+	person, err := deployment.NewTarget(config, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if back, err := person.Revert(t.Context()); err != nil || back.Version != "v1" {
+		t.Fatalf("reverted to %+v, %v; want v1", back, err)
+	}
+	w.inspect("the old version is asked for again", func(s deployment.Situation) bool { return !s.Changed() && s.Held })
+	if err := w.target.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.serves()
+	if after := w.podNames(); !slices.Equal(before, after) {
+		t.Errorf("pods were %v and are %v", before, after)
+	}
+	for range 2 { // the second time it is held already
+		if err := person.Restart(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.inspect("a restart is held", func(s deployment.Situation) bool { return s.Changed() && s.Held })
+	}
+}
+
 func TestAPersonsPauseIsLeftAlone(t *testing.T) {
 	w := newWorld(t, 2)
 	w.kubectl("rollout", "pause", "deployment/shop")
@@ -155,6 +185,44 @@ func TestAPersonsPauseIsLeftAlone(t *testing.T) {
 	// From now on it waits for Serin instead of the person.
 	w.kubectl("rollout", "resume", "deployment/shop")
 	w.inspect("the resumed Deployment is held", func(s deployment.Situation) bool { return s.Changed() && s.Held })
+}
+
+func TestAFirstVersionIsNobodysCanary(t *testing.T) {
+	w := newWorld(t, 2)
+	w.kubectl("delete", "deployment", "shop")
+	d := asUser("sample:v1")
+	d.Namespace, d.Spec.Paused = w.ns, false
+	if err := w.admin.Create(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	w.serves()
+	if s := w.inspect("it serves", func(s deployment.Situation) bool { return s.Stable.Version == "v1" && s.Why == "" }); s.Changed() || s.Held {
+		t.Errorf("it is %+v, want the first version to serve and nothing held", s)
+	}
+}
+
+func TestATemplateThatChangedBeforeItWasAttachedIsHeldOrFinished(t *testing.T) {
+	w := newWorld(t, 3)
+	if _, err := w.target.Detach(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.image("sample:v2")
+	eventually(t, "Serin attaches it whenever it can, and it ends in order", func() error {
+		if err := w.target.Attach(t.Context()); err != nil {
+			return err
+		}
+		s, err := w.target.Inspect(t.Context())
+		if err != nil {
+			return err
+		}
+		if s.Held && !s.Changed() { // too late: most pods run it already
+			err = w.target.Release(t.Context())
+		}
+		if err != nil || s.Rollout != "shop" || s.Why != "" || s.Changed() != s.Held {
+			return fmt.Errorf("it is %+v", s)
+		}
+		return nil
+	})
 }
 
 func TestOneDeploymentHasOneRollout(t *testing.T) {
@@ -200,7 +268,7 @@ func TestWithoutThePolicyADeploymentIsAlwaysHeld(t *testing.T) {
 	if w.target, err = deployment.NewTarget(config, w.env); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.target.Hold(t.Context()); err != nil {
+	if err := w.target.Attach(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.inspect("it is held between runs", func(s deployment.Situation) bool { return !s.Changed() && s.Held })

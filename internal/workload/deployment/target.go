@@ -44,20 +44,41 @@ func (t *Target) Inspect(ctx context.Context) (Situation, error) {
 }
 
 // Attach puts the rollout's label on the Deployment, so that changes of its
-// template are held from now on. A Deployment that belongs to another rollout
-// is refused.
+// template are held from now on, and holds what no policy can hold any more: a
+// template that changed before, and, where Deployments are always held, one that
+// is complete. It is called again at every look. A Deployment that belongs to
+// another rollout is refused.
 func (t *Target) Attach(ctx context.Context) error {
 	return t.mutate(ctx, "attach", func(d *appsv1.Deployment) ([]kube.Op, error) {
-		switch held := d.Labels[serinv1.RolloutLabel]; {
-		case held == t.env.Rollout:
-			return nil, nil
-		case held != "":
-			return nil, fmt.Errorf("it belongs to the CanaryRollout %s already; one Deployment has one rollout: delete that one, or take its label %s away: %w", held, serinv1.RolloutLabel, workload.ErrRefused)
-		case d.Labels == nil:
-			return []kube.Op{{Op: "add", Path: "/metadata/labels", Value: map[string]string{serinv1.RolloutLabel: t.env.Rollout}}}, nil
+		ops, err := t.label(d)
+		if err != nil || d.Spec.Paused || d.DeletionTimestamp != nil {
+			return ops, err
 		}
-		return []kube.Op{{Op: "add", Path: labelPath, Value: t.env.Rollout}}, nil
+		sets, err := t.sets(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		s, err := Judge(d, sets)
+		if err != nil || s.Why != "" {
+			return ops, err
+		}
+		if s.Changed() || t.env.HoldAlways && !unstarted(d, ownedBy(d, sets)) {
+			ops = append(ops, hold(d)...)
+		}
+		return ops, nil
 	})
+}
+
+func (t *Target) label(d *appsv1.Deployment) ([]kube.Op, error) {
+	switch held := d.Labels[serinv1.RolloutLabel]; {
+	case held == t.env.Rollout:
+		return nil, nil
+	case held != "":
+		return nil, fmt.Errorf("it belongs to the CanaryRollout %s already; one Deployment has one rollout: delete that one, or take its label %s away: %w", held, serinv1.RolloutLabel, workload.ErrRefused)
+	case d.Labels == nil:
+		return []kube.Op{{Op: "add", Path: "/metadata/labels", Value: map[string]string{serinv1.RolloutLabel: t.env.Rollout}}}, nil
+	}
+	return []kube.Op{{Op: "add", Path: labelPath, Value: t.env.Rollout}}, nil
 }
 
 var (
