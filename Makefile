@@ -27,6 +27,14 @@ demo: build ## builds and shows a good release promoted and two bad ones rolled 
 test: build ## every test, with the fault simulator over 10,000 seeds
 	$(GO) test -timeout 25m $(PKGS)
 
+.PHONY: plane
+plane: ## builds the programs of the test plane (a Kubernetes control plane) once, into the user's cache
+	$(GO) run ./test/plane/build/make
+
+.PHONY: test-cluster
+test-cluster: plane ## the tests that need a Kubernetes control plane
+	$(GO) test -tags plane -timeout 30m ./test/plane/... $(if $(wildcard test/cluster),./test/cluster/...)
+
 .PHONY: race
 race: ## the concurrent packages under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(addprefix ./internal/,runner server proxy/... traffic/... metrics/... workload/... gate/... notify/... store/... archive/... cli/...)

@@ -2,6 +2,7 @@ package plane
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,7 +16,8 @@ import (
 const PrometheusURL = "http://10.88.0.3:9090"
 
 // prometheusConfig scrapes Traefik, the node's usage of containers, and pods
-// that ask for it by the usual annotations.
+// that ask for it by the usual annotations. The node names the pods, because
+// Debian's Prometheus is built without discovery through the API server.
 const prometheusConfig = `global:
   scrape_interval: INTERVAL
   scrape_timeout: INTERVAL
@@ -26,27 +28,21 @@ scrape_configs:
   scheme: https
   metrics_path: /metrics/cadvisor
   tls_config: {insecure_skip_verify: true}
-  kubernetes_sd_configs: [{role: node, API}]
+  static_configs: [{targets: [NODE]}]
 - job_name: pods
-  kubernetes_sd_configs: [{role: pod, API}]
-  relabel_configs:
-  - {source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_scrape], action: keep, regex: "true"}
-  - {source_labels: [__meta_kubernetes_pod_annotation_prometheus_io_path], action: replace, regex: (.+), target_label: __metrics_path__}
-  - {source_labels: [__meta_kubernetes_pod_ip, __meta_kubernetes_pod_annotation_prometheus_io_port], action: replace, regex: '(.+);(\d+)', replacement: "$1:$2", target_label: __address__}
-  - {source_labels: [__meta_kubernetes_namespace], target_label: namespace}
-  - {source_labels: [__meta_kubernetes_pod_name], target_label: pod}
-  - {source_labels: [__meta_kubernetes_pod_label_pod_template_hash], target_label: pod_template_hash}
+  http_sd_configs: [{url: "https://NODE/scraped", refresh_interval: 1s, tls_config: {insecure_skip_verify: true}}]
 `
 
 // startPrometheus starts Prometheus.
 func (p *Plane) startPrometheus(ctx context.Context) error {
+	if p.Kubelet == nil {
+		return errors.New("start Prometheus: there is no node to scrape; give Options.Kubelet")
+	}
 	interval := p.options.ScrapeInterval
 	if interval == 0 {
 		interval = time.Second
 	}
-	api := fmt.Sprintf("api_server: %q, tls_config: {ca_file: %q}, authorization: {credentials_file: %q}",
-		p.Admin.Host, p.credentials.ca, p.credentials.adminTokenFile)
-	config := strings.NewReplacer("INTERVAL", interval.String(), "TRAFFIC", trafficMetrics, "API", api).Replace(prometheusConfig)
+	config := strings.NewReplacer("INTERVAL", interval.String(), "TRAFFIC", trafficMetrics, "NODE", p.Kubelet.Endpoint()).Replace(prometheusConfig)
 	file := filepath.Join(p.Dir, "prometheus.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o644); err != nil {
 		return fmt.Errorf("configure Prometheus: %w", err)

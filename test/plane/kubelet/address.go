@@ -39,11 +39,11 @@ func (a *addresses) take(pod types.UID) (string, error) {
 	defer a.mu.Unlock()
 	n, ok := a.of[pod]
 	for tries := 0; !ok; tries++ {
-		if tries > a.size() {
+		if tries >= a.size() {
 			return "", errors.New("every address of the pods' network is taken")
 		}
 		n = a.next
-		if a.next++; a.next > uint32(reserved+a.size()) {
+		if a.next++; a.next >= uint32(reserved+a.size()) {
 			a.next = reserved
 		}
 		if _, taken := a.owner[n]; !taken {

@@ -27,6 +27,12 @@ type server struct {
 	port int
 }
 
+// Endpoint is where the node answers, over HTTPS with a certificate that nobody
+// has signed.
+func (k *Kubelet) Endpoint() string {
+	return net.JoinHostPort(k.options.Address, strconv.Itoa(k.server.port))
+}
+
 // start serves with a certificate that nobody has signed, which the API server
 // takes when it has no authority for nodes configured.
 func (s *server) start(address string, k *Kubelet) error {
@@ -47,6 +53,7 @@ func (s *server) start(address string, k *Kubelet) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /containerLogs/{namespace}/{pod}/{container}", k.serveLog)
 	mux.HandleFunc("GET /metrics/cadvisor", k.serveUsage)
+	mux.HandleFunc("GET /scraped", k.serveScraped)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "ok") })
 	s.http = &http.Server{
 		Handler: mux, ReadHeaderTimeout: 10 * time.Second, BaseContext: func(net.Listener) context.Context { return k.ctx },
