@@ -50,8 +50,11 @@ func goAhead() (ahead bool, err error) {
 }
 
 // goAheadOf puts a process's session in front.
-func goAheadOf(pid int) error {
-	err := os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), []byte("-20"), 0)
+func goAheadOf(pid int) error { return setSession(pid, "-20") }
+
+// setSession sets the nice value of a process's session.
+func setSession(pid int, nice string) error {
+	err := os.WriteFile(fmt.Sprintf("/proc/%d/autogroup", pid), []byte(nice), 0)
 	if os.IsNotExist(err) {
 		return nil // time is not divided among sessions
 	}

@@ -61,7 +61,14 @@ func main() {
 		err = bench(ctx, options{rounds: *rounds, each: *each, only: splitList(*only), match: *match, install: *install, profile: *profile})
 	}
 	if err == nil && !*skipSwitch {
-		err = benchSwitch(ctx, *short)
+		// Here the proxy runs in this process; its session is the caller's.
+		if ahead {
+			err = setSession(os.Getpid(), "-20")
+		}
+		err = errors.Join(err, benchSwitch(ctx, *short))
+		if ahead {
+			err = errors.Join(err, setSession(os.Getpid(), "0"))
+		}
 	}
 	exitOn(err)
 }
