@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 
@@ -31,15 +32,15 @@ func (w *Workload) adopt(ctx context.Context, d *appsv1.Deployment, canary *apps
 			return err
 		}
 	}
-	// The Deployment controller takes old pods away only beside a complete new
-	// ReplicaSet; one that is not would be shrunk with them.
-	n := replicas(d)
-	if setReplicas(canary) != n || len(noteSize(canary, d)) > 0 || available(canary) < n {
+	// The Deployment controller takes the old pods away beside a complete new
+	// ReplicaSet; beside another it takes some, and the rest once it is released.
+	sized := setReplicas(canary) == replicas(d) && len(noteSize(canary, d)) == 0
+	if !sized || !complete(canary, d) && !w.overdue() {
 		return w.mutateSet(ctx, "size", canary.Name, func(s *appsv1.ReplicaSet) ([]kube.Op, error) {
 			if !controlledBy(s, w.run.UID) {
 				return nil, nil
 			}
-			return resize(s, d, n), nil
+			return resize(s, d, replicas(d)), nil
 		})
 	}
 	if !asked {
@@ -56,6 +57,41 @@ func (w *Workload) adopt(ctx context.Context, d *appsv1.Deployment, canary *apps
 		}
 		return handOver(s, deploymentOwner(d)), nil
 	})
+}
+
+// complete reports that the Deployment controller takes a ReplicaSet for all
+// that the Deployment asks for.
+func complete(s *appsv1.ReplicaSet, d *appsv1.Deployment) bool {
+	n := replicas(d)
+	return setReplicas(s) == n && len(noteSize(s, d)) == 0 && available(s) >= n
+}
+
+// patience is how long a promotion waits for every tested pod to be available.
+// They have all the traffic already, so that one of them is missing must not
+// keep the Deployment from becoming whole.
+const patience = 2 * time.Minute
+
+// overdue reports that a promotion has waited long enough.
+func (w *Workload) overdue() bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.promoting.IsZero() {
+		w.promoting = w.env.now()
+	}
+	return w.env.now().Sub(w.promoting) >= patience
+}
+
+// Finish carries the promotion of a run that has ended on to its end, which the
+// run leaves open when the API server was away too long. Until then the tested
+// pods, which serve, go with the CanaryRun. It is asked before another run
+// begins or the CanaryRun is deleted, and says whether there is nothing left to
+// do.
+func (w *Workload) Finish(ctx context.Context) (done bool, err error) {
+	canary, err := w.set(ctx, w.run.Canary.ReplicaSet)
+	if err != nil || canary == nil || !controlledBy(canary, w.run.UID) {
+		return err == nil, err
+	}
+	return false, w.Apply(ctx, workload.Want{Canary: 100, Promoted: true})
 }
 
 // hide takes the old ReplicaSet away from the Deployment, with all its pods,
@@ -100,11 +136,10 @@ func (w *Workload) settle(ctx context.Context, d *appsv1.Deployment, canary *app
 	// A release that the Deployment controller heard of before it heard of its
 	// new ReplicaSet would have it make another one.
 	seen := canary.Annotations[revisionAnnotation] != "" && d.Status.UpdatedReplicas > 0
-	// While it is paused it takes old pods away only if the new ReplicaSet has
-	// the Deployment's size. Scaled in this very moment, it goes on once released,
-	// by the Deployment's own strategy.
-	sized := setReplicas(canary) == replicas(d) && len(noteSize(canary, d)) == 0
-	if !seen || sized && len(others) > 0 {
+	// While it is paused it takes all old pods away only beside a complete new
+	// ReplicaSet. If that was scaled or lost a pod in this very moment, the rest
+	// goes once it is released, by the Deployment's own strategy.
+	if !seen || complete(canary, d) && len(others) > 0 {
 		return nil
 	}
 	return w.mutate(ctx, "release", func(now *appsv1.Deployment) ([]kube.Op, error) {

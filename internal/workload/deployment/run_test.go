@@ -5,7 +5,9 @@ package deployment_test
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -237,6 +239,53 @@ func TestAHoldThatIsLostIsTakenBack(t *testing.T) {
 	}
 	tested := w.until(at(100, 100), "the canary is complete", is(100, 100, 4))
 	w.until(promoted, "it is promoted", func(st workload.Status) bool { return len(st.Stable.Instances) == 0 && !w.deployment().Spec.Paused })
+	w.serves()
+	if got := w.podNames(); !slices.Equal(got, names(tested.Canary)) {
+		t.Errorf("pods %v serve, want the tested ones %v", got, names(tested.Canary))
+	}
+}
+
+func TestAPromotionDoesNotHangOnOneUnreadyPod(t *testing.T) {
+	w := newWorld(t, 4)
+	w.image("sample:v2")
+	w.begin()
+	var later atomic.Int64 // nanoseconds
+	w.env.Now = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	w.open()
+	tested := w.until(at(100, 100), "the canary is complete", is(100, 100, 4))
+	ready := func(status corev1.ConditionStatus) {
+		t.Helper()
+		pod := &corev1.Pod{}
+		if err := w.admin.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: names(tested.Canary)[0]}, pod); err != nil {
+			t.Fatal(err)
+		}
+		for i := range pod.Status.Conditions {
+			if c := &pod.Status.Conditions[i]; c.Type == corev1.PodReady {
+				c.Status, c.LastTransitionTime = status, metav1.Now()
+			}
+		}
+		if err := w.admin.Status().Update(t.Context(), pod); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ready(corev1.ConditionFalse)
+	waiting := func(st workload.Status) bool {
+		set := w.sets()[w.run.Canary.ReplicaSet]
+		return st.Canary.Ready() == 3 && set.Status.AvailableReplicas == 3 && len(st.Stable.Instances) == 4
+	}
+	w.until(at(100, 100), "a pod is unready", waiting)
+	if w.until(promoted, "the promotion waits", waiting); !w.deployment().Spec.Paused {
+		t.Error("the Deployment was released at once")
+	}
+	if done, err := w.w.Finish(t.Context()); done || err != nil {
+		t.Errorf("finished %v, %v; want there to be something left", done, err)
+	}
+	later.Store(int64(10 * time.Minute))
+	w.until(promoted, "it goes on all the same", func(workload.Status) bool { return !w.deployment().Spec.Paused })
+	if done, err := w.w.Finish(t.Context()); !done || err != nil {
+		t.Errorf("finished %v, %v; want nothing left", done, err)
+	}
+	ready(corev1.ConditionTrue)
 	w.serves()
 	if got := w.podNames(); !slices.Equal(got, names(tested.Canary)) {
 		t.Errorf("pods %v serve, want the tested ones %v", got, names(tested.Canary))

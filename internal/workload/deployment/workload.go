@@ -30,6 +30,8 @@ type Workload struct {
 	refused refusal
 	// enough is the latest size at which the canary was complete.
 	enough enough
+	// promoting is since when a promotion waits for its pods.
+	promoting time.Time
 	// restarts counts by pod, so that a pod that is replaced still counts.
 	restarts map[types.UID]int
 }
