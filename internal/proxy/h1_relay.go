@@ -209,8 +209,13 @@ func (r *relay) receive() error {
 		case err != nil:
 			return err
 		}
+		r.conn.acknowledge() // half a head
 	}
 }
+
+// smallPiece is the most of an answer behind which the rest may be waiting for an
+// acknowledgement: more makes the kernel acknowledge by itself.
+const smallPiece = 2 << 10
 
 // pass passes a plain response on: its head as rewritten in out, its body as far
 // as it is in in[:filled] and what is still to come.
@@ -255,6 +260,9 @@ func (r *relay) pass(h *responseHead, out, in []byte, filled int) error {
 		if err := r.unlimit(); err != nil {
 			return err
 		}
+	}
+	if left > 0 && filled < smallPiece {
+		r.conn.acknowledge()
 	}
 	for left > 0 {
 		n, err := r.read(in[:min(left, int64(len(in)))])

@@ -3,7 +3,14 @@ package proxy
 import (
 	"syscall"
 	"unsafe"
+
+	"golang.org/x/sys/unix"
 )
+
+// acknowledgeAtOnce sends the acknowledgement that the kernel is holding back.
+func acknowledgeAtOnce(fd uintptr) {
+	_ = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_QUICKACK, 1)
+}
 
 // readAtOnce reads from a socket that does not wait; p is not empty.
 func readAtOnce(fd uintptr, p []byte) (int, syscall.Errno) {

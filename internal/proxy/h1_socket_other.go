@@ -7,6 +7,9 @@ import (
 	"syscall"
 )
 
+// acknowledgeAtOnce: other kernels are not known to need it.
+func acknowledgeAtOnce(uintptr) {}
+
 // readAtOnce reads from a socket that does not wait; p is not empty.
 func readAtOnce(fd uintptr, p []byte) (int, syscall.Errno) {
 	for {
