@@ -47,6 +47,7 @@ type CanaryRunSpec struct {
 	// Actor is who caused the run, as far as can be told.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
 	Actor string `json:"actor,omitempty"`
 	// StartedAt is when the run began.
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
@@ -58,6 +59,8 @@ type CanaryRunSpec struct {
 	// Begin is the start of the run's record and its first messages, compressed,
 	// for the time until the status is first written.
 	// +optional
+	// +kubebuilder:validation:MaxLength=524288
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
 	Begin []byte `json:"begin,omitempty"`
 	// Intents are what people ask of the run, the newest last. Add one to act:
 	// its id must be new.

@@ -193,8 +193,9 @@ var errDone = errors.New("done already")
 
 // write changes a run's status: one request, unless somebody else wrote in
 // between. change is asked again on what they left, and after a request whose
-// answer got lost; it returns errDone when what it wants is there.
-func (s *Store) write(ctx context.Context, key client.ObjectKey, change func(*serinv1.CanaryRun) error) (*serinv1.CanaryRun, error) {
+// answer got lost: then it may have been carried out, and change returns errDone
+// when it was.
+func (s *Store) write(ctx context.Context, key client.ObjectKey, change func(run *serinv1.CanaryRun, lost bool) error) (*serinv1.CanaryRun, error) {
 	turn := s.turn(key)
 	if err := hold(ctx, turn); err != nil {
 		return nil, err
@@ -204,13 +205,13 @@ func (s *Store) write(ctx context.Context, key client.ObjectKey, change func(*se
 	if err != nil {
 		return nil, err
 	}
-	fresh, lost := false, false
+	fresh, lost := s.live == client.Reader(s.client), false
 	for range attempts {
 		if run.Status.Format > format {
 			return nil, fmt.Errorf("run %s: %w", s.id(run), store.ErrNewer)
 		}
 		base := run.DeepCopy()
-		err := change(run)
+		err := change(run, lost)
 		switch {
 		case errors.Is(err, errDone):
 			s.remember(base)

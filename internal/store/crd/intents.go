@@ -53,7 +53,7 @@ func (s *Store) AddIntent(ctx context.Context, run string, i rollout.Intent) err
 		wrote.Spec, wrote.Generation, wrote.ManagedFields = o.Spec, o.Generation, o.ManagedFields
 	}
 	s.mu.Unlock()
-	_, _ = s.write(ctx, key, func(o *serinv1.CanaryRun) error {
+	_, _ = s.write(ctx, key, func(o *serinv1.CanaryRun, _ bool) error {
 		if len(o.Status.Heard) == len(o.Spec.Intents) {
 			return errDone
 		}

@@ -3,6 +3,7 @@ package crd
 import (
 	"bytes"
 	"cmp"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"slices"
@@ -25,17 +26,16 @@ const maxTail = 24 << 10
 // who saves one.
 func (s *Store) Append(ctx context.Context, run string, lines []record.Line) error {
 	var from int64
-	tried := false
-	_, err := s.write(ctx, s.key(run), func(o *serinv1.CanaryRun) error {
+	_, err := s.write(ctx, s.key(run), func(o *serinv1.CanaryRun, lost bool) error {
 		if len(lines) == 0 {
 			return errDone
 		}
-		if tried {
+		if lost {
 			if there, err := s.has(ctx, o, from, lines); err != nil || there {
 				return cmp.Or(err, errDone)
 			}
 		}
-		from, tried = o.Status.LinesTotal, true
+		from = o.Status.LinesTotal
 		return s.addLines(ctx, o, lines)
 	})
 	if err != nil {
@@ -79,7 +79,7 @@ func (s *Store) addLines(ctx context.Context, o *serinv1.CanaryRun, lines []reco
 			return err
 		}
 	}
-	packed, err := packLines(lines)
+	packed, err := packLines(lines, gzip.BestSpeed)
 	if err != nil {
 		return fmt.Errorf("write the lines: %w", err)
 	}
@@ -97,7 +97,7 @@ func (s *Store) adopt(o *serinv1.CanaryRun) error {
 	if err != nil {
 		return err
 	}
-	if o.Status.Lines, err = packLines(b.Lines); err != nil {
+	if o.Status.Lines, err = packLines(b.Lines, gzip.BestSpeed); err != nil {
 		return fmt.Errorf("write the lines: %w", err)
 	}
 	o.Status.LinesTotal = int64(len(b.Lines))
@@ -118,7 +118,7 @@ func (s *Store) moveTail(ctx context.Context, o *serinv1.CanaryRun) error {
 	if err != nil {
 		return err
 	}
-	packed, err := packLines(tail)
+	packed, err := packLines(tail, gzip.BestCompression)
 	if err != nil {
 		return fmt.Errorf("write the lines: %w", err)
 	}
@@ -148,7 +148,7 @@ func (s *Store) moveTail(ctx context.Context, o *serinv1.CanaryRun) error {
 	if err != nil {
 		return explain(err, "create", records)
 	}
-	if st.Lines, err = packLines(tail[part.Count:]); err != nil {
+	if st.Lines, err = packLines(tail[part.Count:], gzip.BestSpeed); err != nil {
 		return fmt.Errorf("write the lines: %w", err)
 	}
 	st.LinesBefore += part.Count

@@ -116,7 +116,7 @@ func (s *Store) Settle(ctx context.Context, id string, delivered bool, retry tim
 }
 
 func (s *Store) settle(ctx context.Context, run, id string, delivered bool, retry time.Time) error {
-	_, err := s.write(ctx, s.key(run), func(o *serinv1.CanaryRun) error {
+	_, err := s.write(ctx, s.key(run), func(o *serinv1.CanaryRun, _ bool) error {
 		if err := s.addLines(ctx, o, nil); err != nil {
 			return err
 		}

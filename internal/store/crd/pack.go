@@ -20,12 +20,15 @@ func pack(v any) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return squeeze(data)
+	return squeeze(data, gzip.BestSpeed)
 }
 
-func squeeze(data []byte) ([]byte, error) {
+func squeeze(data []byte, level int) ([]byte, error) {
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
+	z, err := gzip.NewWriterLevel(&b, level)
+	if err != nil {
+		return nil, err
+	}
 	if _, err := z.Write(data); err != nil {
 		return nil, err
 	}
@@ -60,7 +63,7 @@ func expand(packed []byte) ([]byte, error) {
 
 // packLines compresses lines. Two packs one after the other are one pack of all
 // their lines, so that adding a line costs no more than the line.
-func packLines(lines []record.Line) ([]byte, error) {
+func packLines(lines []record.Line, level int) ([]byte, error) {
 	if len(lines) == 0 {
 		return nil, nil
 	}
@@ -69,7 +72,7 @@ func packLines(lines []record.Line) ([]byte, error) {
 		b.Write(l)
 		b.WriteByte('\n')
 	}
-	return squeeze(b.Bytes())
+	return squeeze(b.Bytes(), level)
 }
 
 func unpackLines(packed []byte) ([]record.Line, error) {

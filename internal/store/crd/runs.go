@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -38,6 +39,9 @@ type begin struct {
 
 // kept is the state in a status.
 type kept struct {
+	// Save is its own for every call of Save, so that a call whose answer got
+	// lost knows its work again.
+	Save    string       `json:"save,omitempty"`
 	State   engine.State `json:"state"`
 	EndedAt time.Time    `json:"endedAt,omitzero"`
 }
@@ -326,14 +330,13 @@ func (s *Store) those(rollout client.ObjectKey) []client.ListOption {
 
 // Save implements store.Store: one status update.
 func (s *Store) Save(ctx context.Context, r store.Run, c store.Change) (int64, error) {
-	state, err := pack(kept{State: r.State, EndedAt: r.EndedAt})
+	state, err := pack(kept{Save: rand.Text(), State: r.State, EndedAt: r.EndedAt})
 	if err != nil {
 		return 0, fmt.Errorf("save run %s: write the state: %w", r.ID, err)
 	}
-	tried := false
-	saved, err := s.write(ctx, s.key(r.ID), func(o *serinv1.CanaryRun) error {
+	saved, err := s.write(ctx, s.key(r.ID), func(o *serinv1.CanaryRun, lost bool) error {
 		st := &o.Status
-		if tried && st.StateVersion == r.Version+1 && bytes.Equal(st.State, state) {
+		if lost && st.StateVersion == r.Version+1 && bytes.Equal(st.State, state) {
 			return errDone
 		}
 		if st.StateVersion != r.Version {
@@ -348,7 +351,6 @@ func (s *Store) Save(ctx context.Context, r store.Run, c store.Change) (int64, e
 		addAnswers(st, c.Answered)
 		st.StateVersion, st.State = r.Version+1, state
 		summarize(o, r, latest(c.Lines))
-		tried = true
 		return nil
 	})
 	if err != nil {
@@ -359,7 +361,7 @@ func (s *Store) Save(ctx context.Context, r store.Run, c store.Change) (int64, e
 
 // SetArchived implements store.Store.
 func (s *Store) SetArchived(ctx context.Context, run, report string) error {
-	_, err := s.write(ctx, s.key(run), func(o *serinv1.CanaryRun) error {
+	_, err := s.write(ctx, s.key(run), func(o *serinv1.CanaryRun, _ bool) error {
 		if o.Status.Archived && o.Status.Report == report {
 			return errDone
 		}
