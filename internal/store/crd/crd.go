@@ -44,6 +44,7 @@ type Options struct {
 type Store struct {
 	client    client.Client
 	live      client.Reader
+	direct    bool // client reads live too
 	namespace string
 	now       func() time.Time
 
@@ -67,7 +68,7 @@ func New(o Options) *Store {
 		writing: map[client.ObjectKey]chan struct{}{}, creating: make(chan struct{}, 1),
 	}
 	if s.live == nil {
-		s.live = o.Client
+		s.live, s.direct = o.Client, true
 	}
 	if s.now == nil {
 		s.now = time.Now
@@ -205,7 +206,7 @@ func (s *Store) write(ctx context.Context, key client.ObjectKey, change func(run
 	if err != nil {
 		return nil, err
 	}
-	fresh, lost := s.live == client.Reader(s.client), false
+	fresh, lost := s.direct, false
 	for range attempts {
 		if run.Status.Format > format {
 			return nil, fmt.Errorf("run %s: %w", s.id(run), store.ErrNewer)

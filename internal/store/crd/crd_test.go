@@ -19,7 +19,7 @@ const namespace = "shop"
 // old versions and keeps status and spec apart. What it cannot do, such as the
 // rules of the definitions, is tested on a real one.
 func objects() client.WithWatch {
-	return fake.NewClientBuilder().WithScheme(kube.Scheme()).WithStatusSubresource(&serinv1.CanaryRun{}).WithReturnManagedFields().Build()
+	return fake.NewClientBuilder().WithScheme(kube.Scheme()).WithStatusSubresource(&serinv1.CanaryRun{}).Build()
 }
 
 func TestConforms(t *testing.T) {
