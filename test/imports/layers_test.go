@@ -74,6 +74,7 @@ var ports = []string{"traffic", "workload", "metrics", "gate", "notify", "store"
 // exceptions are imports that break the rule, each with its reason.
 var exceptions = map[[2]string]string{
 	{"internal/app", "internal/store/sqlite"}: "the home decides its store, not the user: one machine has the embedded database, and a file cannot name another",
+	{"internal/app", "internal/store/crd"}:    "as with one machine's database: a cluster's store is its API server, and no rollout can name another",
 	{"internal/app", "internal/store/memory"}: "as with its database: looking at a machine where nothing ever ran leaves no database behind",
 	{"internal/controller", "api/v1alpha1"}:   "it watches these objects and writes their status",
 	{"internal/cli", "internal/kube"}:         "commands reach a cluster with the person's own credentials",
