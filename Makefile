@@ -34,6 +34,8 @@ plane: ## builds the programs of the test plane (a Kubernetes control plane) onc
 .PHONY: test-cluster
 test-cluster: plane ## the tests that need a Kubernetes control plane
 	$(GO) test -tags plane -timeout 30m ./test/plane/... $(if $(wildcard test/cluster),./test/cluster/...)
+	$(GO) test -tags plane -timeout 15m ./internal/metrics/prometheus
+	$(GO) test -tags plane -timeout 15m -run TestARunIsJudgedByPrometheus ./test/machine
 
 .PHONY: race
 race: ## the concurrent packages under the race detector (needs gcc)
