@@ -18,6 +18,7 @@ import (
 	serinv1 "serin.dev/serin/api/v1alpha1"
 	"serin.dev/serin/internal/install"
 	"serin.dev/serin/internal/kube"
+	"serin.dev/serin/internal/kube/policy"
 	"serin.dev/serin/internal/rollout"
 )
 
@@ -125,16 +126,16 @@ func (c *cluster) policy(ctx context.Context) {
 	}
 	live := &unstructured.Unstructured{}
 	live.SetGroupVersionKind(schema.GroupVersionKind{Group: "admissionregistration.k8s.io", Version: version, Kind: "MutatingAdmissionPolicy"})
-	switch err := c.Client.Get(ctx, client.ObjectKey{Name: install.PolicyName}, live); {
+	switch err := c.Client.Get(ctx, client.ObjectKey{Name: policy.Name}, live); {
 	case apierrors.IsNotFound(err):
 		c.add(Missing, check, "run `serin install`, or let an administrator run `serin install --part cluster`",
-			"the MutatingAdmissionPolicy %s is not there: a new template would be rolled out to everybody at once", install.PolicyName)
+			"the MutatingAdmissionPolicy %s is not there: a new template would be rolled out to everybody at once", policy.Name)
 	case apierrors.IsForbidden(err):
 		c.add(Unknown, check, "let an administrator run `serin doctor`", "MutatingAdmissionPolicies may not be read")
 	case err != nil:
-		c.add(Unknown, check, "", "read the policy %s: %v", install.PolicyName, err)
+		c.add(Unknown, check, "", "read the policy %s: %v", policy.Name, err)
 	default:
-		c.ok(check, "%s holds a Deployment when its template changes", install.PolicyName)
+		c.ok(check, "%s holds a Deployment when its template changes", policy.Name)
 	}
 }
 

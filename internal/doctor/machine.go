@@ -142,7 +142,6 @@ func (m *machine) programs(file string, r rollout.Rollout) {
 	}
 	var versions map[string]struct {
 		Command []string `json:"command"`
-		Dir     string   `json:"dir"`
 	}
 	var raw map[string]json.RawMessage
 	if json.Unmarshal(r.Spec.Workload.Config, &raw) != nil {
@@ -163,7 +162,7 @@ func (m *machine) programs(file string, r rollout.Rollout) {
 		}
 		path := v.Command[0]
 		if strings.Contains(path, "/") && !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(file), v.Dir, path)
+			path = filepath.Join(filepath.Dir(file), path)
 		}
 		if _, err := exec.LookPath(path); err != nil {
 			m.add(Missing, check, fmt.Sprintf("build or install it, or correct spec.workload.process.%s.command", arm), "the program of %s cannot be started: %v", arm, err)

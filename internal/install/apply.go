@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -84,7 +85,12 @@ func Apply(ctx context.Context, c client.Client, objects []Object, o ApplyOption
 		if live[i], err = read(ctx, c, obj.Unstructured); err != nil {
 			return fmt.Errorf("read %s: %w", obj.Title(), err)
 		}
-		if live[i] == nil && obj.GetKind() == "Namespace" {
+		if obj.GetKind() == "Namespace" && live[i] != nil && live[i].GetDeletionTimestamp() != nil && !o.DryRun {
+			if live[i], err = awaitGone(ctx, c, obj); err != nil {
+				return err
+			}
+		}
+		if obj.GetKind() == "Namespace" && (live[i] == nil || live[i].GetDeletionTimestamp() != nil) {
 			fresh[obj.GetName()] = true
 		}
 		if why := downgrade(live[i], obj.Unstructured); why != "" {
@@ -131,6 +137,24 @@ func applyOne(ctx context.Context, c client.Client, obj Object, live *unstructur
 		return result(obj, Unchanged, ""), nil
 	}
 	return result(obj, Configured, ""), nil
+}
+
+// awaitGone waits for the end of a namespace that an uninstallation is still
+// removing: nothing can be made in it before.
+func awaitGone(ctx context.Context, c client.Client, obj Object) (*unstructured.Unstructured, error) {
+	ctx, cancel := context.WithTimeout(ctx, goneTime)
+	defer cancel()
+	for {
+		live, err := read(ctx, c, obj.Unstructured)
+		if err != nil || live == nil || live.GetDeletionTimestamp() == nil {
+			return live, err
+		}
+		select {
+		case <-time.After(lookAgain):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s is being deleted and does not go; see `kubectl get %s -o yaml`: %w", obj.Title(), obj.Title(), ctx.Err())
+		}
+	}
 }
 
 // read returns an object as it is in the cluster, nil when it is not there.

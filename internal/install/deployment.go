@@ -36,6 +36,7 @@ func selector() map[string]string {
 func (o Options) deployment() client.Object {
 	volumes := []corev1.Volume{
 		{Name: "archive", VolumeSource: o.archive()},
+		{Name: "credentials", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: credentialsSecret, Optional: ptr(true)}}},
 		{Name: "tmp", VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{SizeLimit: ptr(resource.MustParse("64Mi"))}}},
 	}
 	strategy := appsv1.DeploymentStrategy{Type: appsv1.RollingUpdateDeploymentStrategyType}
@@ -122,7 +123,7 @@ func (o Options) container() corev1.Container {
 			AllowPrivilegeEscalation: ptr(false), ReadOnlyRootFilesystem: ptr(true), RunAsNonRoot: ptr(true),
 			Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
-		VolumeMounts: []corev1.VolumeMount{{Name: "archive", MountPath: archiveDir}, {Name: "tmp", MountPath: "/tmp"}},
+		VolumeMounts: []corev1.VolumeMount{{Name: "archive", MountPath: archiveDir}, {Name: "credentials", MountPath: credentialsDir, ReadOnly: true}, {Name: "tmp", MountPath: "/tmp"}},
 	}
 }
 

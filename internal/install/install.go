@@ -44,6 +44,14 @@ const (
 	archiveDir  = "/var/lib/serin/archive"
 )
 
+// What rollouts may refer to as a credential is in a Secret in the controller's
+// namespace, which need not be there. It is mounted; the controller may read no
+// Secret through the API server.
+const (
+	credentialsSecret = "serin-credentials"
+	credentialsDir    = "/etc/serin/credentials"
+)
+
 // Part is who has to apply an object.
 type Part string
 

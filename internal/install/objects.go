@@ -44,12 +44,9 @@ func Objects(o Options) ([]Object, error) {
 	}
 	definitions, err := o.definitions()
 	errs = append(errs, err)
-	policy, err := o.policy()
-	errs = append(errs, err)
-
 	add(Cluster, o.namespaceObject())
 	add(Cluster, definitions...)
-	add(Cluster, policy...)
+	add(Cluster, o.policy()...)
 	add(Namespaced, o.serviceAccount())
 	if len(o.Namespaces) == 0 {
 		add(Cluster, o.clusterRoles()...)

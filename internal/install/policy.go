@@ -3,9 +3,10 @@ package install
 import (
 	"fmt"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"serin.dev/serin/internal/kube/policy"
@@ -14,9 +15,6 @@ import (
 // NewestPolicy is the version of the policy's kind that an API server has which
 // has everything.
 const NewestPolicy = "v1"
-
-// PolicyName is the name of the policy and its binding.
-const PolicyName = policy.Name
 
 // ServedPolicy returns the version of the admission policy's kind that an API
 // server prefers; empty: it has none.
@@ -31,25 +29,23 @@ func ServedPolicy(c client.Client) (string, error) {
 	return mapping.GroupVersionKind.Version, nil
 }
 
-// policy is what holds a Deployment when its template changes. The kind has the
-// same fields in every version.
-func (o Options) policy() ([]client.Object, error) {
+// policy is what holds a Deployment when its template changes; nothing where the
+// API server has no such kind.
+func (o Options) policy() []client.Object {
 	if o.Policy == "" {
-		return nil, nil
+		return nil
 	}
 	hold, binding := policy.Hold(ServiceAccountUser(o.Namespace))
-	var objects []client.Object
-	for _, obj := range []client.Object{hold, binding} {
-		gvk := obj.GetObjectKind().GroupVersionKind()
-		gvk.Version = o.Policy
-		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(obj)
-		if err != nil {
-			return nil, fmt.Errorf("write %s %s: %w", gvk.Kind, obj.GetName(), err)
-		}
-		u := &unstructured.Unstructured{Object: content}
-		u.SetGroupVersionKind(gvk)
-		u.SetLabels(o.meta("", PolicyName).Labels)
-		objects = append(objects, u)
+	hold.Labels, binding.Labels = o.labels(), o.labels()
+	if len(o.Namespaces) > 0 {
+		binding.Spec.MatchResources = &admissionv1.MatchResources{NamespaceSelector: &metav1.LabelSelector{
+			MatchExpressions: []metav1.LabelSelectorRequirement{{
+				Key: corev1.LabelMetadataName, Operator: metav1.LabelSelectorOpIn, Values: o.Namespaces,
+			}},
+		}}
 	}
-	return objects, nil
+	// The versions before v1 have the same fields.
+	hold.SetGroupVersionKind(policyKind.WithVersion(o.Policy))
+	binding.SetGroupVersionKind(bindingKind.WithVersion(o.Policy))
+	return []client.Object{hold, binding}
 }

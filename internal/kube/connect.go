@@ -8,11 +8,13 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
 
 // Target says which cluster a person means, in kubectl's terms. The zero value
@@ -71,6 +73,9 @@ func Connect(t Target, userAgent string) (*Connection, error) {
 
 // Client returns a client that reads live from the API server.
 func (c *Connection) Client() (client.Client, error) {
+	// The library complains on stderr of a program that gives it no log; a
+	// command has none.
+	ctrllog.SetLogger(logr.Discard())
 	cl, err := client.New(c.Config, client.Options{Scheme: Scheme()})
 	if err != nil {
 		return nil, c.Explain(fmt.Errorf("reach %s: %w", c.Server, err))

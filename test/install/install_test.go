@@ -1,0 +1,234 @@
+//go:build plane
+
+package install
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"serin.dev/serin/internal/app"
+	"serin.dev/serin/internal/install"
+)
+
+// What is applied is there, the controller gets ready, and a second time there
+// is nothing left to do.
+func TestInstallingAgainChangesNothing(t *testing.T) {
+	serin(t, "uninstall", "--crds").ends(t, 0)
+	first := installed(t).says(t, "deployment/serin-controller in serin-system created", "the controller is ready")
+	for _, line := range strings.Split(strings.TrimSpace(first.out), "\n") {
+		// What the uninstallation before left is taken up again.
+		if !strings.HasSuffix(line, " created") && !strings.HasSuffix(line, " unchanged") {
+			t.Errorf("the first time: %s", line)
+		}
+	}
+	before := kubectl(t, "-n", "serin-system", "get", "deployment", "serin-controller", "-o", "jsonpath={.metadata.resourceVersion}")
+	for _, line := range strings.Split(strings.TrimSpace(installed(t).out), "\n") {
+		if !strings.HasSuffix(line, " unchanged") {
+			t.Errorf("the second time: %s", line)
+		}
+	}
+	if after := kubectl(t, "-n", "serin-system", "get", "deployment", "serin-controller", "-o", "jsonpath={.metadata.resourceVersion}"); after != before {
+		t.Error("installing the same again wrote the Deployment")
+	}
+}
+
+func TestADryRunWritesNothing(t *testing.T) {
+	serin(t, "install", "--version", version, "--namespace", "dry", "--dry-run").ends(t, 0).says(t, "namespace/dry created (dry run)", "deployment/serin-controller in dry created")
+	if out := kubectl(t, "get", "namespaces", "-o", "name"); strings.Contains(out, "namespace/dry") {
+		t.Error("a dry run made the namespace")
+	}
+	installed(t)
+	versions := func() string {
+		return kubectl(t, "get", "crd,clusterrole,clusterrolebinding,deployment,serviceaccount,role,rolebinding,service", "-A", "-l", "app.kubernetes.io/part-of=serin", "-o", "jsonpath={range .items[*]}{.metadata.name} {.metadata.generation} {.metadata.labels}{\"\\n\"}{end}")
+	}
+	before := versions()
+	serin(t, "install", "--version", "v1.5.0", "--dry-run").ends(t, 0).says(t, "deployment/serin-controller in serin-system configured (dry run)")
+	if after := versions(); after != before {
+		t.Errorf("a dry run changed objects:\n%s\nwere\n%s", after, before)
+	}
+}
+
+// can asks the API server whether a user may do something.
+func can(t *testing.T, c kubernetes.Interface, a authorizationv1.ResourceAttributes) bool {
+	t.Helper()
+	r, err := c.AuthorizationV1().SelfSubjectAccessReviews().Create(t.Context(), &authorizationv1.SelfSubjectAccessReview{
+		Spec: authorizationv1.SelfSubjectAccessReviewSpec{ResourceAttributes: &a},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Status.Allowed
+}
+
+// controller is a client with the controller's own token.
+func controller(t *testing.T) kubernetes.Interface {
+	t.Helper()
+	config, err := cluster.ServiceAccount(t.Context(), install.Namespace, install.Controller)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := kubernetes.NewForConfig(rest.CopyConfig(config))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// The controller's token opens what the adapters name, and no more.
+func TestTheControllerMayDoWhatItNeedsAndNoMore(t *testing.T) {
+	installed(t)
+	ns := namespace(t, "rights")
+	c := controller(t)
+	asked := 0
+	for _, r := range app.Permissions() {
+		for _, group := range r.APIGroups {
+			for _, resource := range r.Resources {
+				name, sub, _ := strings.Cut(resource, "/")
+				for _, verb := range r.Verbs {
+					asked++
+					if !can(t, c, authorizationv1.ResourceAttributes{Namespace: ns, Verb: verb, Group: group, Resource: name, Subresource: sub}) {
+						t.Errorf("the controller may not %s %s.%s", verb, resource, group)
+					}
+				}
+			}
+		}
+	}
+	if asked == 0 {
+		t.Fatal("the controller needs nothing")
+	}
+	for _, a := range []authorizationv1.ResourceAttributes{
+		{Verb: "get", Resource: "secrets"}, {Verb: "list", Resource: "secrets"}, {Verb: "watch", Resource: "secrets"},
+		{Verb: "delete", Group: "apps", Resource: "deployments"}, {Verb: "create", Group: "apps", Resource: "deployments"},
+		{Verb: "create", Resource: "pods"}, {Verb: "create", Resource: "pods", Subresource: "exec"}, {Verb: "delete", Resource: "services"},
+		{Verb: "create", Group: "rbac.authorization.k8s.io", Resource: "rolebindings"}, {Verb: "impersonate", Resource: "users"},
+		{Verb: "delete", Group: "serin.dev", Resource: "canaryrollouts"}, {Verb: "get", Resource: "nodes"},
+	} {
+		a.Namespace = ns
+		if can(t, c, a) {
+			t.Errorf("the controller may %s %s/%s", a.Verb, a.Resource, a.Subresource)
+		}
+	}
+	if _, err := c.CoreV1().Secrets(ns).List(t.Context(), metav1.ListOptions{}); !apierrors.IsForbidden(err) {
+		t.Errorf("the controller listed secrets: %v", err)
+	}
+}
+
+// With --namespaces there is no ClusterRole of the controller's, an
+// administrator applies the one part and the owner of the namespaces the other.
+func TestSomeNamespacesNeedNoClusterRole(t *testing.T) {
+	serin(t, "uninstall").ends(t, 0)
+	eventually(t, gone(t, "namespace", install.Namespace))
+	ours, others := namespace(t, "ours"), namespace(t, "others")
+	serin(t, "install", "--version", version, "--namespaces", ours, "--part", "cluster").ends(t, 0)
+	owner := as(t, "olga")
+	for _, ns := range []string{ours, install.Namespace} {
+		kubectl(t, "-n", ns, "create", "rolebinding", "olga", "--clusterrole=cluster-admin", "--user=olga")
+	}
+	serinWith(t, owner, "install", "--version", version, "--namespaces", ours, "--part", "namespace").ends(t, 0).says(t, "the controller is ready")
+	if out := kubectl(t, "get", "clusterrole,clusterrolebinding", "-o", "name", "-l", "app.kubernetes.io/part-of=serin"); out != "" {
+		t.Errorf("there are %s", out)
+	}
+	c := controller(t)
+	for ns, want := range map[string]bool{ours: true, others: false, "default": false} {
+		if got := can(t, c, authorizationv1.ResourceAttributes{Namespace: ns, Verb: "list", Group: "serin.dev", Resource: "canaryrollouts"}); got != want {
+			t.Errorf("the controller may list rollouts in %s: %t, want %t", ns, got, want)
+		}
+	}
+	args := kubectl(t, "-n", install.Namespace, "get", "deployment", install.Controller, "-o", "jsonpath={.spec.template.spec.containers[0].args}")
+	if !strings.Contains(args, `"--namespaces=ours"`) {
+		t.Errorf("the controller was started with %s", args)
+	}
+	serin(t, "uninstall").ends(t, 0)
+	eventually(t, gone(t, "namespace", install.Namespace))
+}
+
+// The namespace enforces the strictest of the pod security standards, and the
+// API server takes the controller's pod there.
+func TestTheControllerIsARestrictedPod(t *testing.T) {
+	installed(t, "--replicas", "2")
+	label := kubectl(t, "get", "namespace", install.Namespace, "-o", `jsonpath={.metadata.labels.pod-security\.kubernetes\.io/enforce}`)
+	if label != "restricted" {
+		t.Errorf("the namespace enforces %q", label)
+	}
+	pods, err := cluster.Client.CoreV1().Pods(install.Namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/name=" + install.Controller})
+	if err != nil || len(pods.Items) < 2 {
+		t.Fatalf("%d pods: %v", len(pods.Items), err)
+	}
+	for _, p := range pods.Items {
+		s := p.Spec.Containers[0].SecurityContext
+		if s == nil || s.ReadOnlyRootFilesystem == nil || !*s.ReadOnlyRootFilesystem || p.Spec.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+			t.Errorf("%s is not read-only or not confined", p.Name)
+		}
+	}
+	kubectl(t, "-n", install.Namespace, "get", "poddisruptionbudget", install.Controller)
+	installed(t)
+}
+
+// Fields that others have set are theirs until somebody says otherwise.
+func TestConflictsNameWhoAndWhat(t *testing.T) {
+	installed(t)
+	kubectl(t, "-n", install.Namespace, "set", "image", "deployment/"+install.Controller, "controller=registry.example/serin:own", "--field-manager=gitops")
+	refused := serin(t, "install", "--version", version).ends(t, 4).says(t, "gitops", "image", "--force-conflicts")
+	if strings.Contains(refused.out, "deployment/") {
+		t.Errorf("the Deployment was written: %s", refused.out)
+	}
+	installed(t, "--force-conflicts").says(t, "deployment/serin-controller in serin-system configured")
+}
+
+func TestNewerDefinitionsAreNotReplaced(t *testing.T) {
+	installed(t)
+	serin(t, "install", "--version", "v1.3.9").ends(t, 4).says(t, "is of serin v1.4.0, which is newer than v1.3.9", "use serin v1.4.0 or newer")
+	if v := kubectl(t, "-n", install.Namespace, "get", "deployment", install.Controller, "-o", "jsonpath={.spec.template.spec.containers[0].image}"); !strings.HasSuffix(v, ":"+version) {
+		t.Errorf("the controller was replaced by %s all the same", v)
+	}
+}
+
+func TestWhatIsNotPermittedIsNamed(t *testing.T) {
+	serinWith(t, as(t, "nobody"), "install", "--version", version).ends(t, 4).says(t, `User "nobody" cannot`, "ask for the permission")
+}
+
+func TestAClusterThatIsNotThere(t *testing.T) {
+	serinWith(t, "/nonexistent", "install", "--version", version).ends(t, 4).says(t, "--context")
+	serin(t, "install", "--version", version, "--context", "elsewhere").ends(t, 4).says(t, "elsewhere")
+	serin(t, "install").ends(t, 4).says(t, "--image")
+	serin(t, "install", "--version", version, "--part", "some").ends(t, 4).says(t, "--part")
+	serin(t, "install", "--version", version, "--part", "namespace").ends(t, 4).says(t, "--namespaces")
+}
+
+func TestAnAPIServerThatDoesNotAnswer(t *testing.T) {
+	config, err := clientcmd.LoadFromFile(cluster.Kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range config.Clusters {
+		c.Server = "https://127.0.0.1:1"
+	}
+	path := filepath.Join(t.TempDir(), "kubeconfig")
+	if err := clientcmd.WriteToFile(*config, path); err != nil {
+		t.Fatal(err)
+	}
+	serinWith(t, path, "install", "--version", version).ends(t, 5).says(t, "cannot be reached", "127.0.0.1:1")
+	serinWith(t, path, "uninstall").ends(t, 5)
+	serinWith(t, path, "doctor", "--cluster").ends(t, 5).says(t, "API server")
+	// What would be applied can be seen all the same.
+	if out := serinWith(t, path, "install", "--version", version, "--dry-run", "-o", "yaml").ends(t, 0).out; !strings.Contains(out, "kind: Deployment") {
+		t.Errorf("no Deployment is printed:\n%s", out)
+	}
+}
+
+// A controller that does not get ready is told of with what keeps it.
+func TestWaitingEnds(t *testing.T) {
+	installed(t)
+	kubectl(t, "-n", install.Namespace, "create", "quota", "none", "--hard=pods=0")
+	defer kubectl(t, "-n", install.Namespace, "delete", "quota", "none")
+	serin(t, "install", "--version", version, "--image", "registry.example/serin:other", "--timeout", "5s").ends(t, 5).says(t, "the controller is not ready", "exceeded quota")
+}
