@@ -42,6 +42,10 @@ const (
 	// RetryAnnotation on a CanaryRollout names a run that was rolled back and
 	// whose revision is to be tried again.
 	RetryAnnotation = "serin.dev/retry"
+	// StableAnnotation and CanaryAnnotation keep beside it which groups of pods
+	// the arms are, by their pod-template-hash.
+	StableAnnotation = "serin.dev/stable-hash"
+	CanaryAnnotation = "serin.dev/canary-hash"
 	// HashLabel is the label by which a Deployment tells its ReplicaSets' pods
 	// apart. It is Kubernetes' own.
 	HashLabel = "pod-template-hash"

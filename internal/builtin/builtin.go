@@ -6,6 +6,7 @@ package builtin
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 
 	"serin.dev/serin/internal/archive"
@@ -13,6 +14,7 @@ import (
 	"serin.dev/serin/internal/gate"
 	"serin.dev/serin/internal/gate/command"
 	httpgate "serin.dev/serin/internal/gate/http"
+	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/metrics"
 	"serin.dev/serin/internal/metrics/prometheus"
 	"serin.dev/serin/internal/metrics/proxystats"
@@ -20,7 +22,11 @@ import (
 	"serin.dev/serin/internal/notify/cloudevents"
 	"serin.dev/serin/internal/notify/shoutrrr"
 	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/traffic/gatewayapi"
+	"serin.dev/serin/internal/traffic/istio"
 	trafficproxy "serin.dev/serin/internal/traffic/proxy"
+	"serin.dev/serin/internal/traffic/service"
 	"serin.dev/serin/internal/workload/deployment"
 	"serin.dev/serin/internal/workload/endpoints"
 	"serin.dev/serin/internal/workload/process"
@@ -50,6 +56,8 @@ type (
 	newTest     func(rollout.Adapter, string) (gate.Gate, error)
 	newNotifier func(rollout.Adapter, *slog.Logger) (notify.Notifier, error)
 	newArchive  func(rollout.Adapter, string) (archive.Archive, error)
+
+	newClusterRouter func(rollout.Adapter, kube.Env) (traffic.Router, error)
 )
 
 type line[T any] struct {
@@ -66,6 +74,11 @@ var (
 	}
 	routers = map[string]line[newRouter]{
 		"proxy": {trafficproxy.NewConfig, configured(func(c trafficproxy.Config, e Env) (Router, error) { return newProxy(c, e) })},
+	}
+	clusterRouters = map[string]line[newClusterRouter]{
+		"gatewayAPI": {gatewayapi.NewConfig, configured(func(c gatewayapi.Config, e kube.Env) (traffic.Router, error) { return gatewayapi.New(c, e) })},
+		"istio":      {istio.NewConfig, configured(func(c istio.Config, e kube.Env) (traffic.Router, error) { return istio.New(c, e) })},
+		"service":    {service.NewConfig, configured(func(c service.Config, e kube.Env) (traffic.Router, error) { return service.New(c, e) })},
 	}
 	sources = map[string]line[newSource]{
 		"proxy":      {proxystats.NewConfig, newProxyStats},
@@ -122,7 +135,7 @@ func clusterOnly[T any](what string) func(rollout.Adapter, Env) (T, error) {
 func Catalog() rollout.Catalog {
 	catalog := rollout.Catalog{
 		rollout.WorkloadPort: configs(workloads),
-		rollout.TrafficPort:  configs(routers),
+		rollout.TrafficPort:  configs(routers, configs(clusterRouters)),
 		rollout.MetricsPort:  configs(sources),
 		rollout.TestPort:     configs(tests),
 		rollout.HookPort:     configs(hooks),
@@ -133,8 +146,12 @@ func Catalog() rollout.Catalog {
 	return catalog
 }
 
-func configs[T any](lines map[string]line[T]) map[string]func() any {
+// configs lists the configurations of adapters, those of more first.
+func configs[T any](lines map[string]line[T], more ...map[string]func() any) map[string]func() any {
 	out := map[string]func() any{}
+	for _, m := range more {
+		maps.Copy(out, m)
+	}
 	for kind, l := range lines {
 		out[kind] = l.config
 	}

@@ -24,7 +24,7 @@ func ClusterCatalog() rollout.Catalog {
 	}
 	return rollout.Catalog{
 		rollout.WorkloadPort: pick(rollout.WorkloadPort, "deployment"),
-		rollout.TrafficPort:  {},
+		rollout.TrafficPort:  configs(clusterRouters),
 		rollout.MetricsPort:  pick(rollout.MetricsPort, "prometheus"),
 		rollout.TestPort:     pick(rollout.TestPort, "http"),
 		rollout.HookPort:     pick(rollout.HookPort, "http", rollout.ApprovalKind),

@@ -77,3 +77,12 @@ type Rester interface {
 	// that are so already.
 	Rest(ctx context.Context) error
 }
+
+// Preparer is implemented by routers that can be made ready before a run.
+type Preparer interface {
+	// Prepare creates what belongs to the router and is missing, and says what
+	// else keeps it from splitting: an object that does not exist, a rule that
+	// names no arm. The error wraps ErrRefused where only a person can mend it.
+	// It moves no traffic and is idempotent.
+	Prepare(ctx context.Context) error
+}

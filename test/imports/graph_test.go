@@ -27,13 +27,13 @@ type pkg struct {
 	XTestImports []string
 }
 
-// list returns every package of the module.
+// list returns every package of the module, with the tests that need a cluster.
 func list(t *testing.T) []pkg {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
 	// Tests that need the real thing have the tag plane, and count all the same.
-	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-tags", "plane", "-json=ImportPath,Dir,GoFiles,Imports,TestImports,XTestImports", "./...")
+	cmd := exec.CommandContext(ctx, "go", "list", "-e", "-tags", "plane", "-tags=plane", "-json=ImportPath,Dir,GoFiles,Imports,TestImports,XTestImports", "./...")
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {

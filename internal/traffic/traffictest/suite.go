@@ -22,6 +22,9 @@ type Harness struct {
 	// Stable and Canary are instances that answer which arm they belong to; at
 	// least two of stable where the router is told its instances.
 	Stable, Canary []rollout.Instance
+	// StableID and CanaryID name the arms' groups, for a router that finds
+	// instances by itself.
+	StableID, CanaryID string
 	// Send sends one request as a user does and says which arm answered.
 	// It may be called at once from many goroutines.
 	Send func() (rollout.Arm, error)
@@ -39,6 +42,22 @@ type Harness struct {
 	Patience time.Duration
 	// Requests is how many requests a share is counted over; default 1000.
 	Requests int
+	// Count says how many of n requests the canary answers, where that is known
+	// without sending them one by one; nil means Send.
+	Count func(n int) (canary int, err error)
+	// Arrange, when it is not nil, makes the canary's instances for a weight
+	// before it is applied: for a router that splits by their number.
+	Arrange func(t *testing.T, weight int)
+	// Share is the percent that a weight really makes, at most the weight; nil
+	// means the weight.
+	Share func(weight int) float64
+	// Waits says that Apply may ask to be called again, as for endpoints that
+	// are not there yet.
+	Waits bool
+	// Weights are those that are tried one after another.
+	Weights []int
+	// Rounds is how often the weight goes up and down under load.
+	Rounds int
 }
 
 // Held is a request on its way.
@@ -74,6 +93,15 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 			if s.Requests == 0 {
 				s.Requests = 1000
 			}
+			if s.Weights == nil {
+				s.Weights = []int{0, 5, 50, 100, 25, 1, 0}
+			}
+			if s.Rounds == 0 {
+				s.Rounds = 40
+				if !s.Exact {
+					s.Rounds = 2 // a split that travels takes its time
+				}
+			}
 			c.run(t, s)
 		})
 	}
@@ -83,13 +111,28 @@ type suite struct{ Harness }
 
 // at is the split of a weight over all instances.
 func (s *suite) at(weight int) traffic.Split {
-	return traffic.Split{Weight: weight, Stable: s.Stable, Canary: s.Canary}
+	return traffic.Split{Weight: weight, Stable: s.Stable, Canary: s.Canary, StableID: s.StableID, CanaryID: s.CanaryID}
+}
+
+// promoted is the split of a weight whose arms both reach the canary's
+// instances.
+func (s *suite) promoted(weight int) traffic.Split {
+	return traffic.Split{Weight: weight, Stable: s.Canary, Canary: s.Canary, StableID: s.CanaryID, CanaryID: s.CanaryID, Promoted: true}
 }
 
 // apply makes a split and waits until it is in effect.
 func (s *suite) apply(t *testing.T, split traffic.Split) traffic.Observed {
 	t.Helper()
-	if err := s.Router.Apply(t.Context(), split); err != nil {
+	if s.Arrange != nil && !split.Promoted {
+		s.Arrange(t, split.Weight)
+	}
+	deadline := time.Now().Add(s.Patience)
+	err := s.Router.Apply(t.Context(), split)
+	for s.Waits && err != nil && !errors.Is(err, traffic.ErrRefused) && time.Now().Before(deadline) {
+		time.Sleep(20 * time.Millisecond)
+		err = s.Router.Apply(t.Context(), split)
+	}
+	if err != nil {
 		t.Fatalf("Apply(weight %d): %v", split.Weight, err)
 	}
 	return s.inEffect(t, split.Weight)
@@ -122,6 +165,13 @@ func (s *suite) observe(t *testing.T) traffic.Observed {
 // send sends n requests and counts those that the canary answered.
 func (s *suite) send(t *testing.T, n int) (canary int) {
 	t.Helper()
+	if s.Count != nil {
+		canary, err := s.Count(n)
+		if err != nil {
+			t.Fatalf("users' requests fail: %v", err)
+		}
+		return canary
+	}
 	for range n {
 		arm, err := s.Send()
 		if err != nil {
@@ -138,6 +188,9 @@ func (s *suite) send(t *testing.T, n int) (canary int) {
 func (s *suite) checkShare(t *testing.T, weight, canary, n int) {
 	t.Helper()
 	p := float64(weight) / 100
+	if s.Share != nil {
+		p = s.Share(weight) / 100
+	}
 	want := p * float64(n)
 	off := 1.0
 	if !s.Exact {
@@ -156,7 +209,7 @@ func knowsNothing(t *testing.T, s *suite) {
 }
 
 func splits(t *testing.T, s *suite) {
-	for _, weight := range []int{0, 5, 50, 100, 25, 1, 0} {
+	for _, weight := range s.Weights {
 		s.apply(t, s.at(weight))
 		s.checkShare(t, weight, s.send(t, s.Requests), s.Requests)
 		if o := s.observe(t); o.Weight != weight || o.ChangedBy != "" {
@@ -209,11 +262,8 @@ func switchesUnderLoad(t *testing.T, s *suite) {
 			}
 		})
 	}
-	rounds := 40
-	if !s.Exact {
-		rounds = 2 // a split that travels takes its time
-	}
-	for range rounds {
+	// A slow client has sent too little by then, and goes on.
+	for round, began := 0, time.Now(); round < s.Rounds || sent.Load() < 100 && time.Since(began) < s.Patience; round++ {
 		for _, weight := range []int{5, 10, 25, 50, 100, 0} {
 			s.apply(t, s.at(weight))
 			time.Sleep(time.Millisecond)
@@ -242,15 +292,16 @@ func refusesWeights(t *testing.T, s *suite) {
 
 func tellsPromoted(t *testing.T, s *suite) {
 	s.apply(t, s.at(100))
-	split := traffic.Split{Weight: 100, Stable: s.Canary, Canary: s.Canary, Promoted: true}
-	if o := s.apply(t, split); !o.Promoted {
+	if o := s.apply(t, s.promoted(100)); !o.Promoted {
 		t.Errorf("observed %+v, want promoted", o)
 	}
 	if canary := s.send(t, s.Requests/10); canary != s.Requests/10 {
 		t.Errorf("%d of %d requests reached the promoted instances, want all", canary, s.Requests/10)
 	}
 	// The end of the run: the promoted instances are all there is.
-	if o := s.apply(t, traffic.Split{Weight: 0, Stable: s.Canary, Promoted: true}); !o.Promoted {
+	over := s.promoted(0)
+	over.Canary = nil
+	if o := s.apply(t, over); !o.Promoted {
 		t.Errorf("observed %+v, want promoted", o)
 	}
 	if canary := s.send(t, s.Requests/10); canary != s.Requests/10 {
@@ -322,7 +373,7 @@ func survivesCrash(t *testing.T, s *suite) {
 		t.Skip("this router lives outside of Serin")
 	}
 	for _, split := range []traffic.Split{
-		s.at(25), s.at(100), {Weight: 0, Stable: s.Canary, Promoted: true}, s.at(0), s.at(5),
+		s.at(25), s.at(100), s.promoted(0), s.at(0), s.at(5),
 	} {
 		s.apply(t, split)
 		s.Router = s.Reopen(t)
@@ -331,7 +382,7 @@ func survivesCrash(t *testing.T, s *suite) {
 			t.Errorf("after a crash at weight %d, promoted %t: observed %+v", split.Weight, split.Promoted, o)
 		}
 		s.apply(t, split)
-		if split.Weight > 0 {
+		if split.Weight > 0 && !split.Promoted {
 			s.checkShare(t, split.Weight, s.send(t, s.Requests), s.Requests)
 		}
 	}

@@ -1,0 +1,350 @@
+//go:build plane
+
+package gatewayapi_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"serin.dev/serin/internal/kube"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/traffic/gatewayapi"
+	"serin.dev/serin/internal/traffic/traffictest"
+	"serin.dev/serin/test/plane"
+	"serin.dev/serin/test/plane/groups"
+	"serin.dev/serin/test/plane/kubelet"
+)
+
+// running is the cluster that the tests of this package share.
+var running *plane.Plane
+
+func TestMain(m *testing.M) {
+	dir, err := plane.GatewayAPI(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(plane.Run(m, plane.Options{Kubelet: &kubelet.Options{FakeReady: true}, Manifests: []string{dir}}, &running))
+}
+
+const route = `
+apiVersion: gateway.networking.k8s.io/v1
+kind: KIND
+metadata:
+  name: shop
+  annotations: {note: "# as I am"}
+spec:
+  parentRefs:
+  - {name: gateway, namespace: gateway}
+  - {name: inner, sectionName: web}
+  rules:
+  - backendRefs:
+    - {name: shop-stable, port: 80, weight: 1}
+    - {name: shop-canary, port: 80, weight: 0}
+  - matches: [{headers: [{name: x-tester, value: "yes"}]}]
+    backendRefs:
+    - {name: shop-canary, port: 80}
+  - backendRefs:
+    - {name: shop-canary, port: 80, weight: 0}
+    - {name: shop-stable, port: 80, weight: 100}
+`
+
+type fixture struct {
+	*groups.Groups
+	admin client.Client
+	kind  string
+	// silent stops the gateway: it answers for no new generation.
+	silent atomic.Bool
+}
+
+func start(t *testing.T, kind string) *fixture {
+	t.Helper()
+	f := &fixture{Groups: groups.New(t, running), kind: kind}
+	var err error
+	if f.admin, err = client.New(running.Admin, client.Options{Scheme: kube.Scheme()}); err != nil {
+		t.Fatal(err)
+	}
+	f.Scale(t, "old", 2)
+	f.Scale(t, "new", 2)
+	f.Service(t, "shop")
+	f.create(t, f.Namespace, route)
+	f.acceptRoutes(t)
+	return f
+}
+
+func (f *fixture) create(t *testing.T, namespace, manifest string) {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(manifest, "KIND", f.kind)), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	u.SetNamespace(namespace)
+	if err := f.admin.Create(t.Context(), u, client.FieldOwner("kubectl-create")); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// acceptRoutes answers for the route as a gateway's controller does. The real
+// Traefik stands behind the adapter in the tests of the whole system; here it is
+// told when to be silent.
+func (f *fixture) acceptRoutes(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+			u, err := f.read(ctx)
+			if err != nil || f.silent.Load() {
+				continue
+			}
+			if parents, _, _ := unstructured.NestedSlice(u.Object, "status", "parents"); len(parents) == 2 {
+				c := parents[1].(map[string]any)["conditions"].([]any)[0].(map[string]any)
+				if c["observedGeneration"] == u.GetGeneration() {
+					continue
+				}
+			}
+			var told []any
+			refs, _, _ := unstructured.NestedSlice(u.Object, "spec", "parentRefs")
+			for _, ref := range refs {
+				var conditions []any
+				for _, condition := range []string{"Accepted", "ResolvedRefs"} {
+					conditions = append(conditions, map[string]any{
+						"type": condition, "status": "True", "reason": condition, "message": "", "observedGeneration": u.GetGeneration(),
+						"lastTransitionTime": time.Now().UTC().Format(time.RFC3339),
+					})
+				}
+				told = append(told, map[string]any{"parentRef": ref, "controllerName": "example.test/gateway", "conditions": conditions})
+			}
+			status := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"parents": told}}}
+			status.SetGroupVersionKind(u.GroupVersionKind())
+			status.SetNamespace(u.GetNamespace())
+			status.SetName(u.GetName())
+			// What does not go through is tried again.
+			_ = f.admin.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(status), client.FieldOwner("gateway"), client.ForceOwnership)
+		}
+	}()
+	t.Cleanup(func() { cancel(); <-done })
+}
+
+func (f *fixture) read(ctx context.Context) (*unstructured.Unstructured, error) {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(schema.GroupVersionKind{Group: "gateway.networking.k8s.io", Version: "v1", Kind: f.kind})
+	return u, f.admin.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: "shop"}, u)
+}
+
+func (f *fixture) config() gatewayapi.Config {
+	if f.kind == "GRPCRoute" {
+		return gatewayapi.Config{GRPCRoute: "shop"}
+	}
+	return gatewayapi.Config{HTTPRoute: "shop"}
+}
+
+func (f *fixture) router(t *testing.T, c gatewayapi.Config) *gatewayapi.Router {
+	t.Helper()
+	cached, live := groups.Cached(t, running.Admin, kube.Scheme())
+	r, err := gatewayapi.New(c, kube.Env{Client: cached, Live: live, Namespace: f.Namespace, Rollout: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// weights are those of a rule's backends, in their order.
+func weights(u *unstructured.Unstructured, rule int) (int, int) {
+	list, _, _ := unstructured.NestedSlice(u.Object, "spec", "rules")
+	refs := list[rule].(map[string]any)["backendRefs"].([]any)
+	return int(refs[0].(map[string]any)["weight"].(int64)), int(refs[1].(map[string]any)["weight"].(int64))
+}
+
+func (f *fixture) count(n int) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), groups.Limit)
+	defer cancel()
+	u, err := f.read(ctx)
+	if err != nil {
+		return 0, err
+	}
+	stable, errStable := f.Reach(ctx, "shop-stable")
+	canary, errCanary := f.Reach(ctx, "shop-canary")
+	if err := errors.Join(errStable, errCanary); err != nil {
+		return 0, err
+	}
+	ws, wc := weights(u, 0)
+	first, err := groups.Count(n, "new", groups.Arm{Weight: ws, Reach: stable}, groups.Arm{Weight: wc, Reach: canary})
+	if err != nil {
+		return 0, err
+	}
+	wc, ws = weights(u, 2)
+	third, err := groups.Count(n, "new", groups.Arm{Weight: ws, Reach: stable}, groups.Arm{Weight: wc, Reach: canary})
+	if err == nil && first != third {
+		err = fmt.Errorf("one rule gives the canary %d, another %d", first, third)
+	}
+	return first, err
+}
+
+func TestGatewayAPIConforms(t *testing.T) {
+	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		f := start(t, "HTTPRoute")
+		r := f.router(t, f.config())
+		if err := r.Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return traffictest.Harness{
+			Router: r, StableID: "old", CanaryID: "new", FindsInstances: true, Exact: true, Waits: true,
+			Count: f.count,
+			Send: func() (rollout.Arm, error) {
+				n, err := f.count(100)
+				if n > 50 {
+					return rollout.Canary, err
+				}
+				return rollout.Stable, err
+			},
+			Reopen:   func(t *testing.T) traffic.Router { return f.router(t, f.config()) },
+			Patience: groups.Limit, Rounds: 9,
+		}
+	})
+}
+
+func split(weight int) traffic.Split {
+	return traffic.Split{Weight: weight, StableID: "old", CanaryID: "new"}
+}
+
+func apply(t *testing.T, r *gatewayapi.Router, s traffic.Split) {
+	t.Helper()
+	groups.Eventually(t, func() error { return r.Apply(t.Context(), s) })
+}
+
+// becomes waits until what is observed is so.
+func becomes(t *testing.T, r *gatewayapi.Router, ok func(traffic.Observed) bool) {
+	t.Helper()
+	groups.Eventually(t, func() error {
+		o, err := r.Observe(t.Context())
+		if err == nil && !ok(o) {
+			err = fmt.Errorf("observed %+v", o)
+		}
+		return err
+	})
+}
+
+func TestAWeightIsInEffectWhenEveryParentFollows(t *testing.T) {
+	f := start(t, "GRPCRoute")
+	r := f.router(t, f.config())
+	apply(t, r, split(5))
+	becomes(t, r, func(o traffic.Observed) bool { return o.Weight == 5 && o.InEffect })
+	f.silent.Store(true)
+	time.Sleep(time.Second) // what was being answered is answered
+	apply(t, r, split(10))
+	becomes(t, r, func(o traffic.Observed) bool { return o.Weight == 10 })
+	for range 20 {
+		if o, err := r.Observe(t.Context()); err != nil || o.InEffect {
+			t.Fatalf("observed %+v (%v) while the gateway is silent, want it not in effect", o, err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	f.silent.Store(false)
+	becomes(t, r, func(o traffic.Observed) bool { return o.Weight == 10 && o.InEffect })
+}
+
+func TestRoutesThatCannotBeSplitAreRefused(t *testing.T) {
+	f := start(t, "HTTPRoute")
+	u, err := f.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := func(patch string) {
+		t.Helper()
+		if err := f.admin.Patch(t.Context(), u, client.RawPatch(types.JSONPatchType, []byte(patch))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := f.router(t, f.config())
+	apply(t, r, split(0))
+	refuses := func(words ...string) {
+		t.Helper()
+		groups.Eventually(t, func() error {
+			err := r.Prepare(t.Context())
+			if !errors.Is(err, traffic.ErrRefused) {
+				return fmt.Errorf("Prepare: %v, want ErrRefused", err)
+			}
+			for _, w := range words {
+				if !strings.Contains(err.Error(), w) {
+					return fmt.Errorf("%q does not say %q", err, w)
+				}
+			}
+			return nil
+		})
+	}
+	set(`[{"op":"add","path":"/spec/rules/0/backendRefs/-","value":{"name":"third","port":80}}]`)
+	refuses("third", "spec.rules[0]")
+	set(`[{"op":"replace","path":"/spec/rules","value":[{"backendRefs":[{"name":"shop","port":8080}]}]}]`)
+	refuses("HTTPRoute "+f.Namespace+"/shop", "  - name: shop-stable\n    port: 8080\n    weight: 100", "  - name: shop-canary\n    port: 8080\n    weight: 0")
+}
+
+func TestARouteOfAnotherNamespaceNeedsAGrant(t *testing.T) {
+	f := start(t, "HTTPRoute")
+	infra := f.Namespace + "-infra"
+	if _, err := running.Client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: infra}}, metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f.create(t, infra, strings.NewReplacer("{name: shop-", "{namespace: "+f.Namespace+", name: shop-").Replace(route))
+	c := f.config()
+	c.Namespace = infra
+	r := f.router(t, c)
+	err := r.Prepare(t.Context())
+	if !errors.Is(err, traffic.ErrRefused) || !strings.Contains(err.Error(), "ReferenceGrant") || !strings.Contains(err.Error(), infra) {
+		t.Fatalf("Prepare without a grant: %v, want ErrRefused that names it", err)
+	}
+	groups.Eventually(t, func() error { return r.Apply(t.Context(), split(0)) })
+	if err := r.Apply(t.Context(), split(5)); !errors.Is(err, traffic.ErrRefused) {
+		t.Errorf("raising without a grant: %v, want ErrRefused", err)
+	}
+	f.create(t, f.Namespace, `
+apiVersion: gateway.networking.k8s.io/v1beta1
+kind: ReferenceGrant
+metadata: {name: infra}
+spec:
+  from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: `+infra+`}]
+  to: [{group: "", kind: Service}]
+`)
+	groups.Eventually(t, func() error { return r.Prepare(t.Context()) })
+	apply(t, r, split(5))
+}
+
+// Lowering to 0 is one write, and waits for no endpoint and no gateway.
+func TestGoingBackDependsOnNothing(t *testing.T) {
+	f := start(t, "HTTPRoute")
+	r := f.router(t, f.config())
+	apply(t, r, split(50))
+	becomes(t, r, func(o traffic.Observed) bool { return o.InEffect })
+	f.silent.Store(true)
+	f.Scale(t, "new", 0)
+	for _, service := range []string{"shop-canary", "shop-stable"} {
+		if err := running.Client.CoreV1().Services(f.Namespace).Delete(t.Context(), service, metav1.DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.Apply(t.Context(), traffic.Split{Weight: 0}); err != nil {
+		t.Errorf("Apply(0): %v", err)
+	}
+	u, err := f.read(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, c := weights(u, 0); s != 100 || c != 0 {
+		t.Errorf("weights %d and %d, want all to stable", s, c)
+	}
+}

@@ -1,0 +1,607 @@
+//go:build plane
+
+package istio_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	_ "istio.io/api/label" // the definitions of the kinds are in this module
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"serin.dev/serin/internal/kube"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/traffic/istio"
+	"serin.dev/serin/internal/traffic/traffictest"
+	"serin.dev/serin/test/plane"
+	"serin.dev/serin/test/plane/groups"
+	"serin.dev/serin/test/plane/kubelet"
+)
+
+// running is the cluster that the tests of this package share.
+var running *plane.Plane
+
+func TestMain(m *testing.M) {
+	dir, err := plane.ModuleDir(context.Background(), "istio.io/api")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	os.Exit(plane.Run(m, plane.Options{
+		Kubelet:   &kubelet.Options{FakeReady: true},
+		Manifests: []string{filepath.Join(dir, "kubernetes", "customresourcedefinitions.gen.yaml")},
+	}, &running))
+}
+
+// hosts is the form of two Services, as people write it, with much that is
+// none of Serin's business.
+const hosts = `
+apiVersion: networking.istio.io/v1beta1
+kind: VirtualService
+metadata:
+  name: myapp
+  annotations:
+    note: "# keep: me\n  as I am"
+spec:
+  hosts: [myapp]
+  http:
+  - name: testers
+    match: [{headers: {x-tester: {exact: "yes"}}}]
+    route:
+    - destination: {host: shop-canary}
+  - name: main
+    match: [{uri: {prefix: /}}]
+    timeout: 3s
+    retries: {attempts: 2, perTryTimeout: 1s}
+    mirror: {host: shop-shadow}
+    mirrorPercentage: {value: 12.5}
+    headers: {response: {set: {x-a/b~c: d}}}
+    route:
+    - destination: {host: shop-stable, port: {number: 80}}
+      headers: {request: {add: {x-arm: stable}}}
+      weight: 100
+    - destination: {host: shop-canary.NAMESPACE.svc.cluster.local, port: {number: 80}}
+      weight: 0
+  - name: api
+    route:
+    - destination: {host: shop-canary}
+      weight: 0
+    - destination: {host: shop-stable.NAMESPACE.svc.cluster.local}
+      weight: 100
+  tls:
+  - match: [{port: 443, sniHosts: [myapp]}]
+    route:
+    - destination: {host: shop-stable}
+      weight: 100
+    - destination: {host: shop-canary}
+  tcp:
+  - match: [{port: 27017}]
+    route:
+    - destination: {host: shop-stable}
+      weight: 100
+    - destination: {host: shop-canary}
+`
+
+const subsets = `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: myapp}
+spec:
+  hosts: [shop]
+  http:
+  - route:
+    - destination: {host: shop, subset: stable}
+      weight: 100
+    - destination: {host: shop, subset: canary}
+      weight: 0
+  - match: [{uri: {prefix: /other}}]
+    route:
+    - destination: {host: another, subset: stable}
+      weight: 70
+    - destination: {host: another, subset: canary}
+      weight: 30
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop}
+spec:
+  host: shop
+  trafficPolicy: {connectionPool: {tcp: {maxConnections: 100}}}
+  subsets:
+  - {name: stable, labels: {app: shop}}
+  - {name: extra, labels: {app: shop}}
+  - {name: canary}
+`
+
+// fixture is a namespace with the groups "old" and "new", two pods each.
+type fixture struct {
+	*groups.Groups
+	admin client.Client
+}
+
+func start(t *testing.T, manifest string) *fixture {
+	t.Helper()
+	f := &fixture{Groups: groups.New(t, running)}
+	var err error
+	if f.admin, err = client.New(running.Admin, client.Options{Scheme: kube.Scheme()}); err != nil {
+		t.Fatal(err)
+	}
+	f.Scale(t, "old", 2)
+	f.Scale(t, "new", 2)
+	f.Service(t, "shop")
+	for _, document := range strings.Split(manifest, "---\n") {
+		u := f.object(t, document)
+		if err := f.admin.Create(t.Context(), u, client.FieldOwner("kubectl-create")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return f
+}
+
+func (f *fixture) object(t *testing.T, document string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	if err := yaml.Unmarshal([]byte(strings.ReplaceAll(document, "NAMESPACE", f.Namespace)), &u.Object); err != nil {
+		t.Fatal(err)
+	}
+	u.SetNamespace(f.Namespace)
+	return u
+}
+
+// router is one as a new controller has it.
+func (f *fixture) router(t *testing.T, c istio.Config, as *rest.Config) *istio.Router {
+	t.Helper()
+	cached, live := groups.Cached(t, as, kube.Scheme())
+	r, err := istio.New(c, kube.Env{Client: cached, Live: live, Namespace: f.Namespace, Rollout: "shop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func config() istio.Config {
+	c := *istio.NewConfig().(*istio.Config)
+	c.VirtualService = "myapp"
+	return c
+}
+
+func bySubsets() istio.Config {
+	c := config()
+	c.DestinationRule = "shop"
+	return c
+}
+
+func (f *fixture) read(ctx context.Context, kind, name string) (*unstructured.Unstructured, error) {
+	u := &unstructured.Unstructured{}
+	u.SetGroupVersionKind(schema.GroupVersionKind{Group: "networking.istio.io", Version: "v1", Kind: kind})
+	return u, f.admin.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: name}, u)
+}
+
+// weights are those of one list of routes.
+func weights(u *unstructured.Unstructured, field string, i int) (int, int) {
+	list, _, _ := unstructured.NestedSlice(u.Object, "spec", field)
+	route := list[i].(map[string]any)["route"].([]any)
+	first, _ := route[0].(map[string]any)["weight"].(int64)
+	second, _ := route[1].(map[string]any)["weight"].(int64)
+	return int(first), int(second)
+}
+
+// countHosts is what proxies would make of the objects in the host form.
+func (f *fixture) countHosts(n int) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), groups.Limit)
+	defer cancel()
+	u, err := f.read(ctx, "VirtualService", "myapp")
+	if err != nil {
+		return 0, err
+	}
+	stable, errStable := f.Reach(ctx, "shop-stable")
+	canary, errCanary := f.Reach(ctx, "shop-canary")
+	if err := errors.Join(errStable, errCanary); err != nil {
+		return 0, err
+	}
+	ws, wc := weights(u, "http", 1)
+	for _, other := range []struct {
+		field string
+		i     int
+	}{{"tls", 0}, {"tcp", 0}} {
+		if s, c := weights(u, other.field, other.i); s != ws || c != wc {
+			return 0, fmt.Errorf("spec.%s says %d and %d, spec.http %d and %d", other.field, s, c, ws, wc)
+		}
+	}
+	if c, s := weights(u, "http", 2); s != ws || c != wc {
+		return 0, fmt.Errorf("the second route says %d and %d, the first %d and %d", s, c, ws, wc)
+	}
+	return groups.Count(n, "new", groups.Arm{Weight: ws, Reach: stable}, groups.Arm{Weight: wc, Reach: canary})
+}
+
+func (f *fixture) countSubsets(n int) (int, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), groups.Limit)
+	defer cancel()
+	u, err := f.read(ctx, "VirtualService", "myapp")
+	if err != nil {
+		return 0, err
+	}
+	rule, err := f.read(ctx, "DestinationRule", "shop")
+	if err != nil {
+		return 0, err
+	}
+	all, err := f.Reach(ctx, "shop")
+	if err != nil {
+		return 0, err
+	}
+	list, _, _ := unstructured.NestedSlice(rule.Object, "spec", "subsets")
+	reach := func(i int) map[string]int {
+		hash, ok, _ := unstructured.NestedString(list[i].(map[string]any), "labels", "pod-template-hash")
+		if !ok {
+			return all
+		}
+		return map[string]int{hash: all[hash]}
+	}
+	ws, wc := weights(u, "http", 0)
+	return groups.Count(n, "new", groups.Arm{Weight: ws, Reach: reach(0)}, groups.Arm{Weight: wc, Reach: reach(2)})
+}
+
+func harness(t *testing.T, f *fixture, c istio.Config, count func(int) (int, error)) traffictest.Harness {
+	r := f.router(t, c, running.Admin)
+	if err := r.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return traffictest.Harness{
+		Router: r, StableID: "old", CanaryID: "new", FindsInstances: true, Exact: true, Waits: true,
+		Count: count,
+		Send: func() (rollout.Arm, error) {
+			n, err := count(100)
+			if n > 50 {
+				return rollout.Canary, err
+			}
+			return rollout.Stable, err
+		},
+		Reopen:   func(t *testing.T) traffic.Router { return f.router(t, c, running.Admin) },
+		Patience: groups.Limit, Rounds: 9,
+	}
+}
+
+func TestHostsConform(t *testing.T) {
+	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		f := start(t, hosts)
+		return harness(t, f, config(), f.countHosts)
+	})
+}
+
+func TestSubsetsConform(t *testing.T) {
+	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		f := start(t, subsets)
+		return harness(t, f, bySubsets(), f.countSubsets)
+	})
+}
+
+func split(weight int) traffic.Split {
+	return traffic.Split{Weight: weight, StableID: "old", CanaryID: "new"}
+}
+
+// apply applies until the router has nothing to wait for.
+func apply(t *testing.T, r *istio.Router, s traffic.Split) {
+	t.Helper()
+	groups.Eventually(t, func() error { return r.Apply(t.Context(), s) })
+}
+
+func observe(t *testing.T, r *istio.Router) traffic.Observed {
+	t.Helper()
+	o, err := r.Observe(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func TestOnlyWeightsAndHashesAreWritten(t *testing.T) {
+	for name, c := range map[string]struct {
+		manifest string
+		config   istio.Config
+	}{"hosts": {hosts, config()}, "subsets": {subsets, bySubsets()}} {
+		t.Run(name, func(t *testing.T) {
+			f := start(t, c.manifest)
+			r := f.router(t, c.config, running.Admin)
+			kinds := map[string]string{"VirtualService": "myapp"}
+			if name == "subsets" {
+				kinds["DestinationRule"] = "shop"
+			}
+			before := map[string]*unstructured.Unstructured{}
+			for kind, object := range kinds {
+				u, err := f.read(t.Context(), kind, object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				before[kind] = u
+			}
+			apply(t, r, split(5))
+			u, err := f.read(t.Context(), "VirtualService", "myapp")
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := map[string]int{"hosts": 1, "subsets": 0}[name]
+			if s, c := weights(u, "http", at); s != 95 || c != 5 {
+				t.Errorf("weights %d and %d, want 95 and 5", s, c)
+			}
+			if name == "subsets" {
+				if s, c := weights(u, "http", 1); s != 70 || c != 30 {
+					t.Errorf("another host's weights became %d and %d", s, c)
+				}
+			}
+			if err := r.Rest(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for kind, object := range kinds {
+				after, err := f.read(t.Context(), kind, object)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, u := range []*unstructured.Unstructured{before[kind], after} {
+					u.SetManagedFields(nil)
+					u.SetResourceVersion("")
+					u.SetGeneration(0)
+				}
+				scrub(before[kind].Object)
+				scrub(after.Object)
+				if !reflect.DeepEqual(before[kind].Object, after.Object) {
+					t.Errorf("%s was\n%v\nand is\n%v", kind, before[kind].Object, after.Object)
+				}
+			}
+		})
+	}
+}
+
+// scrub takes out what Serin may leave: a weight 0 that was not written, and an
+// empty group of labels.
+func scrub(v any) {
+	switch v := v.(type) {
+	case map[string]any:
+		if v["weight"] == int64(0) {
+			delete(v, "weight")
+		}
+		if labels, ok := v["labels"].(map[string]any); ok && len(labels) == 0 {
+			delete(v, "labels")
+		}
+		for _, below := range v {
+			scrub(below)
+		}
+	case []any:
+		for _, below := range v {
+			scrub(below)
+		}
+	}
+}
+
+func TestAnotherWriterIsNamed(t *testing.T) {
+	f := start(t, hosts)
+	r := f.router(t, config(), running.Admin)
+	apply(t, r, split(5))
+	u, err := f.read(t.Context(), "VirtualService", "myapp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := []byte(`[{"op":"replace","path":"/spec/http/1/route/0/weight","value":40},{"op":"replace","path":"/spec/http/1/route/1/weight","value":60}]`)
+	if err := f.admin.Patch(t.Context(), u, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner("kubectl-edit")); err != nil {
+		t.Fatal(err)
+	}
+	seen := func(r *istio.Router, who string, weight int) {
+		t.Helper()
+		groups.Eventually(t, func() error {
+			o, err := r.Observe(t.Context())
+			if err == nil && (!strings.HasPrefix(o.ChangedBy, who) || o.Weight != weight) {
+				err = fmt.Errorf("observed %+v, want weight %d changed by %s", o, weight, who)
+			}
+			return err
+		})
+	}
+	seen(r, "kubectl-edit at 20", 60)
+	// A controller that has just started knows it from the object.
+	seen(f.router(t, config(), running.Admin), "kubectl-edit at 20", 60)
+
+	// Taken back; then a Git tool applies its manifest.
+	apply(t, r, split(5))
+	if o := observe(t, r); o.ChangedBy != "" || o.Weight != 5 {
+		t.Errorf("observed %+v, want weight 5 changed by nobody else", o)
+	}
+	u = f.object(t, hosts)
+	if err := f.admin.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(u), client.FieldOwner("argocd-controller"), client.ForceOwnership); err != nil {
+		t.Fatal(err)
+	}
+	seen(r, "argocd-controller at 20", 0)
+}
+
+func TestWhatIsMissingIsSaid(t *testing.T) {
+	f := start(t, strings.ReplaceAll(hosts, "shop-stable", "shop"))
+	r := f.router(t, config(), running.Admin)
+	err := r.Prepare(t.Context())
+	if !errors.Is(err, traffic.ErrRefused) {
+		t.Fatalf("a route without the stable arm: %v, want ErrRefused", err)
+	}
+	for _, want := range []string{"VirtualService " + f.Namespace + "/myapp", "host: shop-stable", "host: shop-canary", "weight: 100", "weight: 0"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%q does not say %q", err, want)
+		}
+	}
+	// The Services are there all the same, and reach what the old one does.
+	for _, service := range []string{"shop-stable", "shop-canary"} {
+		groups.Eventually(t, func() error {
+			reach, err := f.Reach(t.Context(), service)
+			if err == nil && (reach["old"] != 2 || reach["new"] != 2) {
+				err = fmt.Errorf("%s reaches %v", service, reach)
+			}
+			return err
+		})
+	}
+	// A run cannot begin, and the canary's pods get nothing from the stable arm.
+	if err := r.Apply(t.Context(), split(0)); !errors.Is(err, traffic.ErrRefused) {
+		t.Errorf("Apply: %v, want ErrRefused", err)
+	}
+	groups.Eventually(t, func() error {
+		reach, err := f.Reach(t.Context(), "shop-stable")
+		if err == nil && (reach["old"] != 2 || reach["new"] != 0) {
+			err = fmt.Errorf("the stable arm reaches %v", reach)
+		}
+		return err
+	})
+	u, err := f.read(t.Context(), "VirtualService", "myapp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.admin.Delete(t.Context(), u); err != nil {
+		t.Fatal(err)
+	}
+	groups.Eventually(t, func() error {
+		if _, err = r.Observe(t.Context()); err == nil || !strings.Contains(err.Error(), "does not exist") {
+			return fmt.Errorf("observing a deleted route: %v", err)
+		}
+		return nil
+	})
+	if !errors.Is(err, traffic.ErrRefused) || !strings.Contains(err.Error(), "VirtualService "+f.Namespace+"/myapp") {
+		t.Errorf("observing a deleted route: %v, want ErrRefused with its name", err)
+	}
+}
+
+// The adapter works with its rules and no more, and says which one is missing.
+func TestRulesAreEnoughAndAMissingOneIsNamed(t *testing.T) {
+	f := start(t, hosts)
+	grant := func(user string, rules []rbacv1.PolicyRule) *rest.Config {
+		role := &rbacv1.Role{Rules: rules}
+		role.Name, role.Namespace = user, f.Namespace
+		binding := &rbacv1.RoleBinding{
+			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: user},
+			Subjects: []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+		}
+		binding.Name, binding.Namespace = user, f.Namespace
+		s := kube.Scheme()
+		if err := rbacv1.AddToScheme(s); err != nil {
+			t.Fatal(err)
+		}
+		admin, err := client.New(running.Admin, client.Options{Scheme: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range []client.Object{role, binding} {
+			if err := admin.Create(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return running.User(user)
+	}
+	open := func(as *rest.Config) *istio.Router {
+		c, err := client.New(as, client.Options{Scheme: kube.Scheme()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := istio.New(config(), kube.Env{Client: c, Live: c, Namespace: f.Namespace, Rollout: "shop"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	enough := open(grant("enough", istio.Rules()))
+	if err := enough.Prepare(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	apply(t, enough, split(5))
+
+	var less []rbacv1.PolicyRule
+	for _, rule := range istio.Rules() {
+		if rule.APIGroups[0] == "networking.istio.io" {
+			rule.Verbs = []string{"get", "list", "watch"}
+		}
+		less = append(less, rule)
+	}
+	err := open(grant("less", less)).Apply(t.Context(), split(0))
+	if !errors.Is(err, traffic.ErrRefused) || !strings.Contains(err.Error(), `cannot patch resource "virtualservices"`) {
+		t.Errorf("Apply without the right to patch: %v, want ErrRefused with verb and resource", err)
+	}
+}
+
+func TestConflictsAndSilenceOfTheAPIServer(t *testing.T) {
+	f := start(t, hosts)
+	r := f.router(t, config(), running.Admin)
+	apply(t, r, split(50))
+
+	// Somebody writes the object all the time.
+	ctx, stop := context.WithCancel(t.Context())
+	wrote := make(chan int)
+	go func() {
+		n := 0
+		for ; ctx.Err() == nil; n++ {
+			u, err := f.read(ctx, "VirtualService", "myapp")
+			if err == nil {
+				patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"n":"%d"}}}`, n)
+				_ = f.admin.Patch(ctx, u, client.RawPatch(types.MergePatchType, patch)) // the last is cut off
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		wrote <- n
+	}()
+	for _, w := range []int{0, 25, 0, 50, 0} {
+		apply(t, r, split(w))
+		u, err := f.read(t.Context(), "VirtualService", "myapp")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s, c := weights(u, "http", 1); s != 100-w || c != w {
+			t.Errorf("after Apply(%d) the weights are %d and %d", w, s, c)
+		}
+	}
+	stop()
+	if n := <-wrote; n < 2 {
+		t.Errorf("the other wrote %d times", n)
+	}
+
+	apply(t, r, split(50))
+	if err := running.APIServer.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	// A process that is told to stop goes on for a moment.
+	groups.Eventually(t, func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if _, err := f.read(ctx, "VirtualService", "myapp"); err == nil {
+			return errors.New("the API server still answers")
+		}
+		return nil
+	})
+	began := time.Now()
+	short, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	err := r.Apply(short, split(0))
+	cancel()
+	took := time.Since(began)
+	if err := running.APIServer.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	if err == nil || errors.Is(err, traffic.ErrRefused) || took > 20*time.Second {
+		t.Errorf("Apply to an API server that does not answer: %v after %v, want an error within the time given", err, took)
+	}
+	u, err := f.read(t.Context(), "VirtualService", "myapp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, c := weights(u, "http", 1); s+c != 100 || c != 0 && c != 50 {
+		t.Errorf("weights %d and %d, want the old or the new ones", s, c)
+	}
+	apply(t, r, split(0))
+	groups.Eventually(t, func() error {
+		if o, err := r.Observe(t.Context()); err != nil || o.Weight != 0 || o.ChangedBy != "" || !o.InEffect {
+			return fmt.Errorf("observed %+v (%v)", o, err)
+		}
+		return nil
+	})
+}

@@ -1,0 +1,215 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/internal/kube"
+	"serin.dev/serin/internal/kube/arms"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic"
+)
+
+// Router is one Service.
+type Router struct {
+	client          client.Client
+	live            client.Reader
+	namespace, name string
+	log             *slog.Logger
+
+	// last is the split applied last, nil before the first. It tells whose
+	// change a weight is; what the split is, the Service says.
+	last *traffic.Split
+	// tried is a weight whose write did not answer.
+	tried *int
+}
+
+// New returns the router of one rollout. It asks the cluster for nothing yet.
+func New(c Config, env kube.Env) (*Router, error) {
+	if ps := c.Validate(); len(ps) > 0 {
+		return nil, fmt.Errorf("traffic.service.%s: %s; %s", ps[0].Field, ps[0].Message, ps[0].Mend)
+	}
+	r := &Router{client: kube.Fresh(env.Client, env.Live), live: env.Live, namespace: env.Namespace, name: c.Name, log: env.Logger}
+	if r.name == "" {
+		r.name = env.Rollout
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	return r, nil
+}
+
+// Apply implements traffic.Router. The canary's traffic begins, or grows, only
+// when the pods that are ready do not make more of it than the weight.
+func (r *Router) Apply(ctx context.Context, s traffic.Split) error {
+	if s.Weight < 0 || s.Weight > rollout.Full {
+		return fmt.Errorf("%w: a weight of %d %% cannot be: it is 0 to 100", traffic.ErrRefused, s.Weight)
+	}
+	r.tried = &s.Weight
+	service := r.empty()
+	err := kube.Mutate(ctx, r.client, r.live, service, func() ([]kube.Op, error) {
+		from := read(service)
+		to, err := r.next(ctx, service, from, s)
+		if err != nil {
+			return nil, err
+		}
+		if err := selects(service); err != nil {
+			return nil, err
+		}
+		return ops(service, from, to), nil
+	})
+	if err != nil {
+		return refused(arms.Failed(err, fmt.Sprintf("write weight %d to", s.Weight), r.String()))
+	}
+	r.last, r.tried = &s, nil
+	return nil
+}
+
+// next is the state that a split asks for, or why it must wait or cannot be.
+func (r *Router) next(ctx context.Context, service *corev1.Service, from state, s traffic.Split) (state, error) {
+	to := state{known: true, weight: s.Weight, stable: or(s.StableID, from.stable), canary: or(s.CanaryID, from.canary)}
+	if s.Promoted {
+		return r.promote(ctx, service, from, to)
+	}
+	if to.stable == "" && s.Weight == 0 {
+		to.stable = from.selected
+	}
+	if to.canary == to.stable {
+		to.canary = "" // left over from a run that promoted it
+	}
+	switch {
+	case to.stable == "":
+		return to, errors.New("which pods stable is, is not known yet")
+	case s.Weight == 0:
+		to.selected = to.stable
+		return to, nil
+	case to.canary == "":
+		return to, errors.New("the weight stays: which pods the canary is, is not known yet")
+	case s.Weight == rollout.Full:
+		to.selected = to.canary
+	}
+	// What is written already, or lowers, waits for nothing.
+	if s.Weight <= from.weight && from.known && from.stable == to.stable && from.canary == to.canary {
+		return to, nil
+	}
+	return to, r.permits(ctx, service, to)
+}
+
+// permits answers nil when the pods that are ready make no more than the weight.
+func (r *Router) permits(ctx context.Context, service *corev1.Service, to state) error {
+	ready, err := r.ready(ctx, service)
+	if err != nil {
+		return err
+	}
+	canary, all := ready[to.canary], 0
+	for _, n := range ready {
+		all += n
+	}
+	switch {
+	case canary == 0:
+		return fmt.Errorf("the weight stays: no pod with pod-template-hash %s is ready", to.canary)
+	case to.weight < rollout.Full && above(canary, all, to.weight):
+		return arms.Refuse("weight %d %% cannot be made by the number of pods: %d of the canary beside %d others get %.1f %%; %s",
+			to.weight, canary, all-canary, share(canary, all), mend(all-canary, to.weight))
+	}
+	return nil
+}
+
+// promote points the Service at the tested pods alone.
+func (r *Router) promote(ctx context.Context, service *corev1.Service, from, to state) (state, error) {
+	group := to.stable
+	if group == "" {
+		return to, errors.New("which pods the tested ones are, is not known yet")
+	}
+	to.stable, to.canary, to.selected = group, group, group
+	if from.selected == group {
+		return to, nil
+	}
+	ready, err := r.ready(ctx, service)
+	if err == nil && ready[group] == 0 {
+		err = fmt.Errorf("the Service stays where it is: no pod with pod-template-hash %s is ready", group)
+	}
+	return to, err
+}
+
+// ready counts the ready pods that the Service would reach without a hash in
+// its selector, by their group.
+func (r *Router) ready(ctx context.Context, service *corev1.Service) (map[string]int, error) {
+	var pods corev1.PodList
+	if err := r.client.List(ctx, &pods, client.InNamespace(r.namespace), client.MatchingLabels(arms.WithoutHash(service.Spec.Selector))); err != nil {
+		return nil, fmt.Errorf("list the pods of %s: %w", r, err)
+	}
+	ready := map[string]int{}
+	for _, p := range pods.Items {
+		for _, c := range p.Status.Conditions {
+			if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue && p.DeletionTimestamp == nil {
+				ready[p.Labels[serinv1.HashLabel]]++
+			}
+		}
+	}
+	return ready, nil
+}
+
+// Rest implements traffic.Rester.
+func (r *Router) Rest(ctx context.Context) error {
+	service := r.empty()
+	err := kube.Mutate(ctx, r.client, r.live, service, func() ([]kube.Op, error) {
+		return ops(service, read(service), state{}), nil
+	})
+	if err != nil {
+		return refused(arms.Failed(err, "let go of", r.String()))
+	}
+	r.last, r.tried = nil, nil
+	return nil
+}
+
+// Prepare implements traffic.Preparer.
+func (r *Router) Prepare(ctx context.Context) error {
+	service := r.empty()
+	if err := r.client.Get(ctx, client.ObjectKeyFromObject(service), service); err != nil {
+		return refused(arms.Failed(err, "read", r.String()))
+	}
+	return refused(selects(service))
+}
+
+// selects refuses a Service without a selector of its own.
+func selects(service *corev1.Service) error {
+	if len(arms.WithoutHash(service.Spec.Selector)) == 0 {
+		return arms.Refuse("Service %s/%s selects no pods by a label of theirs; give it the selector of the Deployment", service.Namespace, service.Name)
+	}
+	return nil
+}
+
+func (r *Router) String() string { return "Service " + r.namespace + "/" + r.name }
+
+func (r *Router) empty() *corev1.Service {
+	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: r.name}}
+}
+
+// refused makes a refusal the port's.
+func refused(err error) error {
+	if arms.Refused(err) {
+		return fmt.Errorf("%w: %w", traffic.ErrRefused, err)
+	}
+	return err
+}
+
+func or(value, byDefault string) string {
+	if value != "" {
+		return value
+	}
+	return byDefault
+}
+
+var _ interface {
+	traffic.Router
+	traffic.Rester
+	traffic.Preparer
+} = (*Router)(nil)
