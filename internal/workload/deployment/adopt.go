@@ -55,6 +55,7 @@ func (w *Workload) adopt(ctx context.Context, d *appsv1.Deployment, canary *apps
 		if !controlledBy(s, w.run.UID) {
 			return nil, nil
 		}
+		w.env.logger().Info("the tested ReplicaSet becomes the Deployment's", "namespace", s.Namespace, "replicaSet", s.Name, "deployment", d.Name)
 		return handOver(s, deploymentOwner(d)), nil
 	})
 }

@@ -49,6 +49,15 @@ func (w *Workload) Observe(ctx context.Context) (workload.Status, error) {
 	st.Stable.Capacity = capacityOf(n, int32(st.Stable.Ready()))
 	st.Canary.Capacity = w.capacity(n, int32(st.Canary.Ready()))
 	w.judge(&st, d, stable, canary)
+	if d != nil {
+		sets, err := w.sets(ctx, d)
+		if err != nil {
+			return st, err
+		}
+		if s := w.released(d, sets); s != nil && st.Canary.Failed == "" {
+			st.Canary.Failed = fmt.Sprintf("the Deployment was released past Serin, and the ReplicaSet %s, which nobody tested, has replaced most of %s", s.Name, w.run.Stable.Version)
+		}
+	}
 	return st, nil
 }
 

@@ -245,6 +245,37 @@ func TestAHoldThatIsLostIsTakenBack(t *testing.T) {
 	}
 }
 
+func TestWhatTheDeploymentControllerRolledOutIsNotTakenAway(t *testing.T) {
+	w := newWorld(t, 3)
+	w.image("sample:v2")
+	w.begin()
+	w.until(at(100, 34), "the canary has its pods", is(100, 34, 2))
+	live, err := client.New(serin, client.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// While Serin is down somebody lets the Deployment go.
+	if err := live.Patch(t.Context(), w.deployment(), client.RawPatch("application/merge-patch+json", []byte(`{"spec":{"paused":null}}`))); err != nil {
+		t.Fatal(err)
+	}
+	w.serves()
+	before := w.podNames()
+	st := w.until(at(100, 34), "it is told", func(st workload.Status) bool { return contains(st.Canary.Failed, "released past Serin") })
+	for range 5 {
+		if err := w.w.Apply(t.Context(), at(100, 34)); err == nil {
+			t.Error("Apply found nothing wrong")
+		}
+	}
+	if after := w.podNames(); !slices.Equal(before, after) {
+		t.Errorf("pods were %v and are %v", before, after)
+	}
+	w.until(at(100, 0), "the canary goes", func(now workload.Status) bool { return len(now.Canary.Instances) == 0 })
+	if got := len(w.podNames()); got != len(before)-len(st.Canary.Instances) {
+		t.Errorf("%d pods are left, want the 3 that serve", got)
+	}
+	w.inspect("what was rolled out serves", func(s deployment.Situation) bool { return !s.Changed() && s.Stable.Version == "v2" })
+}
+
 func TestAPromotionDoesNotHangOnOneUnreadyPod(t *testing.T) {
 	w := newWorld(t, 4)
 	w.image("sample:v2")

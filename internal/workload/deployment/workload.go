@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -112,6 +113,7 @@ func (w *Workload) keepHeld(ctx context.Context, d *appsv1.Deployment) error {
 		if stable == nil || kube.SameTemplate(stable.Spec.Template, d.Spec.Template) {
 			return nil, nil
 		}
+		w.env.logger().Warn("the Deployment was released before its time and is held again", "namespace", d.Namespace, "deployment", d.Name)
 		return hold(d), nil
 	})
 }
@@ -184,11 +186,14 @@ func (w *Workload) clear(ctx context.Context, d *appsv1.Deployment) (done bool, 
 	if err != nil {
 		return false, err
 	}
+	if s := w.released(d, sets); s != nil {
+		return false, fmt.Errorf("make room for ReplicaSet %s/%s: the Deployment controller has rolled %s out, which serves more by now than %s: %w",
+			w.env.Namespace, w.run.Canary.ReplicaSet, s.Name, w.run.Stable.ReplicaSet, workload.ErrRefused)
+	}
 	done = true
-	for _, s := range ownedBy(d, sets) {
-		if s.Name == w.run.Stable.ReplicaSet || !kube.SameTemplate(s.Spec.Template, d.Spec.Template) {
-			continue
-		}
+	for _, s := range w.equals(d, sets) {
+		w.env.logger().Info("a ReplicaSet of the Deployment's own has the canary's template and makes room for it",
+			"namespace", s.Namespace, "replicaSet", s.Name, "pods", setReplicas(s))
 		gone, err := w.shrink(ctx, s)
 		if err != nil {
 			return false, err
@@ -196,6 +201,32 @@ func (w *Workload) clear(ctx context.Context, d *appsv1.Deployment) (done bool, 
 		done = done && gone
 	}
 	return done, nil
+}
+
+// equals lists the ReplicaSets of the Deployment's own, other than stable, with
+// the template that it asks for.
+func (w *Workload) equals(d *appsv1.Deployment, sets []appsv1.ReplicaSet) []*appsv1.ReplicaSet {
+	return slices.DeleteFunc(ownedBy(d, sets), func(s *appsv1.ReplicaSet) bool {
+		return s.Name == w.run.Stable.ReplicaSet || s.Name == w.run.Canary.ReplicaSet || !kube.SameTemplate(s.Spec.Template, d.Spec.Template)
+	})
+}
+
+// released returns the ReplicaSet by which the Deployment controller has
+// replaced most of the old version, when a hold was off for long. Taking it away
+// would take away what serves.
+func (w *Workload) released(d *appsv1.Deployment, sets []appsv1.ReplicaSet) *appsv1.ReplicaSet {
+	var old int32
+	for i := range sets {
+		if s := &sets[i]; s.Name == w.run.Stable.ReplicaSet && setReplicas(s) > 0 {
+			old = s.Status.AvailableReplicas
+		}
+	}
+	for _, s := range w.equals(d, sets) {
+		if setReplicas(s) > 0 && s.Status.AvailableReplicas > old {
+			return s
+		}
+	}
+	return nil
 }
 
 // Close implements workload.Workload.
