@@ -59,6 +59,9 @@ type CanaryRunSpec struct {
 	// Begin is the start of the run's record and its first messages, compressed,
 	// for the time until the status is first written.
 	// +optional
+	// Its schema is written out: the API server's rules cannot read format byte.
+	// +kubebuilder:validation:Schemaless
+	// +kubebuilder:validation:Type=string
 	// +kubebuilder:validation:MaxLength=524288
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
 	Begin []byte `json:"begin,omitempty"`
