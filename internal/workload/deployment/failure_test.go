@@ -125,15 +125,34 @@ func mortal(t *testing.T, env deployment.Env, n int32, after bool) deployment.En
 		}
 		return err
 	}
-	inner, ok := env.Client.(client.WithWatch)
-	if !ok {
-		c, err := client.NewWithWatch(serin, client.Options{Scheme: env.Client.Scheme()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		inner = c
+	env.Client = writing(t, env.Client, write)
+	return env
+}
+
+// counted is a client whose writes are counted.
+func counted(t *testing.T, inner client.Client, writes *atomic.Int32) client.Client {
+	t.Helper()
+	return writing(t, inner, func(do func() error) error {
+		writes.Add(1)
+		return do()
+	})
+}
+
+// writing is a client that reads from inner and makes every write through
+// write.
+func writing(t *testing.T, inner client.Client, write func(do func() error) error) client.Client {
+	t.Helper()
+	watching, err := client.NewWithWatch(serin, client.Options{Scheme: inner.Scheme()})
+	if err != nil {
+		t.Fatal(err)
 	}
-	env.Client = interceptor.NewClient(inner, interceptor.Funcs{
+	return interceptor.NewClient(watching, interceptor.Funcs{
+		Get: func(ctx context.Context, _ client.WithWatch, key client.ObjectKey, o client.Object, opts ...client.GetOption) error {
+			return inner.Get(ctx, key, o, opts...)
+		},
+		List: func(ctx context.Context, _ client.WithWatch, list client.ObjectList, opts ...client.ListOption) error {
+			return inner.List(ctx, list, opts...)
+		},
 		Patch: func(ctx context.Context, c client.WithWatch, o client.Object, p client.Patch, opts ...client.PatchOption) error {
 			return write(func() error { return c.Patch(ctx, o, p, opts...) })
 		},
@@ -144,7 +163,6 @@ func mortal(t *testing.T, env deployment.Env, n int32, after bool) deployment.En
 			return write(func() error { return c.Delete(ctx, o, opts...) })
 		},
 	})
-	return env
 }
 
 // A Serin that dies at any write of a release, before or after it, and starts

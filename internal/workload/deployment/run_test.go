@@ -66,6 +66,39 @@ func TestThePodsThatWereTestedAreThePodsThatServe(t *testing.T) {
 	w.inspect("the new version serves", func(s deployment.Situation) bool { return !s.Changed() && s.Stable.Version == "v2" && !s.Held })
 }
 
+func TestATickWithoutADifferenceWritesNothing(t *testing.T) {
+	w := newWorld(t, 4)
+	w.image("sample:v2")
+	w.begin()
+	var writes atomic.Int32
+	w.env.Client = counted(t, w.env.Client, &writes)
+	w.open()
+	w.until(at(100, 50), "the canary has its pods", is(100, 50, 2))
+	if writes.Load() == 0 {
+		t.Fatal("the writes are not counted")
+	}
+	quiet := func(want workload.Want) {
+		t.Helper()
+		writes.Store(0)
+		for range 10 {
+			if err := w.w.Apply(t.Context(), want); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.w.Observe(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := writes.Load(); n != 0 {
+			t.Errorf("ten ticks of %+v made %d writes", want, n)
+		}
+	}
+	quiet(at(100, 50))
+	w.until(at(100, 100), "the canary is complete", is(100, 100, 4))
+	w.until(promoted, "it is promoted", func(workload.Status) bool { return !w.deployment().Spec.Paused })
+	w.serves()
+	quiet(promoted)
+}
+
 func TestARollbackRemovesTheCanaryAndKeepsTheHold(t *testing.T) {
 	w := newWorld(t, 4)
 	w.image("sample:v2")
