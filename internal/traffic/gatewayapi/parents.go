@@ -71,5 +71,5 @@ func unmet(generation int64, status map[string]any, want string) string {
 		}
 		return ""
 	}
-	return "says nothing of " + want
+	return "it says nothing of " + want
 }

@@ -54,6 +54,10 @@ type Harness struct {
 	// Waits says that Apply may ask to be called again, as for endpoints that
 	// are not there yet.
 	Waits bool
+	// Lag is how long requests may still follow the old split when the router
+	// says that the new one is in effect: that of a data plane that is told by
+	// others.
+	Lag time.Duration
 	// Weights are those that are tried one after another.
 	Weights []int
 	// Rounds is how often the weight goes up and down under load.
@@ -120,8 +124,16 @@ func (s *suite) promoted(weight int) traffic.Split {
 	return traffic.Split{Weight: weight, Stable: s.Canary, Canary: s.Canary, StableID: s.CanaryID, CanaryID: s.CanaryID, Promoted: true}
 }
 
-// apply makes a split and waits until it is in effect.
+// apply makes a split and waits until requests follow it.
 func (s *suite) apply(t *testing.T, split traffic.Split) traffic.Observed {
+	t.Helper()
+	o := s.move(t, split)
+	time.Sleep(s.Lag)
+	return o
+}
+
+// move makes a split and waits until it is in effect.
+func (s *suite) move(t *testing.T, split traffic.Split) traffic.Observed {
 	t.Helper()
 	if s.Arrange != nil && !split.Promoted {
 		s.Arrange(t, split.Weight)
@@ -265,7 +277,7 @@ func switchesUnderLoad(t *testing.T, s *suite) {
 	// A slow client has sent too little by then, and goes on.
 	for round, began := 0, time.Now(); round < s.Rounds || sent.Load() < 100 && time.Since(began) < s.Patience; round++ {
 		for _, weight := range []int{5, 10, 25, 50, 100, 0} {
-			s.apply(t, s.at(weight))
+			s.move(t, s.at(weight))
 			time.Sleep(time.Millisecond)
 		}
 	}

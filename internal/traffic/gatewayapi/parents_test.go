@@ -1,0 +1,55 @@
+package gatewayapi
+
+import (
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+func TestTroubleIsThatOfAnyParent(t *testing.T) {
+	for name, c := range map[string]struct{ status, want string }{
+		"all follow": {`
+    - parentRef: {group: gateway.networking.k8s.io, kind: Gateway, namespace: team, name: a}
+      conditions: [{type: Accepted, status: "True", observedGeneration: 7}, {type: ResolvedRefs, status: "True", observedGeneration: 7}]
+    - parentRef: {name: b, sectionName: web}
+      conditions: [{type: Accepted, status: "True", observedGeneration: 7}, {type: ResolvedRefs, status: "True", observedGeneration: 7}]`, ""},
+		"one has not answered": {`
+    - parentRef: {name: a}
+      conditions: [{type: Accepted, status: "True", observedGeneration: 7}, {type: ResolvedRefs, status: "True", observedGeneration: 7}]`,
+			"Gateway b has not answered"},
+		"one is of an older generation": {`
+    - parentRef: {name: a}
+      conditions: [{type: Accepted, status: "True", observedGeneration: 7}, {type: ResolvedRefs, status: "True", observedGeneration: 6}]`,
+			"Gateway a: ResolvedRefs is true for generation 6 and the route is at 7"},
+		"one refuses": {`
+    - parentRef: {name: a}
+      conditions: [{type: Accepted, status: "False", reason: NotAllowedByListeners, message: no listener takes it, observedGeneration: 7}]`,
+			"Gateway a: Accepted is False (NotAllowedByListeners): no listener takes it"},
+		"one says half": {`
+    - parentRef: {name: a}
+      conditions: [{type: Accepted, status: "True", observedGeneration: 7}]`,
+			"Gateway a: it says nothing of ResolvedRefs"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			u := &unstructured.Unstructured{}
+			manifest := "kind: HTTPRoute\nmetadata: {name: shop, namespace: team, generation: 7}\nspec: {parentRefs: [{name: a}, {name: b, sectionName: web}]}\nstatus:\n  parents:" + c.status
+			if err := yaml.Unmarshal([]byte(manifest), &u.Object); err != nil {
+				t.Fatal(err)
+			}
+			// The API server's numbers are whole.
+			data, err := u.MarshalJSON()
+			if err == nil {
+				err = u.UnmarshalJSON(data)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := trouble(u)
+			if c.want == "" && got != "" || !strings.Contains(got, c.want) {
+				t.Errorf("trouble is %q, want %q", got, c.want)
+			}
+		})
+	}
+}
