@@ -46,9 +46,7 @@ type UninstallOptions struct {
 // Router is a route that can be left as it is between runs.
 type Router interface {
 	traffic.Router
-	// Rest routes everything to the stable arm and holds no arm to a group of
-	// pods, so that nothing depends on Serin. The canary's pods must be gone.
-	Rest(ctx context.Context) error
+	traffic.Rester
 }
 
 // Uninstall takes Serin out of a cluster at any time, also in the middle of
