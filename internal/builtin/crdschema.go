@@ -3,7 +3,6 @@ package builtin
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
@@ -37,28 +36,7 @@ func ClusterSchema(catalog rollout.Catalog) (*apiextv1.JSONSchemaProps, error) {
 	}
 	s := structural{defs: document.Defs}
 	spec := s.definition("rollout.Spec")
-	analysis := spec.Properties["analysis"]
-	open(spec, rollout.TrafficPort, 1, "gatewayAPI", "istio", "service")
-	open(analysis, rollout.MetricsPort, 0, "prometheus")
 	return &spec, s.err
-}
-
-// open adds the adapters that are known by name and not yet in the catalog:
-// any field is taken below them.
-func open(in apiextv1.JSONSchemaProps, port rollout.Port, least int, kinds ...string) {
-	union := in.Properties[string(port)]
-	if union.Properties == nil {
-		union.Properties = map[string]apiextv1.JSONSchemaProps{}
-	}
-	for _, kind := range kinds {
-		if _, there := union.Properties[kind]; !there {
-			any := anything()
-			any.Type = "object"
-			union.Properties[kind] = any
-		}
-	}
-	union.XValidations = apiextv1.ValidationRules{oneOf(slices.Sorted(maps.Keys(union.Properties)), least)}
-	in.Properties[string(port)] = union
 }
 
 // structural turns JSON Schema (draft 2020-12) into the structural OpenAPI
