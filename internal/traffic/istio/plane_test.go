@@ -605,3 +605,56 @@ func TestConflictsAndSilenceOfTheAPIServer(t *testing.T) {
 		return nil
 	})
 }
+
+// Nobody's request is without an endpoint while the tested pods become stable,
+// nor when the run goes back from there.
+func TestPromotionAndTheWayBackServeEveryRequest(t *testing.T) {
+	f := start(t, hosts)
+	r := f.router(t, config(), running.Admin)
+	apply(t, r, split(0))
+	ctx, stop := context.WithCancel(t.Context())
+	type tally struct {
+		looks int
+		err   error
+	}
+	told := make(chan tally)
+	go func() {
+		var all tally
+		for ; ctx.Err() == nil; all.looks++ {
+			if _, err := f.countHosts(100); err != nil && all.err == nil {
+				all.err = err
+			}
+		}
+		told <- all
+	}()
+	answers := func(s traffic.Split, want int) {
+		t.Helper()
+		apply(t, r, s)
+		groups.Eventually(t, func() error {
+			o, err := r.Observe(t.Context())
+			if err == nil && (!o.InEffect || o.Weight != s.Weight || o.Promoted != s.Promoted) {
+				err = fmt.Errorf("observed %+v after %+v", o, s)
+			}
+			return err
+		})
+		if n, err := f.countHosts(100); err != nil || n != want {
+			t.Errorf("after %+v the new version answers %d %% (%v), want %d", s, n, err, want)
+		}
+	}
+	promoted := func(weight int) traffic.Split {
+		return traffic.Split{Weight: weight, StableID: "new", CanaryID: "new", Promoted: true}
+	}
+	for range 3 {
+		answers(split(100), 100)
+		answers(promoted(100), 100)
+		answers(split(0), 0) // rolled back while it was becoming stable
+		answers(split(100), 100)
+		answers(promoted(100), 100)
+		answers(promoted(0), 100)
+		answers(split(0), 0) // and after the weight was back at stable
+	}
+	stop()
+	if all := <-told; all.err != nil || all.looks < 20 {
+		t.Errorf("of %d looks one found: %v", all.looks, all.err)
+	}
+}
