@@ -2,6 +2,7 @@ package arms
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -68,9 +69,10 @@ type Object struct {
 	// Pairs finds the rules that split between the arms; a Refusal where there
 	// are none or they cannot be used.
 	Pairs func(u *unstructured.Unstructured) ([]Pair, error)
-	// Trouble says why the data plane does not follow the object; nil where an
-	// object does not tell.
-	Trouble func(u *unstructured.Unstructured) string
+	// Trouble says why the data plane does not follow the object, and whether
+	// that is its last word on it as it is written now; nil where an object does
+	// not tell.
+	Trouble func(u *unstructured.Unstructured) (why string, settled bool)
 	// Permitted says what else keeps the object from being used; nil where
 	// nothing does.
 	Permitted func(ctx context.Context) error
@@ -122,7 +124,7 @@ func (o *Object) Read(ctx context.Context) (Reading, error) {
 		r.Weight, r.Least = max(r.Weight, p.percent()), min(r.Least, p.percent())
 	}
 	if o.Trouble != nil {
-		r.Trouble = o.Trouble(u)
+		r.Trouble, _ = o.Trouble(u)
 	}
 	return r, nil
 }
@@ -149,8 +151,14 @@ func (o *Object) Set(ctx context.Context, weight int) error {
 
 // Check implements Route.
 func (o *Object) Check(ctx context.Context) error {
-	if _, _, err := o.read(ctx); err != nil {
+	u, _, err := o.read(ctx)
+	if err != nil {
 		return err
+	}
+	if o.Trouble != nil {
+		if why, settled := o.Trouble(u); settled && why != "" {
+			return errors.New(why)
+		}
 	}
 	if o.Permitted != nil {
 		return o.Permitted(ctx)

@@ -9,11 +9,12 @@ import (
 
 // trouble says why a route is not in effect as it is written: some parent has
 // not accepted this generation of it, or cannot resolve what it names. It is
-// empty when every parent follows.
-func trouble(u *unstructured.Unstructured) string {
+// empty when every parent follows. It is settled when waiting does not mend it:
+// the parent has answered for this generation.
+func trouble(u *unstructured.Unstructured) (why string, settled bool) {
 	parents, _, _ := unstructured.NestedSlice(u.Object, "spec", "parentRefs")
 	if len(parents) == 0 {
-		return name(u) + " has no parentRefs, so no gateway serves it"
+		return name(u) + " has no parentRefs, so no gateway serves it", true
 	}
 	told, _, _ := unstructured.NestedSlice(u.Object, "status", "parents")
 	for _, parent := range parents {
@@ -27,16 +28,16 @@ func trouble(u *unstructured.Unstructured) string {
 			}
 			found = true
 			for _, condition := range []string{"Accepted", "ResolvedRefs"} {
-				if t := unmet(u.GetGeneration(), status, condition); t != "" {
-					return fmt.Sprintf("%s: %s %v: %s", name(u), or(text(parent, "kind"), "Gateway"), parent["name"], t)
+				if t, settled := unmet(u.GetGeneration(), status, condition); t != "" {
+					return fmt.Sprintf("%s: %s %v: %s", name(u), or(text(parent, "kind"), "Gateway"), parent["name"], t), settled
 				}
 			}
 		}
 		if !found {
-			return fmt.Sprintf("%s: %s %v has not answered for it", name(u), or(text(parent, "kind"), "Gateway"), parent["name"])
+			return fmt.Sprintf("%s: %s %v has not answered for it", name(u), or(text(parent, "kind"), "Gateway"), parent["name"]), false
 		}
 	}
-	return ""
+	return "", true
 }
 
 // sameParent compares two references with their defaults.
@@ -56,20 +57,21 @@ func text(m map[string]any, key string) string {
 }
 
 // unmet says why a condition is not true for a generation.
-func unmet(generation int64, status map[string]any, want string) string {
+func unmet(generation int64, status map[string]any, want string) (why string, settled bool) {
 	conditions, _ := status["conditions"].([]any)
 	for _, c := range conditions {
 		c, _ := c.(map[string]any)
 		if c["type"] != want {
 			continue
 		}
-		if c["status"] != "True" {
-			return fmt.Sprintf("%s is %v (%v): %v", want, c["status"], c["reason"], c["message"])
+		n, _ := c["observedGeneration"].(int64)
+		switch {
+		case c["status"] != "True":
+			return fmt.Sprintf("%s is %v (%v): %v", want, c["status"], c["reason"], c["message"]), n == generation
+		case n != generation:
+			return fmt.Sprintf("%s is true for generation %d and the route is at %d; waiting for the gateway", want, n, generation), false
 		}
-		if n, _ := c["observedGeneration"].(int64); n != generation {
-			return fmt.Sprintf("%s is true for generation %d and the route is at %d; waiting for the gateway", want, n, generation)
-		}
-		return ""
+		return "", true
 	}
-	return "it says nothing of " + want
+	return "it says nothing of " + want, false
 }
