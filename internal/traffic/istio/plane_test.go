@@ -342,6 +342,14 @@ func TestOnlyWeightsAndHashesAreWritten(t *testing.T) {
 					t.Errorf("another host's weights became %d and %d", s, c)
 				}
 			}
+			// The same split again writes nothing.
+			version := u.GetResourceVersion()
+			for range 3 {
+				apply(t, r, split(5))
+			}
+			if u, err = f.read(t.Context(), "VirtualService", "myapp"); err != nil || u.GetResourceVersion() != version {
+				t.Errorf("the same split again wrote the VirtualService (%v)", err)
+			}
 			if err := r.Rest(t.Context()); err != nil {
 				t.Fatal(err)
 			}
