@@ -3,6 +3,7 @@ package crd_test
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -79,8 +80,9 @@ func (f *fault) client(c client.WithWatch) client.WithWatch {
 // bulky is a line that does not compress, so that few of them fill a status.
 func bulky(what string) record.Line {
 	var b strings.Builder
-	for i := range 200 {
-		fmt.Fprintf(&b, "%x", sha256.Sum256([]byte(fmt.Sprint(what, i))))
+	for i := range 220 {
+		sum := sha256.Sum256([]byte(fmt.Sprint(what, i)))
+		b.WriteString(base64.RawStdEncoding.EncodeToString(sum[:]))
 	}
 	line, err := record.Encode(record.Effect{Effect: what, At: recordtest.Start(), Actor: record.Serin, Detail: b.String()})
 	if err != nil {

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -167,3 +169,66 @@ func TestARunOfANewerProgramIsLeftAlone(t *testing.T) {
 }
 
 func isNewer(err error) bool { return errors.Is(err, store.ErrNewer) }
+
+// A store of all namespaces names runs and rollouts with theirs.
+func TestRunsOfAllNamespaces(t *testing.T) {
+	s := crd.New(crd.Options{Client: objects()})
+	for _, ns := range []string{"one", "two"} {
+		name, err := s.Next(t.Context(), ns+"/shop")
+		must(t, err)
+		if name != ns+"/shop-1" {
+			t.Fatalf("the next run is %s", name)
+		}
+		r := storetest.NewRun(t, "shop", name)
+		r.Spec.Metadata.Namespace = ns
+		must(t, s.Create(t.Context(), r, []record.Line{storetest.Line(ns)}, []store.Outgoing{{ID: ns, To: "team"}}))
+	}
+	for _, ns := range []string{"one", "two"} {
+		r, err := s.Active(t.Context(), ns+"/shop")
+		must(t, err)
+		if r.ID != ns+"/shop-1" || r.Rollout != "shop" || r.Spec.Metadata.Namespace != ns {
+			t.Errorf("the run of %s is %s of %s in %s", ns, r.ID, r.Rollout, r.Spec.Metadata.Namespace)
+		}
+		lines, err := s.Lines(t.Context(), r.ID, 0, 0)
+		must(t, err)
+		if string(recordtest.Join(lines)) != string(storetest.Line(ns))+"\n" {
+			t.Errorf("the record of %s is %s", ns, recordtest.Join(lines))
+		}
+		must(t, s.Settle(t.Context(), ns, true, time.Time{}, ""))
+	}
+	all, err := s.Runs(t.Context(), "", 0)
+	must(t, err)
+	due, err := s.Due(t.Context(), time.Now(), 0)
+	must(t, err)
+	if len(all) != 2 || all[0].ID != "two/shop-1" || len(due) != 0 {
+		t.Errorf("%d runs, %d messages", len(all), len(due))
+	}
+}
+
+// Of two programs that begin the same run at the same time one is refused.
+func TestTwoProgramsBeginOneRun(t *testing.T) {
+	server := objects()
+	a := crd.New(crd.Options{Client: server, Namespace: namespace})
+	var won, refused atomic.Int64
+	name, err := a.Next(t.Context(), "shop")
+	must(t, err)
+	run := storetest.NewRun(t, "shop", name)
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			s := crd.New(crd.Options{Client: server, Namespace: namespace})
+			switch err := s.Create(t.Context(), run, nil, nil); {
+			case err == nil:
+				won.Add(1)
+			case errors.Is(err, store.ErrActive):
+				refused.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 || refused.Load() != 7 {
+		t.Errorf("%d won, %d were refused", won.Load(), refused.Load())
+	}
+}
