@@ -313,23 +313,31 @@ func (h *home) create(ctx context.Context, candidate workload.Version, stable, a
 		StableVersion: stable, CanaryVersion: candidate.Version, Candidate: raw,
 		Actor: actor, StartedAt: now, State: engine.Start(plan),
 	}
-	header, err := record.Encode(record.Header{
-		Record: record.Version, Plan: plan,
-		Rollout: record.Subject{Name: h.name(), Namespace: h.rollout.Metadata.Namespace, Workload: h.rollout.Spec.Workload.Kind, Traffic: h.rollout.Spec.Traffic.Kind},
-		Run:     record.Run{ID: run.ID, StableVersion: stable, CanaryVersion: candidate.Version, StartedAt: now, Actor: actor},
-	})
+	lines, messages, err := beginning(run, now)
 	if err != nil {
-		return store.Run{}, fmt.Errorf("write the record: %w", err)
+		return store.Run{}, err
 	}
-	run.State.At = now
-	text := fmt.Sprintf("%s: %s is being released beside %s, %s", h.name(), run.CanaryVersion, stable, plan.Timeline(now.Local()))
-	messages := runner.Address(run, rollout.Started, text, "", "")
-	run.State.At = time.Time{}
-	if err := h.store.Create(ctx, run, []record.Line{header}, messages); err != nil {
+	if err := h.store.Create(ctx, run, lines, messages); err != nil {
 		return store.Run{}, fmt.Errorf("create the run: %w", err)
 	}
 	h.outbox.Wake()
 	return h.store.Load(ctx, run.ID)
+}
+
+// beginning is how a run's record begins, and what people are told first.
+func beginning(run store.Run, now time.Time) ([]record.Line, []store.Outgoing, error) {
+	of := run.Spec
+	header, err := record.Encode(record.Header{
+		Record: record.Version, Plan: run.Plan,
+		Rollout: record.Subject{Name: of.Metadata.Name, Namespace: of.Metadata.Namespace, Workload: of.Spec.Workload.Kind, Traffic: of.Spec.Traffic.Kind},
+		Run:     record.Run{ID: run.ID, StableVersion: run.StableVersion, CanaryVersion: run.CanaryVersion, StartedAt: now, Actor: run.Actor},
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("write the record: %w", err)
+	}
+	run.State.At = now
+	text := fmt.Sprintf("%s: %s is being released beside %s, %s", run.Rollout, run.CanaryVersion, run.StableVersion, run.Plan.Timeline(now.Local()))
+	return []record.Line{header}, runner.Address(run, rollout.Started, text, "", ""), nil
 }
 
 // runID is readable, sorts by time and is unique.

@@ -29,6 +29,6 @@ func ClusterCatalog() rollout.Catalog {
 		rollout.TestPort:     pick(rollout.TestPort, "http"),
 		rollout.HookPort:     pick(rollout.HookPort, "http", rollout.ApprovalKind),
 		rollout.NotifyPort:   machine[rollout.NotifyPort],
-		rollout.ArchivePort:  machine[rollout.ArchivePort],
+		rollout.ArchivePort:  {},
 	}
 }

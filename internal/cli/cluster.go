@@ -14,6 +14,7 @@ import (
 	"serin.dev/serin/internal/install"
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/server"
 )
 
 // Cluster is what commands know of clusters besides the API server itself.
@@ -27,6 +28,10 @@ type Cluster struct {
 	Parse func(*serinv1.CanaryRollout) (rollout.Rollout, []rollout.Problem, error)
 	// Metrics says whether a rollout's figures can be had; nil: nobody can.
 	Metrics func(context.Context, rollout.Rollout) ([]doctor.Finding, error)
+	// Open answers for a cluster as a daemon does for its machine.
+	Open func(*kube.Connection) (server.Backend, error)
+	// Revert makes a rollout's Deployment ask for what serves, and says so.
+	Revert func(ctx context.Context, c *kube.Connection, rollout string) (string, error)
 }
 
 // targetFlags adds the flags that say which cluster is meant, in kubectl's

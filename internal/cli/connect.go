@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strconv"
 
+	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/server"
 )
 
@@ -31,6 +32,9 @@ var label = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
 // connect reaches the program that runs a rollout, else the daemon, else the
 // state folder itself. The name may be empty.
 func (c *command) connect(ctx context.Context, name string) (*link, error) {
+	if c.onCluster() {
+		return c.connectToCluster()
+	}
 	state, err := c.stateDir()
 	if err != nil {
 		return nil, err
@@ -44,6 +48,9 @@ func (c *command) connect(ctx context.Context, name string) (*link, error) {
 
 // reach is connect for those who need a program that runs the rollout.
 func (c *command) reach(ctx context.Context, name string) (*link, error) {
+	if c.onCluster() {
+		return c.connectToCluster()
+	}
 	state, err := c.stateDir()
 	if err != nil {
 		return nil, err
@@ -53,6 +60,21 @@ func (c *command) reach(ctx context.Context, name string) (*link, error) {
 		return nil, nobodyRuns(name, state)
 	}
 	return l, err
+}
+
+// connectToCluster answers from a cluster's API server, with the person's own
+// credentials; the controller there carries out what is asked.
+func (c *command) connectToCluster() (*link, error) {
+	connection, err := kube.Connect(c.target, "serin/"+c.Version)
+	if err != nil {
+		return nil, err
+	}
+	backend, err := c.Cluster.Open(connection)
+	if err != nil {
+		return nil, err
+	}
+	api := server.New(backend, c.Version)
+	return &link{server.NewClient(server.InProcess(api, server.CurrentUser())), false, func() error { return nil }}, nil
 }
 
 func nobodyRuns(name, state string) error {

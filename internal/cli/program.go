@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/server"
 	"serin.dev/serin/internal/store"
@@ -30,6 +31,8 @@ type Program struct {
 	Run func(ctx context.Context, o RunOptions) (RunEnd, error)
 	// Serve is the daemon; it returns when ctx ends.
 	Serve func(ctx context.Context, o ServeOptions) error
+	// Controller carries the rollouts of a cluster; it returns when ctx ends.
+	Controller func(ctx context.Context, o ControllerOptions) error
 	// Demo shows both outcomes on sample programs.
 	Demo func(ctx context.Context, o DemoOptions) error
 	// Shop is the demo's sample program; it returns its exit code.
@@ -39,6 +42,30 @@ type Program struct {
 	// Code returns the exit code that an error of the program's modes stands
 	// for, 0 when it does not know.
 	Code func(error) int
+}
+
+// ControllerOptions are what `serin controller` was asked for.
+type ControllerOptions struct {
+	// Target is the cluster; its namespace does not count.
+	Target kube.Target
+	// Namespaces are the ones that are looked at; empty: all.
+	Namespaces []string
+	// LeaderElection lets several controllers stand by; they agree in Namespace.
+	LeaderElection bool
+	Namespace      string
+	// MetricsAddress and HealthAddress are listened on; "0": not at all.
+	MetricsAddress, HealthAddress string
+	// Archive is the folder for what is kept of ended runs; empty: in the state
+	// folder.
+	Archive string
+	// Prometheus is the address of the Prometheus that is asked by default, and
+	// Preset whose counters it has.
+	Prometheus, Preset string
+	// HoldAlways keeps Deployments paused between runs.
+	HoldAlways bool
+	// Keep is how many ended runs a rollout keeps.
+	Keep   int
+	Logger *slog.Logger
 }
 
 // RunOptions are what `serin run` was asked for.

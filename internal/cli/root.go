@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"serin.dev/serin/internal/kube"
 )
 
 // command is the state of one call of the program: where it reads and writes.
@@ -18,6 +20,7 @@ type command struct {
 	in       io.Reader
 	out, err io.Writer
 	state    string
+	target   kube.Target
 }
 
 // Main runs the program with its arguments and returns its exit code.
@@ -94,6 +97,7 @@ reached, 1 anything else.`,
 	root.SetOut(c.out)
 	root.SetErr(c.err)
 	root.PersistentFlags().StringVar(&c.state, "state", "", "folder where state lives (default $SERIN_STATE, else $XDG_STATE_HOME/serin, else ~/.local/state/serin)")
+	c.clusterFlags(root)
 	root.AddGroup(
 		&cobra.Group{ID: "release", Title: "Release:"},
 		&cobra.Group{ID: "read", Title: "Read:"},
@@ -102,10 +106,10 @@ reached, 1 anything else.`,
 		&cobra.Group{ID: "cluster", Title: "On Kubernetes:"},
 	)
 	root.AddCommand(
-		grouped("release", c.demo(), c.run(), c.serve(), c.release())...,
+		grouped("release", c.demo(), c.run(), c.serve(), c.release(), c.controller())...,
 	)
 	root.AddCommand(grouped("read", c.get(), c.describe(), c.history(), c.report(), c.logs())...)
-	root.AddCommand(grouped("act", c.promote(), c.pause(), c.resume(), c.rollback())...)
+	root.AddCommand(grouped("act", c.promote(), c.pause(), c.resume(), c.rollback(), c.revert())...)
 	root.AddCommand(grouped("decide", c.judge(), c.replay(), c.lint(), c.doctor())...)
 	root.AddCommand(grouped("cluster", c.install(), c.uninstall())...)
 	root.AddCommand(c.version(), c.shop())

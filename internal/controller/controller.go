@@ -55,6 +55,8 @@ type Asked struct {
 	// Why says in words why nothing can begin, when the workload cannot be
 	// released as it is; Do what to do about it.
 	Why, Do string
+	// Actor is who asked, as far as can be told.
+	Actor string
 	// Foreign: a person has paused the workload; that is left alone.
 	Foreign bool
 }

@@ -8,6 +8,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 
+	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/runner"
 	"serin.dev/serin/internal/store"
 )
@@ -92,12 +93,29 @@ func (r *runs) carry(ctx context.Context, l *loop, run string) {
 			log.Warn("the run is gone", "error", err)
 			return
 		}
+		r.stuck(l, err)
 		log.Error("the run cannot be carried; it is tried again", "error", err, "in", pause)
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// stuck says of a run that its loop cannot even look.
+func (r *runs) stuck(l *loop, err error) {
+	r.mu.Lock()
+	now := l.stands
+	now.trouble = oneLine(err.Error())
+	if now.position == "" {
+		now.position, now.verdict = string(engine.Preparing), string(engine.Wait)
+	}
+	same := l.stands == now
+	l.stands = now
+	r.mu.Unlock()
+	if !same {
+		r.ended(l.rollout)
 	}
 }
 

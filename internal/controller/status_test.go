@@ -101,16 +101,3 @@ func TestProblemsAreOneSentence(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
-
-func TestAnObjectsDeploymentIsKnownByItsName(t *testing.T) {
-	for _, c := range []struct{ name, hash, want string }{
-		{"shop-6fd9", "6fd9", "shop"},
-		{"my-shop-6fd9", "6fd9", "my-shop"},
-		{"shop", "6fd9", ""},
-		{"shop-6fd9", "", ""},
-	} {
-		if got := withoutHash(c.name, c.hash); got != c.want {
-			t.Errorf("withoutHash(%q, %q) = %q, want %q", c.name, c.hash, got, c.want)
-		}
-	}
-}

@@ -3,11 +3,8 @@ package controller
 import (
 	"context"
 	"encoding/json"
-	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -69,8 +66,6 @@ func (c *Controller) watch(mgr ctrl.Manager) error {
 			predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}, deleted{}))).
 		Watches(&serinv1.CanaryRun{}, handler.EnqueueRequestsFromMapFunc(c.ofRun), builder.WithPredicates(runChanged)).
 		Watches(&appsv1.Deployment{}, handler.EnqueueRequestsFromMapFunc(c.ofWorkload)).
-		Watches(&appsv1.ReplicaSet{}, handler.EnqueueRequestsFromMapFunc(c.wakeOnly(deploymentOfReplicaSet))).
-		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(c.wakeOnly(deploymentOfPod))).
 		WatchesRawSource(source.TypedChannel(stood, toRequest)).
 		WithOptions(controller.Options{MaxConcurrentReconciles: max(c.Workers, 1)}).
 		Complete(c)
@@ -119,19 +114,6 @@ func (c *Controller) ofWorkload(ctx context.Context, obj client.Object) []reconc
 	return out
 }
 
-// wakeOnly wakes the loops of the rollouts whose Deployment name says an object
-// belongs to; a rollout without a run is not concerned.
-func (c *Controller) wakeOnly(name func(client.Object) string) handler.MapFunc {
-	return func(ctx context.Context, obj client.Object) []reconcile.Request {
-		if deployment := name(obj); deployment != "" {
-			for _, key := range c.rolloutsOf(ctx, obj.GetNamespace(), deployment) {
-				c.runs.wake(key)
-			}
-		}
-		return nil
-	}
-}
-
 func (c *Controller) rolloutsOf(ctx context.Context, namespace, deployment string) []types.NamespacedName {
 	var list serinv1.CanaryRolloutList
 	if err := c.Client.List(ctx, &list, client.InNamespace(namespace), client.MatchingFields{workloadIndex: deployment}); err != nil {
@@ -142,29 +124,4 @@ func (c *Controller) rolloutsOf(ctx context.Context, namespace, deployment strin
 		keys = append(keys, client.ObjectKeyFromObject(&list.Items[i]))
 	}
 	return keys
-}
-
-// deploymentOfReplicaSet and deploymentOfPod find the Deployment by names: a
-// canary's ReplicaSet does not belong to it yet, and is called as if it did.
-func deploymentOfReplicaSet(obj client.Object) string {
-	return withoutHash(obj.GetName(), obj.GetLabels()[serinv1.HashLabel])
-}
-
-func deploymentOfPod(obj client.Object) string {
-	owner := metav1.GetControllerOf(obj)
-	if owner == nil || owner.Kind != "ReplicaSet" {
-		return ""
-	}
-	return withoutHash(owner.Name, obj.GetLabels()[serinv1.HashLabel])
-}
-
-func withoutHash(name, hash string) string {
-	if hash == "" {
-		return ""
-	}
-	deployment, ok := strings.CutSuffix(name, "-"+hash)
-	if !ok {
-		return ""
-	}
-	return deployment
 }

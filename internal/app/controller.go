@@ -1,0 +1,174 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"serin.dev/serin/internal/controller"
+	"serin.dev/serin/internal/kube"
+
+	serinv1 "serin.dev/serin/api/v1alpha1"
+)
+
+// ControllerOptions are what the controller was asked for.
+type ControllerOptions struct {
+	// Target is the cluster, and Version what the API server is told of this
+	// program.
+	Target  kube.Target
+	Version string
+	// Namespaces are the ones that are looked at; empty: all.
+	Namespaces []string
+	// LeaderElection lets several controllers stand by; Namespace is where they
+	// agree, and where events about the controller itself go.
+	LeaderElection bool
+	Namespace      string
+	// MetricsAddress and HealthAddress are listened on; "0": not at all.
+	MetricsAddress, HealthAddress string
+	// Archive is the folder for what is kept of ended runs.
+	Archive string
+	// Prometheus is the address of the Prometheus that rollouts without
+	// analysis.metrics are judged from, and Preset what its counters are of;
+	// empty: by the kind of route.
+	Prometheus, Preset string
+	// HoldAlways keeps Deployments paused between runs, for an API server that
+	// has no MutatingAdmissionPolicy.
+	HoldAlways bool
+	// Keep is how many ended runs a rollout keeps.
+	Keep   int
+	Logger *slog.Logger
+}
+
+const (
+	// workers is how many rollouts are looked at at once; runs have loops of
+	// their own and are not among them.
+	workers = 8
+	// shutdown bounds how long a controller that is asked to end finishes what
+	// it does.
+	shutdown = 20 * time.Second
+)
+
+// Controller carries rollouts on a cluster until ctx ends.
+func Controller(ctx context.Context, o ControllerOptions) error {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	log := logr.FromSlogHandler(o.Logger.Handler())
+	ctrllog.SetLogger(log)
+	connection, err := kube.Connect(o.Target, "serin-controller/"+o.Version)
+	if err != nil {
+		return err
+	}
+	config := connection.Config
+	// A watch is one long answer.
+	config.Timeout = 0
+	// The API server shares itself out fairly; a rollback never waits in a queue
+	// of this program's own.
+	config.QPS = -1
+	mgr, err := ctrl.NewManager(config, ctrl.Options{
+		Scheme:                        kube.Scheme(),
+		Logger:                        log,
+		Cache:                         caches(o.Namespaces),
+		Client:                        client.Options{Cache: &client.CacheOptions{Unstructured: true}},
+		LeaderElection:                o.LeaderElection,
+		LeaderElectionID:              "serin.dev",
+		LeaderElectionNamespace:       o.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress, TLSOpts: []func(*tls.Config){}},
+		HealthProbeBindAddress:        o.HealthAddress,
+		GracefulShutdownTimeout:       new(shutdown),
+	})
+	if err != nil {
+		return fmt.Errorf("reach the API server: %w: %w", err, ErrUnreachable)
+	}
+	clientset, err := kubernetes.NewForConfig(config)
+	if err != nil {
+		return fmt.Errorf("reach the API server: %w", err)
+	}
+	program := newCluster(o, mgr, clientset)
+	_, err = controller.Setup(mgr, controller.Options{
+		Client: mgr.GetClient(), Program: program, Parse: ClusterParser(), Logger: o.Logger, Workers: workers,
+		Events: mgr.GetEventRecorder("serin"),
+	})
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(program); err != nil {
+		return err
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return err
+	}
+	if err := mgr.AddReadyzCheck("caches", func(r *http.Request) error {
+		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
+		defer cancel()
+		if !mgr.GetCache().WaitForCacheSync(ctx) {
+			return fmt.Errorf("the caches have not been filled yet")
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := mgr.Start(ctx); err != nil {
+		return fmt.Errorf("run the controller: %w", err)
+	}
+	return nil
+}
+
+// caches says what is watched where, and how little of it is kept.
+func caches(namespaces []string) cache.Options {
+	o := cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&corev1.Pod{}:                {Transform: leanPod},
+		&appsv1.ReplicaSet{}:         {Transform: unmanaged},
+		&corev1.Service{}:            {},
+		&appsv1.Deployment{}:         {},
+		&discoveryv1.EndpointSlice{}: {Transform: unmanaged},
+		&serinv1.CanaryRecord{}:      {Transform: unmanaged},
+	}}
+	if len(namespaces) > 0 {
+		o.DefaultNamespaces = map[string]cache.Config{}
+		for _, n := range namespaces {
+			o.DefaultNamespaces[n] = cache.Config{}
+		}
+	}
+	return o
+}
+
+// unmanaged drops who wrote which field, where nobody asks for it.
+func unmanaged(obj any) (any, error) {
+	if o, ok := obj.(metav1.Object); ok {
+		o.SetManagedFields(nil)
+	}
+	return obj, nil
+}
+
+// leanPod keeps of a pod what tells how it is.
+func leanPod(obj any) (any, error) {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return obj, nil
+	}
+	pod.ManagedFields, pod.Annotations = nil, nil
+	spec := corev1.PodSpec{NodeName: pod.Spec.NodeName}
+	for _, c := range pod.Spec.Containers {
+		spec.Containers = append(spec.Containers, corev1.Container{Name: c.Name, Ports: c.Ports})
+	}
+	pod.Spec = spec
+	return pod, nil
+}

@@ -1,0 +1,282 @@
+package builtin
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+
+	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/internal/kube"
+	"serin.dev/serin/internal/metrics"
+	"serin.dev/serin/internal/metrics/prometheus"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/workload"
+	"serin.dev/serin/internal/workload/deployment"
+)
+
+// ClusterEnv is what adapters on a cluster need to know about where they run.
+type ClusterEnv struct {
+	kube.Env
+	Pods       corev1client.PodsGetter
+	Informers  cache.Informers
+	HoldAlways bool
+	// Prometheus is asked where a rollout names no metrics, and Preset whose
+	// counters it has.
+	Prometheus, Preset string
+
+	// Run is the run that goes on, and its two revisions; only NewCluster needs
+	// them.
+	Run            string
+	RunUID         types.UID
+	Stable, Canary serinv1.Revision
+}
+
+// ClusterRouter is what a router on a cluster offers.
+type ClusterRouter interface {
+	traffic.Router
+	traffic.Rester
+	traffic.Preparer
+}
+
+// Cluster is the adapters of one run on a cluster.
+type Cluster struct {
+	Workload workload.Workload
+	Router   ClusterRouter
+	Metrics  metrics.Source
+}
+
+// NewCluster builds the adapters of a run. It starts nothing.
+func NewCluster(r rollout.Rollout, env ClusterEnv) (*Cluster, error) {
+	w, err := newDeployment(r, env)
+	if err != nil {
+		return nil, err
+	}
+	c := &Cluster{Workload: w}
+	if c.Router, err = NewClusterRouter(r, env); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	if c.Metrics, err = newClusterSource(r, env, w); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return c, nil
+}
+
+// Changed signals changes of the workload.
+func (c *Cluster) Changed() <-chan struct{} {
+	if n, ok := c.Workload.(workload.Notifier); ok {
+		return n.Changed()
+	}
+	return nil
+}
+
+// Close releases everything. Instances and routes stay as they are.
+func (c *Cluster) Close() error { return errors.Join(c.Metrics.Close(), c.Workload.Close()) }
+
+// NewClusterRouter builds a rollout's router.
+func NewClusterRouter(r rollout.Rollout, env ClusterEnv) (ClusterRouter, error) {
+	build, err := find(clusterRouters, rollout.TrafficPort, r.Spec.Traffic.Kind)
+	if err != nil {
+		return nil, err
+	}
+	router, err := build(r.Spec.Traffic, env.Env)
+	if err != nil {
+		return nil, err
+	}
+	whole, ok := router.(ClusterRouter)
+	if !ok {
+		return nil, fmt.Errorf("the router %q cannot be put to rest between runs", r.Spec.Traffic.Kind)
+	}
+	return whole, nil
+}
+
+// newDeployment builds the one workload that a cluster has.
+func newDeployment(r rollout.Rollout, env ClusterEnv) (*deployment.Workload, error) {
+	config, err := deploymentConfig(r)
+	if err != nil {
+		return nil, err
+	}
+	return deployment.New(config, env.deployment(r))
+}
+
+func (e ClusterEnv) deployment(r rollout.Rollout) deployment.Env {
+	return deployment.Env{
+		Env: e.Env, Pods: e.Pods, Informers: e.Informers, HoldAlways: e.HoldAlways,
+		Run: deployment.Run{
+			Name: e.Run, UID: e.RunUID, Stable: e.Stable, Canary: e.Canary,
+			PodRatio: r.Spec.Traffic.Kind == podRatio,
+		},
+	}
+}
+
+// podRatio is the router whose weights are made by the number of pods.
+const podRatio = "service"
+
+func deploymentConfig(r rollout.Rollout) (deployment.Config, error) {
+	var config deployment.Config
+	if kind := r.Spec.Workload.Kind; kind != "deployment" {
+		return config, fmt.Errorf("a cluster runs no workload %q; write workload: {deployment: {name: …}}", kind)
+	}
+	err := r.Spec.Workload.Decode(&config)
+	return config, err
+}
+
+// DeploymentName is the name of a rollout's Deployment.
+func DeploymentName(r rollout.Rollout) (string, error) {
+	config, err := deploymentConfig(r)
+	return config.Name, err
+}
+
+// newTarget is a rollout's Deployment, with or without a run.
+func newTarget(r rollout.Rollout, env ClusterEnv) (*deployment.Target, error) {
+	config, err := deploymentConfig(r)
+	if err != nil {
+		return nil, err
+	}
+	return deployment.NewTarget(config, env.deployment(r))
+}
+
+// Inspect says what a rollout's Deployment asks for, beside what serves.
+func Inspect(ctx context.Context, r rollout.Rollout, env ClusterEnv) (deployment.Situation, error) {
+	d, err := newTarget(r, env)
+	if err != nil {
+		return deployment.Situation{}, err
+	}
+	return d.Inspect(ctx)
+}
+
+// Attach labels a rollout's Deployment, so that changes of its template wait
+// for a run.
+func Attach(ctx context.Context, r rollout.Rollout, env ClusterEnv) error {
+	d, err := newTarget(r, env)
+	if err != nil {
+		return err
+	}
+	return d.Attach(ctx)
+}
+
+// Detach undoes Attach. Held: the Deployment asks for a version that does not
+// serve, and stays paused so that it does not roll it out at once.
+func Detach(ctx context.Context, r rollout.Rollout, env ClusterEnv) (held bool, err error) {
+	d, err := newTarget(r, env)
+	if err != nil {
+		return false, err
+	}
+	return d.Detach(ctx)
+}
+
+// Revert makes a rollout's Deployment ask for what serves.
+func Revert(ctx context.Context, r rollout.Rollout, env ClusterEnv) (serinv1.Revision, error) {
+	d, err := newTarget(r, env)
+	if err != nil {
+		return serinv1.Revision{}, err
+	}
+	return d.Revert(ctx)
+}
+
+// Release lets a held Deployment go on.
+func Release(ctx context.Context, r rollout.Rollout, env ClusterEnv) error {
+	d, err := newTarget(r, env)
+	if err != nil {
+		return err
+	}
+	return d.Release(ctx)
+}
+
+// newClusterSource builds what measures both arms.
+func newClusterSource(r rollout.Rollout, env ClusterEnv, w workload.Workload) (metrics.Source, error) {
+	config, err := clusterMetrics(r, env)
+	if err != nil {
+		return nil, err
+	}
+	deployed, err := deploymentConfig(r)
+	if err != nil {
+		return nil, err
+	}
+	return prometheus.New(config, prometheus.Env{
+		Rollout: r.Metadata.Name, Namespace: r.Metadata.Namespace, Workload: deployed.Name,
+		Services: armServices(r), Cluster: true, Interval: time.Duration(r.Spec.Analysis.Interval), Logger: env.Logger,
+		Groups: func(ctx context.Context) (map[rollout.Arm]prometheus.Group, error) {
+			status, err := w.Observe(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return map[rollout.Arm]prometheus.Group{
+				rollout.Stable: measured(deployed.Name, status.Stable),
+				rollout.Canary: measured(deployed.Name, status.Canary),
+			}, nil
+		},
+	})
+}
+
+// CheckMetrics says what keeps a rollout from being measured, as far as that can
+// be known before a run.
+func CheckMetrics(r rollout.Rollout, env ClusterEnv) error {
+	source, err := newClusterSource(r, env, nil)
+	if err != nil {
+		return err
+	}
+	return source.Close()
+}
+
+// armServices are the names of the two arms' Services; nil for a route that has
+// one for both.
+func armServices(r rollout.Rollout) map[rollout.Arm]string {
+	if r.Spec.Traffic.Kind == podRatio {
+		return nil
+	}
+	var named struct {
+		Stable string `json:"stableService"`
+		Canary string `json:"canaryService"`
+	}
+	_ = json.Unmarshal(r.Spec.Traffic.Config, &named) // other fields are the router's to read
+	return map[rollout.Arm]string{
+		rollout.Stable: cmp.Or(named.Stable, kube.StableService(r.Metadata.Name)),
+		rollout.Canary: cmp.Or(named.Canary, kube.CanaryService(r.Metadata.Name)),
+	}
+}
+
+func measured(deploymentName string, g workload.Group) prometheus.Group {
+	m := prometheus.Group{Version: g.Version, Instances: len(g.Instances)}
+	if g.ID != "" {
+		m.PodPrefixes = []string{deploymentName + "-" + g.ID}
+	}
+	return m
+}
+
+// clusterMetrics is the configuration of what measures a rollout: its own, or
+// the cluster's.
+func clusterMetrics(r rollout.Rollout, env ClusterEnv) (prometheus.Config, error) {
+	config := *prometheus.NewConfig().(*prometheus.Config)
+	source := r.Spec.Analysis.Metrics
+	if source.IsZero() {
+		if env.Prometheus == "" {
+			return config, errors.New("nothing says which Prometheus to ask: write analysis: {metrics: {prometheus: {url: …}}}, or start the controller with --prometheus-url")
+		}
+		preset := env.Preset
+		if preset == "" {
+			preset = presetOf[r.Spec.Traffic.Kind]
+		}
+		data, err := json.Marshal(map[string]any{"url": env.Prometheus, "preset": preset})
+		if err != nil {
+			return config, err
+		}
+		source = rollout.Adapter{Kind: "prometheus", Config: data}
+	}
+	if source.Kind != "prometheus" {
+		return config, fmt.Errorf("a cluster is not measured by %q; write analysis: {metrics: {prometheus: {url: …}}}", source.Kind)
+	}
+	err := source.Decode(&config)
+	return config, err
+}
+
+// presetOf is whose counters there are where nothing else is said, by the kind
+// of route.
+var presetOf = map[string]string{"istio": "istio", "gatewayAPI": "traefik", "service": "otel"}

@@ -1,0 +1,153 @@
+//go:build plane
+
+package cluster
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"serin.dev/serin/internal/engine"
+)
+
+// weights returns the weights of the shop's route, stable's first.
+func (s *shop) weights() []int64 {
+	s.t.Helper()
+	route := &unstructured.Unstructured{}
+	route.SetAPIVersion("gateway.networking.k8s.io/v1")
+	route.SetKind("HTTPRoute")
+	if err := admin(s.t).Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "shop"}, route); err != nil {
+		s.t.Fatal(err)
+	}
+	rules, _, _ := unstructured.NestedSlice(route.Object, "spec", "rules")
+	var out []int64
+	for _, ref := range rules[0].(map[string]any)["backendRefs"].([]any) {
+		out = append(out, ref.(map[string]any)["weight"].(int64))
+	}
+	return out
+}
+
+func TestAGoodVersionBecomesTheRelease(t *testing.T) {
+	s := open(t, 3)
+	s.roll(quickPhases)
+	old := s.pods()
+	users := send(t, s.host, 50)
+	time.Sleep(2 * time.Second)
+	s.change("v2")
+	eventually(t, limit, func() error {
+		if got := s.weights(); got[1] == 0 {
+			return fmt.Errorf("the canary has no weight yet: %+v", s.rollout().Status)
+		}
+		return nil
+	})
+	var tested []string
+	for _, p := range s.pods() {
+		if !slices.Contains(old, p) {
+			tested = append(tested, p)
+		}
+	}
+	run := s.ends(1, limit)
+	if run.Status.Phase != string(engine.Promoted) {
+		t.Fatalf("the run ended as %q: %s", run.Status.Phase, run.Status.Reason)
+	}
+	eventually(t, limit, func() error {
+		if d := s.deployment(); d.Spec.Paused || d.Status.UpdatedReplicas != 3 || d.Status.Replicas != 3 {
+			return fmt.Errorf("the Deployment is not an ordinary one of the new version: paused %v, %+v", d.Spec.Paused, d.Status)
+		}
+		return nil
+	})
+	users.stop()
+	got := count(users.got(time.Time{}))
+	if got.failed > 0 {
+		t.Errorf("%d of %d requests failed: %v", got.failed, got.all, got.why)
+	}
+	if got.versions["v2"] == 0 || got.versions["v1"] == 0 {
+		t.Errorf("who answered: %v", got.versions)
+	}
+	now := s.pods()
+	for _, p := range tested {
+		if !slices.Contains(now, p) {
+			t.Errorf("pod %s was tested and does not serve; these do: %v", p, now)
+		}
+	}
+	for _, p := range old {
+		if slices.Contains(now, p) {
+			t.Errorf("pod %s of the old version is still there", p)
+		}
+	}
+	if got := s.weights(); got[0] != 100 || got[1] != 0 {
+		t.Errorf("at rest the route's weights are %v", got)
+	}
+	history, err := cluster.Kubectl(t.Context(), "rollout", "history", "deployment/shop", "-n", s.namespace)
+	if err != nil || !strings.Contains(history, "\n1 ") || !strings.Contains(history, "\n2 ") {
+		t.Errorf("kubectl rollout history does not show both revisions: %v\n%s", err, history)
+	}
+}
+
+func TestABadVersionIsRolledBack(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		says string
+	}{
+		{"errors", []string{"-errors=0.5"}, "errors"},
+		{"slow", []string{"-delay=40ms"}, "latency"},
+		{"crashes", []string{"-crash=6s"}, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t, 2)
+			s.roll("[{weight: 20, duration: 5m}, {weight: 100, duration: 5m}]")
+			users := send(t, s.host, 50)
+			s.change("v2", c.args...)
+			run := s.ends(1, limit)
+			ended := time.Now()
+			if run.Status.Phase != string(engine.RolledBack) {
+				t.Fatalf("the run ended as %q: %s", run.Status.Phase, run.Status.Reason)
+			}
+			if !strings.Contains(run.Status.Reason, c.says) {
+				t.Errorf("the reason %q does not name %q", run.Status.Reason, c.says)
+			}
+			time.Sleep(2 * time.Second)
+			users.stop()
+			after := count(users.got(ended))
+			if after.versions["v2"] > 0 || after.versions["v1"] == 0 || after.failed > 0 {
+				t.Errorf("after the rollback: %v, %d failed: %v", after.versions, after.failed, after.why)
+			}
+			if got := s.weights(); got[0] != 100 || got[1] != 0 {
+				t.Errorf("the route's weights are %v", got)
+			}
+			eventually(t, limit, func() error {
+				if d := s.deployment(); !d.Spec.Paused {
+					return fmt.Errorf("the Deployment is not held with the rejected template")
+				}
+				if r := s.rollout(); r.Status.Rejected == nil {
+					return fmt.Errorf("the rollout does not say what was rejected: %+v", r.Status)
+				}
+				if len(s.pods()) != 2 {
+					return fmt.Errorf("the pods are %v", s.pods())
+				}
+				return nil
+			})
+		})
+	}
+}
+
+func TestAVersionThatNeverBecomesReadyGetsNoRequest(t *testing.T) {
+	s := open(t, 2)
+	s.roll("[{weight: 20, duration: 5m}, {weight: 100, duration: 5m}]")
+	users := send(t, s.host, 20)
+	s.change("v2", "-unready")
+	run := s.ends(1, limit)
+	users.stop()
+	if run.Status.Phase != string(engine.RolledBack) {
+		t.Fatalf("the run ended as %q: %s", run.Status.Phase, run.Status.Reason)
+	}
+	if got := count(users.got(time.Time{})); got.versions["v2"] > 0 || got.failed > 0 {
+		t.Errorf("who answered: %v, %d failed: %v", got.versions, got.failed, got.why)
+	}
+}

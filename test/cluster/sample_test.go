@@ -1,0 +1,75 @@
+//go:build plane
+
+package cluster
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/signal"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// sampleArg makes this test program the service that is released.
+const sampleArg = "be-the-sample"
+
+// sample answers its version and its pod, with the faults that its flags ask
+// for.
+func sample(args []string) int {
+	f := flag.NewFlagSet("sample", flag.ContinueOnError)
+	listen := f.String("listen", "127.0.0.1:0", "address")
+	version := f.String("version", "", "what it answers")
+	errorRate := f.Float64("errors", 0, "fraction of requests that fail")
+	delay := f.Duration("delay", 2*time.Millisecond, "time an answer takes")
+	unready := f.Bool("unready", false, "never become ready")
+	crash := f.Duration("crash", 0, "end by itself after this long")
+	if err := f.Parse(args); err != nil {
+		return 4
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	if *crash > 0 {
+		go func() {
+			time.Sleep(*crash)
+			fmt.Fprintln(os.Stderr, "panic: this version does not work")
+			os.Exit(2)
+		}()
+	}
+	var stopping atomic.Bool
+	mux := http.NewServeMux()
+	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
+		if *unready || stopping.Load() {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		time.Sleep(*delay)
+		w.Header().Set("X-Version", *version)
+		w.Header().Set("X-Pod", os.Getenv("POD_NAME"))
+		if rand.Float64() < *errorRate {
+			w.WriteHeader(http.StatusInternalServerError)
+		}
+		fmt.Fprintln(w, *version)
+	})
+	server := &http.Server{Addr: *listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		<-ctx.Done()
+		// As a well-behaved server: out of the endpoints first, then no more.
+		stopping.Store(true)
+		time.Sleep(2 * time.Second)
+		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		_ = server.Shutdown(grace)
+	}()
+	if err := server.ListenAndServe(); err != http.ErrServerClosed {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	time.Sleep(100 * time.Millisecond)
+	return 0
+}
