@@ -31,6 +31,11 @@ test: build ## every test, with the fault simulator over 10,000 seeds
 plane: ## builds the programs of the test plane (a Kubernetes control plane) once, into the user's cache
 	$(GO) run ./test/plane/build/make
 
+.PHONY: cluster
+cluster: build plane ## leaves a Kubernetes control plane up with the demo shop in it, until Ctrl-C
+	@mkdir -p bin && $(GO) build -o bin/plane ./test/plane/cluster
+	@bin/plane $(BIN)
+
 .PHONY: test-cluster
 test-cluster: plane ## the tests that need a Kubernetes control plane
 	$(GO) test -tags plane -timeout 30m ./test/plane/... $(if $(wildcard test/cluster),./test/cluster/...)
@@ -49,6 +54,7 @@ soak: ## the fault simulator over SEEDS=1000000 seeds
 check: ## formatting, vet, linters, generated files up to date
 	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "not formatted, run gofmt -w:"; echo "$$out"; exit 1; fi
 	$(GO) vet $(PKGS)
+	$(GO) vet -tags plane ./test/...
 	$(TOOL) golangci-lint run --timeout 10m $(PKGS)
 	$(GO) mod tidy -diff
 	$(MAKE) verify-generated

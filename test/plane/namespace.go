@@ -74,7 +74,7 @@ func (p *Plane) EnterScript(path string) error {
 		return fmt.Errorf("write %s: this process is not in a network of its own", path)
 	}
 	user := ""
-	if strings.TrimSpace(os.Getenv("SUDO_UID")) == "" && ownUsers() {
+	if ownUsers() {
 		user = "--user --preserve-credentials "
 	}
 	script := fmt.Sprintf(`#!/bin/sh

@@ -251,3 +251,21 @@ func (p *Plane) Apply(ctx context.Context, paths ...string) error {
 	_, err := p.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
 	return err
 }
+
+// WaitForHTTP waits until an address answers with 200.
+func (p *Plane) WaitForHTTP(ctx context.Context, url string) error {
+	ask := answers(url, nil)
+	for {
+		one, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := ask(one)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", url, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
