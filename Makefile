@@ -39,6 +39,8 @@ cluster: build plane ## leaves a Kubernetes control plane up with the demo shop 
 .PHONY: test-cluster
 test-cluster: plane ## the tests that need a Kubernetes control plane
 	$(GO) test -tags plane -timeout 30m ./test/plane/... $(if $(wildcard test/cluster),./test/cluster/...)
+	$(GO) test -tags plane -timeout 15m ./test/install
+	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
 	$(GO) test -tags plane -timeout 15m ./internal/metrics/prometheus
 	$(GO) test -tags plane -timeout 15m -run TestARunIsJudgedByPrometheus ./test/machine
 

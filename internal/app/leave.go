@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -15,37 +16,35 @@ import (
 
 // ClusterRouter reaches the route of a rollout of a cluster, as a run pinned it
 // when there is one.
-func ClusterRouter(c client.Client, r *serinv1.CanaryRollout, run *serinv1.CanaryRun) (install.Router, error) {
-	of, err := pinned(r, run)
+func ClusterRouter(c client.Client, o *serinv1.CanaryRollout, run *serinv1.CanaryRun) (install.Router, error) {
+	r, err := rolloutOf(o, run)
 	if err != nil {
 		return nil, err
 	}
-	return builtin.NewClusterRouter(of, builtin.ClusterEnv{Env: kube.Env{Client: c, Namespace: r.Namespace, Rollout: r.Name}})
+	return builtin.NewClusterRouter(r, builtin.ClusterEnv{
+		Env: kube.Env{Client: c, Live: c, Namespace: r.Metadata.Namespace, Rollout: r.Metadata.Name},
+	})
 }
 
-// pinned is the rollout as its run pinned it, or as it is written when there is
-// no run.
-func pinned(r *serinv1.CanaryRollout, run *serinv1.CanaryRun) (rollout.Rollout, error) {
-	var of rollout.Rollout
+func rolloutOf(o *serinv1.CanaryRollout, run *serinv1.CanaryRun) (rollout.Rollout, error) {
 	if run != nil {
-		err := json.Unmarshal(run.Spec.Pinned.Raw, &of)
-		return of, err
+		var r rollout.Rollout
+		if err := json.Unmarshal(run.Spec.Pinned.Raw, &r); err != nil {
+			return r, fmt.Errorf("read what the run %s pinned: %w", run.Name, err)
+		}
+		return r, nil
 	}
-	of, problems, err := ClusterParser()(r)
-	if err == nil && len(problems) > 0 {
-		err = fmt.Errorf("the CanaryRollout %s cannot be read: %s %s", r.Name, problems[0].Field, problems[0].Message)
+	r, problems, err := ClusterParser()(o)
+	if len(problems) > 0 {
+		err = errors.Join(err, fmt.Errorf("its spec has a mistake: %s %s", problems[0].Field, problems[0].Message))
 	}
-	return of, err
+	return r, err
 }
 
 // ClusterParser reads rollouts with the adapters that a cluster has.
 func ClusterParser() func(*serinv1.CanaryRollout) (rollout.Rollout, []rollout.Problem, error) {
 	catalog := builtin.ClusterCatalog()
 	return func(obj *serinv1.CanaryRollout) (rollout.Rollout, []rollout.Problem, error) {
-		r, problems, err := kube.ParseRollout(obj, catalog)
-		if err == nil {
-			problems = append(problems, builtin.ClusterProblems(r)...)
-		}
-		return r, problems, err
+		return kube.ParseRollout(obj, catalog)
 	}
 }

@@ -118,6 +118,7 @@ func (c *command) examineMachine(ctx context.Context, e examining) ([]doctor.Fin
 		return nil, err
 	}
 	o := doctor.MachineOptions{State: state, Serving: map[string]bool{}, Files: map[string][]rollout.Rollout{}}
+	var found []doctor.Finding
 	l, err := dialAny(ctx, state, e.name)
 	switch {
 	case err == nil:
@@ -131,15 +132,16 @@ func (c *command) examineMachine(ctx context.Context, e examining) ([]doctor.Fin
 			o.Serving[r.Name] = true
 		}
 	case !errors.Is(err, server.ErrNobody):
-		return nil, err
+		found = append(found, doctor.Finding{Check: "daemon", State: doctor.Unknown, Message: err.Error()})
 	}
-	var wrong []doctor.Finding
 	if e.file != "" {
-		if wrong, err = c.readForDoctor(e, &o); err != nil {
+		wrong, err := c.readForDoctor(e, &o)
+		if err != nil {
 			return nil, err
 		}
+		found = append(found, wrong...)
 	}
-	return append(doctor.Machine(ctx, o), wrong...), nil
+	return append(doctor.Machine(ctx, o), found...), nil
 }
 
 // readForDoctor reads the files and returns their mistakes.

@@ -162,7 +162,10 @@ func (m *machine) programs(file string, r rollout.Rollout) {
 		}
 		path := v.Command[0]
 		if strings.Contains(path, "/") && !filepath.IsAbs(path) {
-			path = filepath.Join(filepath.Dir(file), path)
+			// With a slash it is a file and never looked up in PATH.
+			if abs, err := filepath.Abs(filepath.Join(filepath.Dir(file), path)); err == nil {
+				path = abs
+			}
 		}
 		if _, err := exec.LookPath(path); err != nil {
 			m.add(Missing, check, fmt.Sprintf("build or install it, or correct spec.workload.process.%s.command", arm), "the program of %s cannot be started: %v", arm, err)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 )
@@ -42,7 +44,13 @@ func Chart(o Options) (map[string][]byte, error) {
 	}
 	c := chart{files: files}
 	c.write("crds.yaml", `{{- if .Values.crds }}`, OfKind(wide, "CustomResourceDefinition"), `{{- end }}`)
-	c.write("policy.yaml", ifPolicy, OfKind(wide, "MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"), `{{- end }}`)
+	c.write("policy.yaml", ifPolicy, OfKind(wide, policyKind.Kind), `{{- end }}`)
+	c.write("policy-all.yaml", ifPolicy+"{{- if not .Values.namespaces }}", OfKind(wide, bindingKind.Kind), `{{- end }}{{- end }}`)
+	narrowed := OfKind(narrow, bindingKind.Kind)
+	for _, b := range narrowed {
+		c.err = errors.Join(c.err, markNamespaces(b.Unstructured))
+	}
+	c.write("policy-namespaces.yaml", ifPolicy+"{{- if .Values.namespaces }}", narrowed, `{{- end }}{{- end }}`)
 	leader := named(OfKind(wide, "Role", "RoleBinding"), Controller+"-leader")
 	c.write("controller.yaml", "", append(append(OfKind(wide, "ServiceAccount"), leader...), OfKind(wide, "Service", "Deployment")...), "")
 	c.write("rbac-all.yaml", `{{- if not .Values.namespaces }}`, OfKind(wide, "ClusterRole", "ClusterRoleBinding"), `{{- end }}`)
@@ -50,6 +58,14 @@ func Chart(o Options) (map[string][]byte, error) {
 		inNamespace(OfKind(narrow, "Role", "RoleBinding"), eachNamespace), `{{- end }}{{ end }}`)
 	c.write("budget.yaml", `{{- if gt (int .Values.replicas) 1 }}`, OfKind(wide, "PodDisruptionBudget"), `{{- end }}`)
 	return files, c.err
+}
+
+// markNamespaces lets Helm say in which namespaces Deployments are held.
+func markNamespaces(binding *unstructured.Unstructured) error {
+	selector := map[string]any{"matchExpressions": []any{map[string]any{
+		"key": corev1.LabelMetadataName, "operator": string(metav1.LabelSelectorOpIn), "values": mark("namespaces"),
+	}}}
+	return unstructured.SetNestedMap(binding.Object, selector, "spec", "matchResources", "namespaceSelector")
 }
 
 // eachNamespace stands for one of the namespaces of a Role-only installation.
@@ -96,14 +112,15 @@ func (c *chart) write(name, before string, objects []Object, after string) {
 // marks are what Helm fills in, by the word that stands for it in an object.
 // Words and not the actions themselves, as YAML folds long lines.
 var marks = map[string]string{
-	"service":   "{{ .Release.Service }}",
-	"image":     "{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}",
-	"resources": "{{- toYaml .Values.resources | nindent 10 }}",
-	"priority":  "{{ .Values.priorityClassName | quote }}",
-	"replicas":  "{{ .Values.replicas }}",
-	"strategy":  "{{ if .Values.archive.claim }}Recreate{{ else }}RollingUpdate{{ end }}",
-	"archive":   "{{ if .Values.archive.claim }}{claimName: {{ .Values.archive.claim | quote }}}{{ else }}{sizeLimit: 1Gi}{{ end }}",
-	"volume":    "{{ if .Values.archive.claim }}persistentVolumeClaim{{ else }}emptyDir{{ end }}",
+	"service":    "{{ .Release.Service }}",
+	"namespaces": "{{ toJson .Values.namespaces }}",
+	"image":      "{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}",
+	"resources":  "{{- toYaml .Values.resources | nindent 10 }}",
+	"priority":   "{{ .Values.priorityClassName | quote }}",
+	"replicas":   "{{ .Values.replicas }}",
+	"strategy":   "{{ if .Values.archive.claim }}Recreate{{ else }}RollingUpdate{{ end }}",
+	"archive":    "{{ if .Values.archive.claim }}{claimName: {{ .Values.archive.claim | quote }}}{{ else }}{sizeLimit: 1Gi}{{ end }}",
+	"volume":     "{{ if .Values.archive.claim }}persistentVolumeClaim{{ else }}emptyDir{{ end }}",
 }
 
 // optionalArgs are arguments of the controller that may be missing: when, and

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -216,10 +217,16 @@ func (u *uninstall) freeRollout(ctx context.Context, r *serinv1.CanaryRollout) e
 	if err == nil {
 		err = router.Rest(ctx)
 	}
-	if err != nil && !apierrors.IsNotFound(err) {
-		return fmt.Errorf("leave the route of %s in %s as it is without Serin: %w", r.Name, r.Namespace, err)
+	note := "its route and Services are held to no version"
+	switch {
+	case errors.Is(err, traffic.ErrRefused) && !apierrors.IsForbidden(err):
+		// A route that does not name the arms does not depend on Serin.
+		why, _, _ := strings.Cut(err.Error(), "\n")
+		note = "its route is left as it is: " + why
+	case err != nil && !apierrors.IsNotFound(err):
+		return fmt.Errorf("leave the route of %s in %s as it is without Serin: %w; correct the rollout or its route and run `serin uninstall` again", r.Name, r.Namespace, err)
 	}
-	u.Told(result(kinded(r), Configured, "its route and Services are held to no version"))
+	u.Told(result(kinded(r), Configured, note))
 	return u.dropFinalizer(ctx, r, serinv1.RolloutLabel)
 }
 

@@ -47,7 +47,12 @@ func withProgram(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "build serin: %v\n%s", err, out)
 		return 1
 	}
-	return plane.Run(m, plane.Options{Kubelet: &kubelet.Options{FakeReady: true}}, &cluster)
+	routes, err := plane.GatewayAPI(context.Background())
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return plane.Run(m, plane.Options{Manifests: []string{routes}, Kubelet: &kubelet.Options{FakeReady: true}}, &cluster)
 }
 
 // told is what the program printed and how it ended.
