@@ -209,9 +209,11 @@ func (s *Store) beginning(o *serinv1.CanaryRun) (begin, error) {
 	return b, nil
 }
 
-// Load implements store.Store.
+// Load implements store.Store. It asks the API server itself: who takes over a
+// run from another program goes on from what that saved last, which a cache may
+// not have seen.
 func (s *Store) Load(ctx context.Context, id string) (store.Run, error) {
-	o, err := s.get(ctx, s.key(id))
+	o, err := s.getLive(ctx, s.key(id))
 	if err != nil {
 		return store.Run{}, fmt.Errorf("run %s: %w", id, err)
 	}
