@@ -75,6 +75,9 @@ func Controller(ctx context.Context, o ControllerOptions) error {
 	if err != nil {
 		return err
 	}
+	if o.Namespace == "" {
+		o.Namespace = connection.Namespace
+	}
 	config := connection.Config
 	// A watch is one long answer.
 	config.Timeout = 0

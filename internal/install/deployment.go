@@ -83,8 +83,8 @@ func (o Options) archive() corev1.VolumeSource {
 func (o Options) args() []string {
 	args := []string{
 		"controller", "--leader-elect",
-		fmt.Sprintf("--metrics-bind-address=:%d", metricsPort),
-		fmt.Sprintf("--health-probe-bind-address=:%d", healthPort),
+		fmt.Sprintf("--metrics-bind-address=[$(POD_IP)]:%d", metricsPort),
+		fmt.Sprintf("--health-probe-bind-address=[$(POD_IP)]:%d", healthPort),
 		"--archive=" + archiveDir,
 	}
 	if len(o.Namespaces) > 0 {
@@ -109,6 +109,7 @@ func (o Options) container() corev1.Container {
 	return corev1.Container{
 		Name: "controller", Image: o.Image, Args: o.args(),
 		Env: []corev1.EnvVar{
+			{Name: "POD_IP", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "status.podIP"}}},
 			{Name: "POD_NAMESPACE", ValueFrom: &corev1.EnvVarSource{FieldRef: &corev1.ObjectFieldSelector{FieldPath: "metadata.namespace"}}},
 		},
 		Ports: []corev1.ContainerPort{
