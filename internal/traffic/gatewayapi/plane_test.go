@@ -6,6 +6,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -17,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -34,12 +37,30 @@ import (
 var running *plane.Plane
 
 func TestMain(m *testing.M) {
-	dir, err := plane.GatewayAPI(context.Background())
+	if len(os.Args) > 2 && os.Args[1] == podArg {
+		os.Exit(pod(os.Args[2]))
+	}
+	self, err := os.Executable()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	os.Exit(plane.Run(m, plane.Options{Kubelet: &kubelet.Options{FakeReady: true}, Manifests: []string{dir}}, &running))
+	os.Exit(plane.Run(m, plane.Options{
+		Kubelet: &kubelet.Options{Programs: map[string][]string{"pod": {self, podArg}}},
+		Gateway: true,
+	}, &running))
+}
+
+// podArg makes the test program what pods of the image "pod" run.
+const podArg = "pod-program"
+
+// pod answers with the group that it belongs to.
+func pod(group string) int {
+	server := &http.Server{Addr: os.Getenv("POD_IP") + ":8080", Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, group)
+	})}
+	fmt.Fprintln(os.Stderr, server.ListenAndServe())
+	return 1
 }
 
 const route = `
@@ -50,7 +71,7 @@ metadata:
   annotations: {note: "# as I am"}
 spec:
   parentRefs:
-  - {name: gateway, namespace: gateway}
+  - {name: edge, namespace: gateway}
   - {name: inner, sectionName: web}
   rules:
   - backendRefs:
@@ -74,7 +95,20 @@ type fixture struct {
 
 func start(t *testing.T, kind string) *fixture {
 	t.Helper()
+	f := twoGroups(t, kind)
+	f.create(t, f.Namespace, route)
+	f.acceptRoutes(t)
+	return f
+}
+
+// twoGroups is a namespace with the groups "old" and "new" and no route.
+func twoGroups(t *testing.T, kind string) *fixture {
+	t.Helper()
 	f := &fixture{Groups: groups.New(t, running), kind: kind}
+	f.Container = corev1.Container{
+		Name: "main", Image: "pod:1",
+		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(8080)}}},
+	}
 	var err error
 	if f.admin, err = client.New(running.Admin, client.Options{Scheme: kube.Scheme()}); err != nil {
 		t.Fatal(err)
@@ -82,8 +116,6 @@ func start(t *testing.T, kind string) *fixture {
 	f.Scale(t, "old", 2)
 	f.Scale(t, "new", 2)
 	f.Service(t, "shop")
-	f.create(t, f.Namespace, route)
-	f.acceptRoutes(t)
 	return f
 }
 
@@ -99,9 +131,8 @@ func (f *fixture) create(t *testing.T, namespace, manifest string) {
 	}
 }
 
-// acceptRoutes answers for the route as a gateway's controller does. The real
-// Traefik stands behind the adapter in the tests of the whole system; here it is
-// told when to be silent.
+// acceptRoutes answers for the route as a gateway's controller does, and is
+// silent when it is told to be, which Traefik cannot be told.
 func (f *fixture) acceptRoutes(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -215,6 +246,64 @@ func TestGatewayAPIConforms(t *testing.T) {
 			},
 			Reopen:   func(t *testing.T) traffic.Router { return f.router(t, f.config()) },
 			Patience: groups.Limit, Rounds: 9,
+		}
+	})
+}
+
+// TestRequestsThroughTraefikConform counts real requests, at the client.
+func TestRequestsThroughTraefikConform(t *testing.T) {
+	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		f := twoGroups(t, "HTTPRoute")
+		host := f.Namespace + ".test"
+		r := f.router(t, f.config())
+		// The Services are there before the route that names them.
+		if err := r.Prepare(t.Context()); !errors.Is(err, traffic.ErrRefused) {
+			t.Fatalf("Prepare without a route: %v, want ErrRefused", err)
+		}
+		f.create(t, f.Namespace, `
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: shop}
+spec:
+  parentRefs: [{name: gateway, namespace: gateway}]
+  hostnames: [`+host+`]
+  rules:
+  - backendRefs:
+    - {name: shop-stable, port: 80, weight: 100}
+    - {name: shop-canary, port: 80, weight: 0}
+`)
+		users := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
+		t.Cleanup(users.CloseIdleConnections)
+		send := func() (rollout.Arm, error) {
+			req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+plane.GatewayAddress+"/", nil)
+			if err != nil {
+				return "", err
+			}
+			req.Host = host
+			res, err := users.Do(req)
+			if err != nil {
+				return "", err
+			}
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			switch {
+			case err != nil:
+				return "", err
+			case string(body) == "old":
+				return rollout.Stable, nil
+			case string(body) == "new":
+				return rollout.Canary, nil
+			}
+			return "", fmt.Errorf("answered %s: %s", res.Status, body)
+		}
+		groups.Eventually(t, func() error { _, err := send(); return err })
+		return traffictest.Harness{
+			Router: r, StableID: "old", CanaryID: "new", FindsInstances: true, Waits: true,
+			Send:     send,
+			Reopen:   func(t *testing.T) traffic.Router { return f.router(t, f.config()) },
+			Patience: groups.Limit, Requests: 400, Rounds: 9,
+			// Traefik takes changes up, after the first, once in two seconds.
+			Lag: 3 * time.Second,
 		}
 	})
 }
