@@ -35,7 +35,7 @@ func main() {
 		Controller: control,
 		Demo:       demonstrate,
 		Shop:       shop.Main,
-		Cluster:    cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Open: app.Cluster, Revert: app.Revert, Parse: app.ClusterParser()},
+		Cluster:    cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Open: app.Cluster, Revert: app.Revert, Parse: app.ClusterParser(), Metrics: app.ClusterMetrics},
 		Code:       code,
 	}
 	os.Exit(p.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

@@ -98,7 +98,11 @@ func (c *cluster) Rest(ctx context.Context, r rollout.Rollout) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(router.Prepare(ctx), router.Rest(ctx), builtin.CheckMetrics(r, c.env(r)))
+	errPrepare, errRest := router.Prepare(ctx), router.Rest(ctx)
+	if errPrepare != nil {
+		return errPrepare // what keeps it from being prepared keeps it from rest too
+	}
+	return errors.Join(errRest, builtin.CheckMetrics(r, c.env(r)))
 }
 
 // Begin implements controller.Program. The arms are held to their groups of

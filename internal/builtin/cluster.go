@@ -190,8 +190,29 @@ func Release(ctx context.Context, r rollout.Rollout, env ClusterEnv) error {
 	return d.Release(ctx)
 }
 
+// Diagnose says of each query by which a rollout would be measured whether there
+// is an answer for the version that serves.
+func Diagnose(ctx context.Context, r rollout.Rollout, env ClusterEnv) ([]prometheus.Finding, error) {
+	at, err := Inspect(ctx, r, env)
+	if err != nil {
+		return nil, err
+	}
+	serves := workload.Group{Version: at.Stable.Version, ID: at.Stable.Hash}
+	source, err := sourceOf(r, env, func(context.Context) (workload.Status, error) {
+		return workload.Status{Stable: serves}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return source.Diagnose(ctx)
+}
+
 // newClusterSource builds what measures both arms.
 func newClusterSource(r rollout.Rollout, env ClusterEnv, w workload.Workload) (metrics.Source, error) {
+	return sourceOf(r, env, func(ctx context.Context) (workload.Status, error) { return w.Observe(ctx) })
+}
+
+func sourceOf(r rollout.Rollout, env ClusterEnv, observe func(context.Context) (workload.Status, error)) (*prometheus.Source, error) {
 	config, err := clusterMetrics(r, env)
 	if err != nil {
 		return nil, err
@@ -204,7 +225,7 @@ func newClusterSource(r rollout.Rollout, env ClusterEnv, w workload.Workload) (m
 		Rollout: r.Metadata.Name, Namespace: r.Metadata.Namespace, Workload: deployed.Name,
 		Services: armServices(r), Cluster: true, Interval: time.Duration(r.Spec.Analysis.Interval), Logger: env.Logger,
 		Groups: func(ctx context.Context) (map[rollout.Arm]prometheus.Group, error) {
-			status, err := w.Observe(ctx)
+			status, err := observe(ctx)
 			if err != nil {
 				return nil, err
 			}

@@ -26,8 +26,9 @@ type Cluster struct {
 	Router func(c client.Client, r *serinv1.CanaryRollout, run *serinv1.CanaryRun) (install.Router, error)
 	// Parse reads a rollout with the adapters of a cluster.
 	Parse func(*serinv1.CanaryRollout) (rollout.Rollout, []rollout.Problem, error)
-	// Metrics says whether a rollout's figures can be had; nil: nobody can.
-	Metrics func(context.Context, rollout.Rollout) ([]doctor.Finding, error)
+	// Metrics says whether a rollout's figures can be had. controller is the
+	// namespace of the controller, whose Prometheus is asked by default.
+	Metrics func(ctx context.Context, c client.Client, controller string, r rollout.Rollout) ([]doctor.Finding, error)
 	// Open answers for a cluster as a daemon does for its machine.
 	Open func(*kube.Connection) (server.Backend, error)
 	// Revert makes a rollout's Deployment ask for what serves, and says so.

@@ -108,7 +108,9 @@ func (c *command) examineCluster(ctx context.Context, e examining) ([]doctor.Fin
 	}
 	return doctor.Cluster(ctx, doctor.ClusterOptions{
 		Connection: conn, Client: cl, Namespace: e.controller, Rollouts: e.namespace, Name: e.name,
-		Version: c.Version, Rules: c.Cluster.Permissions(), Parse: c.Cluster.Parse, Metrics: c.Cluster.Metrics,
+		Version: c.Version, Rules: c.Cluster.Permissions(), Parse: c.Cluster.Parse, Metrics: func(ctx context.Context, r rollout.Rollout) ([]doctor.Finding, error) {
+			return c.Cluster.Metrics(ctx, cl, e.controller, r)
+		},
 	}), nil
 }
 
