@@ -192,7 +192,11 @@ func (c *cluster) Carry(ctx context.Context, name types.NamespacedName, wake run
 	if err != nil {
 		return err
 	}
-	defer parts.Close()
+	defer func() {
+		if err := parts.Close(); err != nil {
+			c.opts.Logger.Warn("the adapters could not be closed", "run", run.ID, "error", err)
+		}
+	}()
 	gates, err := builtin.NewGates(run.Spec, "/")
 	if err != nil {
 		return err

@@ -14,7 +14,7 @@ import (
 // somebody else than who runs the controller, and must not reach the
 // controller's own secrets, such as its service account's token.
 const (
-	CredentialDir    = "/etc/serin/credentials"
+	CredentialDir    = "/etc/serin/credentials" //nolint:gosec // a folder, no credential
 	CredentialPrefix = "SERIN_CREDENTIAL_"
 )
 

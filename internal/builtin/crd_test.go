@@ -101,7 +101,7 @@ func TestDefinitionsAreSmallEnoughToApply(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Log(fmt.Sprintf("%s: %d bytes", e.Name(), len(asJSON)))
+		t.Logf("%s: %d bytes", e.Name(), len(asJSON))
 		if len(asJSON) > 128<<10 {
 			t.Errorf("%s has %d bytes; kubectl apply takes 256 KiB with everything around it", e.Name(), len(asJSON))
 		}

@@ -58,7 +58,7 @@ then be applied apart from the rest (--part namespace).`,
 	f.StringSliceVar(&i.Namespaces, "namespaces", nil, "namespaces whose rollouts are carried, separated by commas (default all)")
 	f.StringVar((*string)(&i.Part), "part", string(install.All), "what to apply: cluster (what only an administrator may write), namespace (the rest) or all")
 	f.StringVar(&i.Image, "image", "", "image of the controller (default "+install.Repository+" at --version)")
-	f.StringVar(&i.Options.Version, "version", "", "version to install (default: this program's)")
+	f.StringVar(&i.Version, "version", "", "version to install (default: this program's)")
 	f.Int32Var(&i.Replicas, "replicas", 1, "replicas of the controller: one works, the others stand by")
 	f.StringVar(&i.PrometheusURL, "prometheus-url", "", "Prometheus that rollouts without analysis.metrics are judged from")
 	f.StringVar(&i.ArchiveClaim, "archive-claim", "", "PersistentVolumeClaim for records and reports of ended runs (default: they go with the pod)")
@@ -73,11 +73,11 @@ then be applied apart from the rest (--part namespace).`,
 
 // completeInstall fills in what is known without a cluster.
 func (c *command) completeInstall(i *installing) error {
-	if i.Options.Version == "" {
-		i.Options.Version = c.Version
+	if i.Version == "" {
+		i.Version = c.Version
 	}
-	if i.Image == "" && !released(i.Options.Version) {
-		return usage("serin %s is a build of its own, of which no image is published; name one with --image, or a release with --version", i.Options.Version)
+	if i.Image == "" && !released(i.Version) {
+		return usage("serin %s is a build of its own, of which no image is published; name one with --image, or a release with --version", i.Version)
 	}
 	i.Rules = c.Cluster.Permissions()
 	i.Options = i.WithDefaults()

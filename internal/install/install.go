@@ -48,8 +48,8 @@ const (
 // namespace, which need not be there. It is mounted; the controller may read no
 // Secret through the API server.
 const (
-	credentialsSecret = "serin-credentials"
-	credentialsDir    = "/etc/serin/credentials"
+	credentialsSecret = "serin-credentials" //nolint:gosec // a name, no credential
+	credentialsDir    = "/etc/serin/credentials" //nolint:gosec // a folder, no credential
 )
 
 // Part is who has to apply an object.

@@ -367,7 +367,8 @@ func (u *uninstall) removeNamespace(ctx context.Context) error {
 	for _, kind := range []string{"PersistentVolumeClaim", "Secret"} {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: kind + "List"})
-		if err := u.list(ctx, list, client.InNamespace(u.Namespace)); err != nil || len(list.Items) > 0 {
+		unseen := u.list(ctx, list, client.InNamespace(u.Namespace)) != nil
+		if unseen || len(list.Items) > 0 {
 			u.Told(result(obj, Kept, fmt.Sprintf("objects of kind %s are there; `kubectl delete namespace %s` when they are not needed", kind, u.Namespace)))
 			return nil
 		}

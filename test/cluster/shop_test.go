@@ -108,20 +108,26 @@ func open(t *testing.T, replicas int) *shop {
 		}
 		_ = admin(t).Delete(context.Background(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: s.namespace}})
 	})
-	eventually(t, limit, func() error {
+	s.serves(replicas)
+	return s
+}
+
+// serves waits until so many pods serve behind the gateway.
+func (s *shop) serves(replicas int) {
+	s.t.Helper()
+	eventually(s.t, limit, func() error {
 		d := s.deployment()
 		if d.Status.AvailableReplicas != int32(replicas) {
 			return fmt.Errorf("%d of %d pods are available", d.Status.AvailableReplicas, replicas)
 		}
 		return nil
 	})
-	eventually(t, limit, func() error {
+	eventually(s.t, limit, func() error {
 		if got := count(askTimes(s.host, 10)); got.failed > 0 {
 			return fmt.Errorf("the gateway does not answer yet: %v", got.why)
 		}
 		return nil
 	})
-	return s
 }
 
 // roll describes how the shop is released, and waits until that is known.

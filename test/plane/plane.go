@@ -219,6 +219,9 @@ func (p *Plane) ServiceAccount(ctx context.Context, namespace, name string) (*re
 	return c, nil
 }
 
+// Program returns where one of the plane's programs is, such as kubectl.
+func (p *Plane) Program(name string) string { return p.programs[name] }
+
 // Kubectl runs kubectl as the administrator and returns what it printed. The
 // error holds what it printed as an error.
 func (p *Plane) Kubectl(ctx context.Context, args ...string) (string, error) {

@@ -83,7 +83,6 @@ func (p *Process) await(ctx context.Context) error {
 	p.mu.Lock()
 	done := p.done
 	p.mu.Unlock()
-	last := errors.New("it never answered")
 	for p.ready != nil {
 		one, end := context.WithTimeout(ctx, 5*time.Second)
 		err := p.ready(one)
@@ -91,12 +90,11 @@ func (p *Process) await(ctx context.Context) error {
 		if err == nil {
 			return nil
 		}
-		last = err
 		select {
 		case <-done:
 			return fmt.Errorf("start %s: it ended at once; its log %s ends in:\n%s", p.name, p.Log, tail(p.Log, 15))
 		case <-ctx.Done():
-			return fmt.Errorf("start %s: it does not serve: %w; its log %s ends in:\n%s", p.name, last, p.Log, tail(p.Log, 15))
+			return fmt.Errorf("start %s: it does not serve: %w; its log %s ends in:\n%s", p.name, err, p.Log, tail(p.Log, 15))
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
