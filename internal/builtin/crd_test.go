@@ -2,7 +2,6 @@ package builtin_test
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"path/filepath"
 	"testing"

@@ -48,7 +48,7 @@ const (
 // namespace, which need not be there. It is mounted; the controller may read no
 // Secret through the API server.
 const (
-	credentialsSecret = "serin-credentials" //nolint:gosec // a name, no credential
+	credentialsSecret = "serin-credentials"      //nolint:gosec // a name, no credential
 	credentialsDir    = "/etc/serin/credentials" //nolint:gosec // a folder, no credential
 )
 
