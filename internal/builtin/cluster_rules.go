@@ -15,7 +15,7 @@ import (
 // controller's own secrets, such as its service account's token.
 const (
 	CredentialDir    = "/etc/serin/credentials" //nolint:gosec // a folder, no credential
-	CredentialPrefix = "SERIN_CREDENTIAL_"
+	CredentialPrefix = "SERIN_CREDENTIAL_"      //nolint:gosec // a prefix, no credential
 )
 
 // ClusterProblems returns what a rollout refers to and may not on a cluster.

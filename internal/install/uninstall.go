@@ -365,13 +365,18 @@ func (u *uninstall) removeNamespace(ctx context.Context) error {
 		return nil
 	}
 	for _, kind := range []string{"PersistentVolumeClaim", "Secret"} {
-		list := &unstructured.UnstructuredList{}
-		list.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: kind + "List"})
-		unseen := u.list(ctx, list, client.InNamespace(u.Namespace)) != nil
-		if unseen || len(list.Items) > 0 {
+		if !u.none(ctx, kind) {
 			u.Told(result(obj, Kept, fmt.Sprintf("objects of kind %s are there; `kubectl delete namespace %s` when they are not needed", kind, u.Namespace)))
 			return nil
 		}
 	}
 	return u.remove(ctx, obj)
+}
+
+// none reports that the namespace is seen to have no object of a kind of its
+// owner's. What cannot be read counts as there.
+func (u *uninstall) none(ctx context.Context, kind string) bool {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(schema.GroupVersionKind{Version: "v1", Kind: kind + "List"})
+	return u.list(ctx, list, client.InNamespace(u.Namespace)) == nil && len(list.Items) == 0
 }
