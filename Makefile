@@ -81,6 +81,10 @@ bench: build ## the proxy beside HAProxy, nginx and Caddy; what a look costs; me
 	$(GO) test -run '^$$' -bench . -benchmem ./internal/analysis ./internal/engine ./internal/proxy
 	$(GO) run ./test/bench/program
 
+.PHONY: bench-cluster
+bench-cluster: plane ## memory, requests and ticks of the controller, and how quickly many bad releases get back
+	$(GO) run -tags plane ./test/bench/cluster
+
 .PHONY: bench-judge
 bench-judge: ## false rollbacks and time to rollback over the scenarios of docs/judging.md
 	$(GO) run ./test/bench/judge
