@@ -77,14 +77,36 @@ func (c *cluster) Attach(ctx context.Context, r rollout.Rollout) error {
 	return builtin.Attach(ctx, r, c.env(r))
 }
 
-// Detach implements controller.Program.
-func (c *cluster) Detach(ctx context.Context, r rollout.Rollout) error {
+// Leave implements controller.Program.
+func (c *cluster) Leave(ctx context.Context, r rollout.Rollout) error {
+	log := c.opts.Logger.With("namespace", r.Metadata.Namespace, "rollout", r.Metadata.Name)
+	router, err := builtin.NewClusterRouter(r, c.env(r))
+	if err != nil {
+		return err
+	}
+	if err := router.Rest(ctx); builtin.OnlyRefused(err) {
+		log.Warn("the routes cannot be put to rest and stay as they are", "error", err)
+	} else if err != nil {
+		return err
+	}
 	held, err := builtin.Detach(ctx, r, c.env(r))
 	if held {
-		c.opts.Logger.Warn("the Deployment asks for a version that does not serve and stays paused; put the old template back, or let it go on with kubectl rollout resume",
-			"namespace", r.Metadata.Namespace, "rollout", r.Metadata.Name)
+		log.Warn("the Deployment asks for a version that does not serve and stays paused; put the old template back, or let it go on with kubectl rollout resume")
 	}
 	return err
+}
+
+// Finish implements controller.Program.
+func (c *cluster) Finish(ctx context.Context, name types.NamespacedName) (bool, error) {
+	run, err := c.store(name.Namespace).Load(ctx, name.Name)
+	if err != nil {
+		return false, err
+	}
+	env := c.env(run.Spec)
+	if err := c.pin(ctx, &env, run, name); err != nil {
+		return false, err
+	}
+	return builtin.Finish(ctx, run.Spec, env)
 }
 
 // Release implements controller.Program.

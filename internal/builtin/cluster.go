@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
 	"serin.dev/serin/internal/kube"
+	"serin.dev/serin/internal/kube/arms"
 	"serin.dev/serin/internal/metrics"
 	"serin.dev/serin/internal/metrics/prometheus"
 	"serin.dev/serin/internal/rollout"
@@ -205,6 +207,43 @@ func Diagnose(ctx context.Context, r rollout.Rollout, env ClusterEnv) ([]prometh
 		return nil, err
 	}
 	return source.Diagnose(ctx)
+}
+
+// Finish carries a promotion that its run left open to its end, and says whether
+// there is nothing left to do.
+func Finish(ctx context.Context, r rollout.Rollout, env ClusterEnv) (done bool, err error) {
+	w, err := newDeployment(r, env)
+	if err != nil {
+		return false, err
+	}
+	done, err = w.Finish(ctx)
+	if errors.Is(err, deployment.ErrMissing) {
+		done, err = true, nil // nothing is left that could have the pods
+	}
+	return done, errors.Join(err, w.Close())
+}
+
+// OnlyRefused reports that only a person can mend what an error of a router is
+// about, all of it. A missing permission is not among it: with it there is work
+// to do.
+func OnlyRefused(err error) bool {
+	if err == nil {
+		return false
+	}
+	switch e := err.(type) {
+	case arms.Refusal:
+		return !apierrors.IsForbidden(e)
+	case interface{ Unwrap() error }:
+		return OnlyRefused(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			if one != traffic.ErrRefused && !OnlyRefused(one) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // newClusterSource builds what measures both arms.

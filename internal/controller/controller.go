@@ -30,8 +30,9 @@ type Program interface {
 	Attach(ctx context.Context, r rollout.Rollout) error
 	// Release lets a held workload go on: what it asks for serves already.
 	Release(ctx context.Context, r rollout.Rollout) error
-	// Detach undoes Attach: the workload is its owner's alone again.
-	Detach(ctx context.Context, r rollout.Rollout) error
+	// Leave undoes Attach and lets go of the routes: both are their owner's alone
+	// again. What is gone, or what only a person could mend, does not fail it.
+	Leave(ctx context.Context, r rollout.Rollout) error
 	// Rest leaves the routes as they are between runs.
 	Rest(ctx context.Context, r rollout.Rollout) error
 	// Begin creates a run; its errors wrap store.ErrActive where there is one.
@@ -39,6 +40,9 @@ type Program interface {
 	// Carry takes a run to its end, or until ctx is done. after is told of
 	// every look.
 	Carry(ctx context.Context, run types.NamespacedName, wake runner.Waker, after func(runner.Look, error)) error
+	// Finish carries on what a run that ended promoted has left open, and says
+	// whether there is nothing left to do.
+	Finish(ctx context.Context, run types.NamespacedName) (done bool, err error)
 	// RollBack asks a run to roll back.
 	RollBack(ctx context.Context, run types.NamespacedName, reason string) error
 	// Prune removes what is kept of a rollout's ended runs but for the newest.
@@ -94,6 +98,8 @@ type Controller struct {
 const (
 	// lookTime bounds one look at a rollout.
 	lookTime = 30 * time.Second
+	// finishPause is when a promotion that is being finished is looked at again.
+	finishPause = time.Second
 	// retryPause is when a rollout that cannot go on is looked at again, beyond
 	// the changes that are watched.
 	retryPause = time.Minute

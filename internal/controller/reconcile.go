@@ -43,7 +43,10 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	if !v.gone {
 		err = errors.Join(ignoreSaid(err), c.report(ctx, &v))
 	}
-	if err == nil && v.stalled != nil && v.run == nil {
+	switch {
+	case err == nil && v.unfinished && v.run == nil:
+		return ctrl.Result{RequeueAfter: finishPause}, nil
+	case err == nil && v.stalled != nil && v.run == nil:
 		return ctrl.Result{RequeueAfter: retryPause}, nil
 	}
 	return ctrl.Result{}, ignoreSaid(err)
@@ -63,10 +66,15 @@ func ignoreSaid(err error) error {
 type view struct {
 	object  *serinv1.CanaryRollout
 	rollout rollout.Rollout
-	asked   Asked
+	// valid: the spec has no mistakes.
+	valid bool
+	asked Asked
 	// run is the run that goes on, latest the newest of all.
 	run, latest *serinv1.CanaryRun
 	stands      standing
+	// unfinished: the latest run's promotion is not at its end; nothing else may
+	// touch the workload or the routes.
+	unfinished bool
 	// rejected: the latest run rolled back what is asked for.
 	rejected bool
 	// stalled says why nothing goes on, if nothing does.
@@ -95,7 +103,7 @@ func (c *Controller) look(ctx context.Context, v *view) error {
 	if err != nil {
 		return err
 	}
-	v.rollout = r
+	v.rollout, v.valid = r, len(problems) == 0
 	if !v.object.DeletionTimestamp.IsZero() {
 		return c.leave(ctx, v)
 	}
@@ -115,7 +123,7 @@ func (c *Controller) look(ctx context.Context, v *view) error {
 		}
 		v.object.Status = status
 	}
-	if v.run != nil {
+	if v.run != nil || v.unfinished {
 		return nil
 	}
 	if err := c.rest(ctx, v); err != nil {
@@ -201,6 +209,15 @@ func (c *Controller) findRuns(ctx context.Context, v *view) error {
 			v.run = run
 			continue
 		}
+		if !controllerutil.ContainsFinalizer(run, serinv1.Finalizer) {
+			continue
+		}
+		if done, err := c.finish(ctx, run); err != nil {
+			return err
+		} else if !done {
+			v.unfinished = true
+			continue
+		}
 		if controllerutil.RemoveFinalizer(run, serinv1.Finalizer) {
 			if err := c.Client.Update(ctx, run, client.FieldOwner(serinv1.FieldManager)); client.IgnoreNotFound(err) != nil {
 				return err
@@ -208,6 +225,19 @@ func (c *Controller) findRuns(ctx context.Context, v *view) error {
 		}
 	}
 	return nil
+}
+
+// finish carries a promotion to its end. Until then the run keeps its
+// finalizer: the pods that serve are still its own, and would go with it.
+func (c *Controller) finish(ctx context.Context, run *serinv1.CanaryRun) (done bool, err error) {
+	if run.Status.Phase != string(engine.Promoted) {
+		return true, nil
+	}
+	done, err = c.Program.Finish(ctx, client.ObjectKeyFromObject(run))
+	if err != nil {
+		return false, fmt.Errorf("finish the promotion of run %s: %w", run.Name, err)
+	}
+	return done, nil
 }
 
 // rival returns the older rollout of the same workload, if there is one.
@@ -236,9 +266,19 @@ func (c *Controller) leave(ctx context.Context, v *view) error {
 		}
 		return nil
 	}
-	err := errors.Join(c.Program.Rest(ctx, v.rollout), c.Program.Detach(ctx, v.rollout))
+	if v.unfinished {
+		return nil
+	}
+	// A rollout that was never in charge of its workload has nothing to give back,
+	// and another's run may be going on.
+	other, err := c.rival(ctx, v)
 	if err != nil {
-		return fmt.Errorf("leave the workload and the routes as they were: %w", err)
+		return err
+	}
+	if other == "" && v.valid {
+		if err := c.Program.Leave(ctx, v.rollout); err != nil {
+			return fmt.Errorf("leave the workload and the routes as they were: %w", err)
+		}
 	}
 	v.gone = true
 	if controllerutil.RemoveFinalizer(v.object, rolloutFinalizer) {

@@ -192,7 +192,26 @@ func (s *Store) read(o *serinv1.CanaryRun) (store.Run, begin, error) {
 		}
 		r.State, r.EndedAt = k.State, k.EndedAt
 	}
+	if forced(o, r.State) {
+		r.State.Status, r.EndedAt = engine.Status(o.Status.Phase), o.Status.EndedAt.Time
+	}
 	return r, b, nil
+}
+
+// forced reports that a run was ended from outside, as when Serin was
+// uninstalled: its status says so and its state, which nobody carries on, does
+// not.
+func forced(o *serinv1.CanaryRun, state engine.State) bool {
+	return o.Status.EndedAt != nil && !state.Ended()
+}
+
+// stateOf is the state in a status, empty where there is none yet.
+func stateOf(o *serinv1.CanaryRun) engine.State {
+	var k kept
+	if len(o.Status.State) > 0 && unpack(o.Status.State, &k) != nil {
+		return engine.State{Status: engine.Promoted} // not to be read: kept
+	}
+	return k.State
 }
 
 func (s *Store) beginning(o *serinv1.CanaryRun) (begin, error) {
@@ -388,7 +407,10 @@ func (s *Store) Prune(ctx context.Context, rollout string, keep int) error {
 	}
 	slices.SortFunc(list, func(a, b *serinv1.CanaryRun) int { return cmp.Compare(b.Spec.Number, a.Spec.Number) })
 	for _, o := range list[min(max(keep, 0), len(list)):] {
-		if o.Status.EndedAt == nil || !o.Status.Archived || !o.DeletionTimestamp.IsZero() {
+		if o.Status.EndedAt == nil || !o.DeletionTimestamp.IsZero() {
+			continue
+		}
+		if !o.Status.Archived && !forced(o, stateOf(o)) { // nobody archives what was ended from outside
 			continue
 		}
 		err := s.client.Delete(ctx, o, client.Preconditions{UID: &o.UID}, client.PropagationPolicy(metav1.DeletePropagationBackground))
