@@ -23,6 +23,11 @@ import (
 //go:embed shop.yaml
 var shop []byte
 
+// rollout is how it is released.
+//
+//go:embed rollout.yaml
+var rollout []byte
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -45,11 +50,11 @@ func run(ctx context.Context) error {
 	}
 	o := plane.Full()
 	o.Kubelet.Programs = map[string][]string{
-		"serin":   {serin},
-		"shop:v1": {serin, "demo-shop", "-version=v1"},
-		"shop:v2": {serin, "demo-shop", "-version=v2"},
+		"serin":                    {serin},
+		"registry.example/shop:v1": {serin, "demo-shop", "-version=v1"},
+		"registry.example/shop:v2": {serin, "demo-shop", "-version=v2"},
 		// A release whose checkouts fail four times as often.
-		"shop:bad": {serin, "demo-shop", "-version=bad", "-errors=4"},
+		"registry.example/shop:bad": {serin, "demo-shop", "-version=bad", "-errors=4"},
 	}
 	if err := plane.Enter(ctx, o); err != nil {
 		return err
@@ -62,7 +67,7 @@ func run(ctx context.Context) error {
 	if err := up(ctx, p); err != nil {
 		return err
 	}
-	visits, err := load.Start(ctx, load.Config{URL: "http://" + plane.GatewayAddress, Rate: 20, Users: 200, Seed: 1})
+	visits, err := load.Start(ctx, load.Config{URL: "http://" + plane.GatewayAddress, Rate: 50, Users: 200, Seed: 1})
 	if err != nil {
 		return err
 	}
@@ -71,21 +76,34 @@ func run(ctx context.Context) error {
 	if err := p.EnterScript(script); err != nil {
 		return err
 	}
+	file := filepath.Join(p.Dir, "rollout.yaml")
+	if err := os.WriteFile(file, rollout, 0o644); err != nil {
+		return err
+	}
 	fmt.Printf(`
 The cluster is up; Ctrl-C ends it and all that runs in it.
 
-The demo shop is the Deployment "shop" with 3 pods, and 20 requests a second come
-through the Gateway. There are the images shop:v1, shop:v2 and shop:bad, whose
-checkouts fail. From another terminal:
+The demo shop is the Deployment "shop" of the namespace "web" with 3 pods, and 50
+requests a second come through the Gateway. There are the images shop:v1, shop:v2
+and shop:bad, whose checkouts fail. From another terminal, docs/kubernetes.md step
+by step:
 
-  %[1]s kubectl get pods -o wide
-  %[1]s curl -s http://%[2]s/products
-  %[1]s kubectl set image deployment/shop shop=shop:v2
-  %[1]s kubectl logs deployment/shop
+  %[1]s %[2]s install --image serin:here --version v0.0.0 --prometheus-url %[3]s
+  %[1]s kubectl apply -f %[4]s
+  %[1]s kubectl patch httproute shop -n web --type=json -p '[{"op":"replace","path":"/spec/rules/0/backendRefs","value":[{"name":"shop-stable","port":80,"weight":100},{"name":"shop-canary","port":80,"weight":0}]}]'
+  %[1]s kubectl set image deployment/shop shop=registry.example/shop:v2 -n web
+
+and what becomes of it:
+
+  %[1]s %[2]s describe shop -n web
+  %[1]s kubectl get canaryrollout,canaryrun,pods -n web
+  %[1]s kubectl set image deployment/shop shop=registry.example/shop:bad -n web
+  %[1]s %[2]s report shop -n web
+  %[1]s %[2]s uninstall
+
+Logs are in %[5]s/logs, and Prometheus answers at
   %[1]s curl -s '%[3]s/api/v1/query?query=traefik_service_requests_total'
-
-Logs are in %[4]s/logs.
-`, script, plane.GatewayAddress, plane.PrometheusURL, p.Dir)
+`, script, serin, plane.PrometheusURL, file, p.Dir)
 	<-ctx.Done()
 	return nil
 }
@@ -101,7 +119,7 @@ func up(ctx context.Context, p *plane.Plane) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
 	defer cancel()
-	if _, err := p.Kubectl(ctx, "rollout", "status", "deployment/shop"); err != nil {
+	if _, err := p.Kubectl(ctx, "rollout", "status", "deployment/shop", "-n", "web"); err != nil {
 		return err
 	}
 	return p.WaitForHTTP(ctx, "http://"+plane.GatewayAddress+"/healthz")
