@@ -131,7 +131,7 @@ func (w *world) busy(ctx context.Context, idle int, t *table) error {
 			return nil
 		}
 	}
-	if err := eventually(ctx, 10*time.Minute, at(20)); err != nil {
+	if err := w.eventually(ctx, 10*time.Minute, at(20)); err != nil {
 		return err
 	}
 	w.say("%d runs have their first weight after %s", w.running, time.Since(began).Round(time.Second))
@@ -144,7 +144,7 @@ func (w *world) busy(ctx context.Context, idle int, t *table) error {
 	}
 	turned := w.exporter.turn()
 	w.say("every canary answers badly from now on")
-	back := eventually(ctx, 3*time.Minute, at(0))
+	back := w.eventually(ctx, 3*time.Minute, at(0))
 	if err := w.incident(ctx, turned, t); err != nil {
 		return err
 	}

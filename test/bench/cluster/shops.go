@@ -146,7 +146,7 @@ func (w *world) add(ctx context.Context, kind string, from, to int) error {
 	if err := each(kind, from, to, func(s shop) error { return w.create(ctx, s) }); err != nil {
 		return err
 	}
-	return eventually(ctx, 30*time.Minute, func() error {
+	return w.eventually(ctx, 30*time.Minute, func() error {
 		var list serinv1.CanaryRolloutList
 		if err := w.admin.List(ctx, &list); err != nil {
 			return err

@@ -158,8 +158,8 @@ func (w *world) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%6s  %s\n", time.Since(w.began).Round(time.Second), fmt.Sprintf(format, args...))
 }
 
-// eventually asks again until there is no error.
-func eventually(ctx context.Context, within time.Duration, ask func() error) error {
+// eventually asks again until there is no error, or the controller has ended.
+func (w *world) eventually(ctx context.Context, within time.Duration, ask func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
@@ -169,6 +169,8 @@ func eventually(ctx context.Context, within time.Duration, ask func() error) err
 		}
 		select {
 		case <-time.After(500 * time.Millisecond):
+		case <-w.controller.done:
+			return fmt.Errorf("the controller has ended; its log is %s", filepath.Join(w.dir, "controller.log"))
 		case <-ctx.Done():
 			return errors.Join(fmt.Errorf("not within %s: %w", within, err), context.Cause(ctx))
 		}
