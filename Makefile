@@ -85,6 +85,10 @@ bench: build ## the proxy beside HAProxy, nginx and Caddy; what a look costs; me
 bench-cluster: plane ## memory, requests and ticks of the controller, and how quickly many bad releases get back
 	$(GO) run -tags plane ./test/bench/cluster
 
+.PHONY: bench-release
+bench-release: plane ## seconds and failed requests of bad releases, and false rollbacks of healthy ones, on a full plane
+	$(GO) run -tags plane ./test/bench/release
+
 .PHONY: bench-judge
 bench-judge: ## false rollbacks and time to rollback over the scenarios of docs/judging.md
 	$(GO) run ./test/bench/judge
