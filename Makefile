@@ -47,7 +47,7 @@ test-cluster: build plane ## the tests that need a Kubernetes control plane
 
 .PHONY: race
 race: ## the concurrent packages under the race detector (needs gcc)
-	CGO_ENABLED=1 $(GO) test -race -timeout 20m $(addprefix ./internal/,runner server proxy/... traffic/... metrics/... workload/... gate/... notify/... store/... archive/... cli/...)
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(addprefix ./internal/,runner server proxy/... traffic/... metrics/... workload/... gate/... notify/... store/... archive/... cli/...)
 
 .PHONY: soak
 soak: ## the fault simulator over SEEDS=1000000 seeds
