@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"sync"
 
 	"serin.dev/serin/internal/record"
 )
@@ -23,12 +24,28 @@ func pack(v any) ([]byte, error) {
 	return squeeze(data, gzip.BestSpeed)
 }
 
+// compressors are used again, by level: each is more than half a megabyte, and
+// every look of every run needs two for a kilobyte or so.
+var compressors = map[int]*sync.Pool{
+	gzip.BestSpeed:       compressor(gzip.BestSpeed),
+	gzip.BestCompression: compressor(gzip.BestCompression),
+}
+
+func compressor(level int) *sync.Pool {
+	return &sync.Pool{New: func() any {
+		z, err := gzip.NewWriterLevel(io.Discard, level)
+		if err != nil {
+			panic(err) // the levels are the constants above
+		}
+		return z
+	}}
+}
+
 func squeeze(data []byte, level int) ([]byte, error) {
 	var b bytes.Buffer
-	z, err := gzip.NewWriterLevel(&b, level)
-	if err != nil {
-		return nil, err
-	}
+	z := compressors[level].Get().(*gzip.Writer)
+	defer compressors[level].Put(z)
+	z.Reset(&b)
 	if _, err := z.Write(data); err != nil {
 		return nil, err
 	}
