@@ -16,6 +16,8 @@ type standing struct {
 	reason   string
 	// person: it goes on only when somebody acts.
 	person bool
+	// ask is the command by which a person lets it go on.
+	ask string
 	// trouble is what did not go well outside in the latest look.
 	trouble string
 }
@@ -24,7 +26,12 @@ type standing struct {
 func standingOf(look runner.Look, err error) standing {
 	s := standing{position: look.Decision.Position, weight: int32(look.Decision.Weight), verdict: string(look.Decision.Decision)}
 	state := look.Run.State
-	s.person = state.Waiting()
+	if s.person = state.Waiting(); s.person {
+		s.ask = "promote"
+		if rule := state.Hold.Rule; rule == engine.HoldPaused || rule == engine.HoldMoved {
+			s.ask = "resume"
+		}
+	}
 	switch {
 	case state.Hold != nil:
 		s.reason = state.Hold.Message

@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -91,7 +92,7 @@ func going(v *view, s *serinv1.CanaryRolloutStatus) {
 	}
 	switch {
 	case at.person:
-		do := fmt.Sprintf("serin promote %s, or serin rollback %s", v.object.Name, v.object.Name)
+		do := fmt.Sprintf("serin %s %s, or serin rollback %s", cmp.Or(at.ask, "promote"), v.object.Name, v.object.Name)
 		conditions(s, condition{condReady, false, "WaitingForPerson", text}, condition{condStalled, true, "WaitingForPerson", text + ". " + do})
 	case at.trouble != "":
 		conditions(s, condition{condReady, false, "Trouble", text}, condition{condReconciling, true, "Trouble", at.trouble})

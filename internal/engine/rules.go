@@ -226,13 +226,13 @@ func (l *look) weightMoved() *outcome {
 	switch {
 	case n.Yield == nil:
 	case w.ChangedBy != "" && w.Percent > *n.Yield:
-		return l.hold("weightMoved", fmt.Sprintf(
+		return l.hold(HoldMoved, fmt.Sprintf(
 			"%s set the weight to %d %%; Serin takes it back to the phase's %d %% and goes no further. Resume to go on, or roll back", w.ChangedBy, w.Percent, *n.Yield), true)
 	case w.ChangedBy != "":
-		return l.hold("weightMoved", fmt.Sprintf(
+		return l.hold(HoldMoved, fmt.Sprintf(
 			"%s set the weight to %d %%; Serin leaves it there. Resume to take it back, or roll back", w.ChangedBy, w.Percent), true)
 	default:
-		return l.hold("weightMoved", fmt.Sprintf("somebody else set the weight; it stays at %d %%. Resume to go on, or roll back", *n.Yield), true)
+		return l.hold(HoldMoved, fmt.Sprintf("somebody else set the weight; it stays at %d %%. Resume to go on, or roll back", *n.Yield), true)
 	}
 	if !l.inEffect() && l.inStage() > maxStep*l.plan.Analysis.Interval {
 		return l.holdThenAsk("notInEffect", fmt.Sprintf("weight %d %% was asked for and %d %% is in effect", n.Percent(l.plan), w.Percent))

@@ -114,6 +114,9 @@ const (
 	HoldPaused   = "paused"
 )
 
+// HoldMoved is the rule whose hold begins when somebody else sets the weight.
+const HoldMoved = "weightMoved"
+
 // Held is a hold.
 type Held struct {
 	Rule    string `json:"rule"`

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -144,6 +145,9 @@ func (s *Store) moveTail(ctx context.Context, o *serinv1.CanaryRun) error {
 			return fmt.Errorf("the %s %s holds other lines than the run's status; delete it, if nobody needs it, to go on", records, there.Name)
 		}
 		part, err = there, nil
+	}
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return nil // nothing can be made there any more; the status keeps them to the end
 	}
 	if err != nil {
 		return explain(err, "create", records)

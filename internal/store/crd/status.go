@@ -149,7 +149,7 @@ func whatToDo(r store.Run) string {
 	if ns := r.Spec.Metadata.Namespace; ns != "" {
 		on += " -n " + ns
 	}
-	if r.State.Hold.Rule == engine.HoldPaused {
+	if rule := r.State.Hold.Rule; rule == engine.HoldPaused || rule == engine.HoldMoved {
 		return fmt.Sprintf("go on with \"serin resume %s\", or end it with \"serin rollback %s\"", on, on)
 	}
 	return fmt.Sprintf("go on with \"serin promote %s\", or end it with \"serin rollback %s\"; with kubectl, add an intent to the spec of this CanaryRun", on, on)
