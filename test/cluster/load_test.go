@@ -33,10 +33,15 @@ type users struct {
 // send begins to send so many requests a second for a host name.
 func send(t *testing.T, host string, rate int) *users {
 	t.Helper()
+	return sendBy(t, newClient(), host, rate)
+}
+
+// sendBy is send with a client of one's own.
+func sendBy(t *testing.T, client *http.Client, host string, rate int) *users {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	u := &users{cancel: cancel}
 	t.Cleanup(u.stop)
-	client := newClient()
 	u.done.Go(func() {
 		defer client.CloseIdleConnections()
 		ticker := time.NewTicker(time.Second / time.Duration(rate))

@@ -4,13 +4,16 @@ package cluster
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
+	_ "istio.io/api/label" // the definitions of its kinds are in this module
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"serin.dev/serin/internal/kube"
@@ -20,7 +23,9 @@ import (
 var (
 	cluster *plane.Plane
 	// objects reads and writes as the administrator.
-	objects client.Client
+	objects = sync.OnceValues(func() (client.Client, error) {
+		return client.New(cluster.Admin, client.Options{Scheme: kube.Scheme()})
+	})
 	// program is the serin that is tried.
 	program string
 )
@@ -40,7 +45,14 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	istio, err := plane.ModuleDir(context.Background(), "istio.io/api")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	_ = flag.Set("test.parallel", "6") // what they do is mostly wait
 	o := plane.Full()
+	o.Manifests = []string{filepath.Join(istio, "kubernetes", "customresourcedefinitions.gen.yaml")}
 	o.Kubelet.Programs = map[string][]string{"sample": {self, sampleArg}, "serin": {program}}
 	os.Exit(plane.Run(m, o, &cluster))
 }
@@ -73,14 +85,11 @@ func build() (string, error) {
 
 func admin(t *testing.T) client.Client {
 	t.Helper()
-	if objects == nil {
-		c, err := client.New(cluster.Admin, client.Options{Scheme: kube.Scheme()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		objects = c
+	c, err := objects()
+	if err != nil {
+		t.Fatal(err)
 	}
-	return objects
+	return c
 }
 
 // eventually asks again until there is no error, and fails with the last one

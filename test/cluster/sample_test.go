@@ -40,6 +40,7 @@ func sample(args []string) int {
 			os.Exit(2)
 		}()
 	}
+	fmt.Println("this is", *version)
 	var stopping atomic.Bool
 	mux := http.NewServeMux()
 	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {

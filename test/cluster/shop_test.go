@@ -130,10 +130,11 @@ func (s *shop) serves(replicas int) {
 	})
 }
 
-// roll describes how the shop is released, and waits until that is known.
-func (s *shop) roll(phases string) {
+// roll describes how the shop is released, and waits until that is known. Pairs
+// of what stands in the manifest and what is to stand there can be given.
+func (s *shop) roll(phases string, instead ...string) {
 	s.t.Helper()
-	s.apply(strings.NewReplacer("PHASES", phases).Replace(rolloutManifest))
+	s.apply(strings.NewReplacer("PHASES", phases).Replace(strings.NewReplacer(instead...).Replace(rolloutManifest)))
 	eventually(s.t, limit, func() error {
 		r := s.rollout()
 		if c := condition(r.Status.Conditions, "Ready"); c == nil || c.Status != metav1.ConditionTrue {
@@ -148,22 +149,35 @@ func (s *shop) roll(phases string) {
 
 func (s *shop) apply(manifest string) {
 	s.t.Helper()
+	s.kubectl("apply", "-f", s.file(manifest))
+}
+
+// applyAs applies server side, in a tool's name.
+func (s *shop) applyAs(tool, manifest string) {
+	s.t.Helper()
+	s.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager="+tool, "-f", s.file(manifest))
+}
+
+func (s *shop) file(manifest string) string {
+	s.t.Helper()
 	file := filepath.Join(s.t.TempDir(), "manifest.yaml")
-	text := strings.ReplaceAll(manifest, "NS", s.namespace)
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(manifest, "NS", s.namespace)), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	if out, err := cluster.Kubectl(s.t.Context(), "apply", "-f", file); err != nil {
-		s.t.Fatalf("kubectl apply: %v: %s", err, out)
-	}
+	return file
 }
 
 // change asks for another version, as a person does.
 func (s *shop) change(version string, args ...string) {
 	s.t.Helper()
+	s.changeImage("sample:"+version, version, args...)
+}
+
+func (s *shop) changeImage(image, version string, args ...string) {
+	s.t.Helper()
 	list := append([]string{"-listen=$(POD_IP):8080", "-version=" + version}, args...)
 	quoted := `"` + strings.Join(list, `","`) + `"`
-	patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"shop","image":"sample:%s","args":[%s]}]}}}}`, version, quoted)
+	patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"shop","image":"%s","args":[%s]}]}}}}`, image, quoted)
 	if out, err := cluster.Kubectl(s.t.Context(), "patch", "deployment", "shop", "-n", s.namespace, "-p", patch); err != nil {
 		s.t.Fatalf("kubectl patch: %v: %s", err, out)
 	}
@@ -254,17 +268,20 @@ func condition(all []metav1.Condition, kind string) *metav1.Condition {
 }
 
 // install installs Serin as a person does, once; its controller is a pod.
-var install = sync.OnceValue(func() error {
+var install = sync.OnceValue(func() error { return apply() })
+
+// apply installs Serin, or changes how it is installed.
+func apply(args ...string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, program, "install", "--kubeconfig", cluster.Kubeconfig, "--image", "serin:test", "--version", "v0.1.0",
-		"--prometheus-url", plane.PrometheusURL)
+	cmd := exec.CommandContext(ctx, program, append([]string{"install", "--kubeconfig", cluster.Kubeconfig, "--image", "serin:test", "--version", "v0.1.0",
+		"--prometheus-url", plane.PrometheusURL}, args...)...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("serin install: %w: %s", err, out)
 	}
 	return nil
-})
+}
 
 // controllerLog is the end of what the controllers have said.
 func controllerLog(ctx context.Context) string {

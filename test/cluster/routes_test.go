@@ -1,0 +1,280 @@
+//go:build plane
+
+package cluster
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"reflect"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+const virtualService = `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: shop
+  namespace: NS
+  annotations: {note: "# keep: me\n  as I am"}
+spec:
+  hosts: [shop]
+  http:
+  - name: testers
+    match: [{headers: {x-tester: {exact: "yes"}}}]
+    route: [{destination: {host: shop-canary}}]
+  - name: main
+    timeout: 3s
+    retries: {attempts: 2, perTryTimeout: 1s}
+    mirrorPercentage: {value: 12.5}
+    mirror: {host: shop-shadow}
+    route:
+    - destination: {host: shop-stable, port: {number: 80}}
+      weight: 100
+    - destination: {host: shop-canary, port: {number: 80}}
+      weight: 0
+  tcp:
+  - match: [{port: 27017}]
+    route:
+    - {destination: {host: shop-stable}, weight: 100}
+    - {destination: {host: shop-canary}, weight: 0}
+`
+
+const virtualServiceOfSubsets = `apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: NS}
+spec:
+  hosts: [shop]
+  http:
+  - timeout: 3s
+    route:
+    - destination: {host: shop, subset: stable}
+      weight: 100
+    - destination: {host: shop, subset: canary}
+      weight: 0
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop, namespace: NS}
+spec:
+  host: shop
+  trafficPolicy: {connectionPool: {tcp: {maxConnections: 100}}}
+  subsets:
+  - {name: stable, labels: {app: shop}}
+  - {name: canary, labels: {app: shop}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop, namespace: NS}
+spec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: http}]}
+`
+
+// object reads an object of Istio's.
+func (s *shop) object(kind string) map[string]any {
+	s.t.Helper()
+	u := &unstructured.Unstructured{}
+	u.SetAPIVersion("networking.istio.io/v1")
+	u.SetKind(kind)
+	if err := admin(s.t).Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "shop"}, u); err != nil {
+		s.t.Fatal(err)
+	}
+	spec, _, _ := unstructured.NestedMap(u.Object, "spec")
+	return map[string]any{"spec": spec, "annotations": u.GetAnnotations(), "labels": u.GetLabels()}
+}
+
+// withoutWeights is an object as it is but for the weights of routes.
+func withoutWeights(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		out := map[string]any{}
+		for key, value := range v {
+			if _, number := value.(int64); key == "weight" && number {
+				continue
+			}
+			out[key] = withoutWeights(value)
+		}
+		return out
+	case []any:
+		out := make([]any, 0, len(v))
+		for _, value := range v {
+			out = append(out, withoutWeights(value))
+		}
+		return out
+	}
+	return v
+}
+
+// weightsOf are all weights of a VirtualService, in their order.
+func weightsOf(v any) []int64 {
+	var out []int64
+	switch v := v.(type) {
+	case map[string]any:
+		if w, ok := v["weight"].(int64); ok {
+			return append(out, w)
+		}
+		for _, key := range []string{"spec", "http", "tls", "tcp", "route"} {
+			out = append(out, weightsOf(v[key])...)
+		}
+	case []any:
+		for _, value := range v {
+			out = append(out, weightsOf(value)...)
+		}
+	}
+	return out
+}
+
+// istioServes waits until a VirtualService has the weights.
+func (s *shop) istioWeighs(want ...int64) {
+	s.t.Helper()
+	eventually(s.t, limit, func() error {
+		if got := weightsOf(s.object("VirtualService")); !reflect.DeepEqual(got, want) {
+			return fmt.Errorf("the weights are %v and not %v: %+v", got, want, s.rollout().Status)
+		}
+		return nil
+	})
+}
+
+// There is no Istio here: what is tried is what the controller does to its
+// objects on a real API server.
+func TestIstioObjectsAreUntouchedButForTheirWeights(t *testing.T) {
+	for _, c := range []struct {
+		name, manifest, traffic string
+		rest, twenty            []int64
+	}{
+		{"hosts", virtualService, "istio: {virtualService: shop}", []int64{100, 0, 100, 0}, []int64{80, 20, 80, 20}},
+		{"subsets", virtualServiceOfSubsets, "istio: {virtualService: shop, destinationRule: shop}", []int64{100, 0}, []int64{80, 20}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, 2)
+			s.apply(c.manifest)
+			before := s.object("VirtualService")
+			s.roll(longPhases, "gatewayAPI: {httpRoute: shop}", c.traffic, "preset: traefik", "preset: istio")
+			s.change("v2")
+			s.istioWeighs(c.twenty...)
+			s.says(2, "", "rollback", "shop", "--wait")
+			s.istioWeighs(c.rest...)
+			s.change("v3")
+			s.istioWeighs(c.twenty...)
+			s.says(0, "", "promote", "shop", "--full", "--wait")
+			s.released(2, 2)
+			s.istioWeighs(c.rest...)
+			after := s.object("VirtualService")
+			was, _ := json.Marshal(before)
+			is, _ := json.Marshal(after)
+			if string(was) != string(is) {
+				t.Errorf("the VirtualService was\n%s\nand is\n%s", was, is)
+			}
+			if !reflect.DeepEqual(withoutWeights(before), withoutWeights(after)) {
+				t.Error("more than weights has changed")
+			}
+		})
+	}
+}
+
+// direct asks the ready pods behind a Service, as kube-proxy leads requests to
+// them.
+type direct struct {
+	mu        sync.Mutex
+	addresses []string
+}
+
+func (d *direct) set(slices []discoveryv1.EndpointSlice) {
+	var all []string
+	for i := range slices {
+		for _, e := range slices[i].Endpoints {
+			if e.Conditions.Ready == nil || *e.Conditions.Ready {
+				for _, p := range slices[i].Ports {
+					all = append(all, e.Addresses[0]+":"+strconv.Itoa(int(*p.Port)))
+				}
+			}
+		}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.addresses = all
+}
+
+// RoundTrip implements http.RoundTripper.
+func (d *direct) RoundTrip(req *http.Request) (*http.Response, error) {
+	d.mu.Lock()
+	n := len(d.addresses)
+	if n == 0 {
+		d.mu.Unlock()
+		return nil, fmt.Errorf("the Service has no endpoint")
+	}
+	to := d.addresses[rand.IntN(n)]
+	d.mu.Unlock()
+	req = req.Clone(req.Context())
+	req.URL.Host = to
+	return http.DefaultTransport.RoundTrip(req)
+}
+
+func TestAPlainServiceIsSplitByItsPods(t *testing.T) {
+	t.Parallel()
+	s := open(t, 4)
+	s.apply("apiVersion: v1\nkind: Service\nmetadata: {name: shop, namespace: NS}\nspec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: http}]}\n")
+	s.roll("[{weight: 20, duration: 5m}, {weight: 50, duration: 5m}, {weight: 100, duration: 5m}]",
+		"gatewayAPI: {httpRoute: shop}", "service: {name: shop}", "preset: traefik", "preset: otel")
+	d := &direct{}
+	look := func() error {
+		var list discoveryv1.EndpointSliceList
+		err := admin(t).List(t.Context(), &list, client.InNamespace(s.namespace), client.MatchingLabels{discoveryv1.LabelServiceName: "shop"})
+		if err == nil {
+			d.set(list.Items)
+		}
+		return err
+	}
+	go func() {
+		for t.Context().Err() == nil {
+			_ = look() // the next look has it
+			time.Sleep(100 * time.Millisecond)
+		}
+	}()
+	eventually(t, limit, func() error {
+		if err := look(); err != nil {
+			return err
+		}
+		if d.mu.Lock(); len(d.addresses) != 4 {
+			defer d.mu.Unlock()
+			return fmt.Errorf("the endpoints are %v", d.addresses)
+		}
+		d.mu.Unlock()
+		return nil
+	})
+	users := sendBy(t, &http.Client{Timeout: 10 * time.Second, Transport: d}, s.host, 50)
+	s.change("v2")
+	share := func(least, most float64) {
+		t.Helper()
+		from := time.Now()
+		eventually(t, limit, func() error {
+			got := count(users.got(time.Now().Add(-4 * time.Second)))
+			part := float64(got.versions["v2"]) / float64(max(got.all, 1))
+			if got.all < 100 || part < least || part > most {
+				return fmt.Errorf("v2 answered %d of %d since %s: %+v", got.versions["v2"], got.all, from, s.rollout().Status)
+			}
+			return nil
+		})
+	}
+	share(0.1, 0.35)
+	s.says(0, "", "promote", "shop")
+	share(0.35, 0.65)
+	s.says(0, "", "promote", "shop", "--full", "--wait")
+	s.released(1, 4)
+	s.unharmed(users)
+	var service corev1.Service
+	if err := admin(t).Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "shop"}, &service); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(service.Spec.Selector, map[string]string{"app": "shop"}) {
+		t.Errorf("at rest the Service selects %v", service.Spec.Selector)
+	}
+}
