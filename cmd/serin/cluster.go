@@ -2,11 +2,19 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
+	"runtime/debug"
 
 	"serin.dev/serin/internal/app"
 	"serin.dev/serin/internal/cli"
 )
+
+// collectAt is by how many percent the heap of a controller may grow before it
+// is collected. Most of it is what the cluster's caches hold, which hardly
+// changes: room for it to grow by as much again, as is usual, would only be
+// room. Whoever sets GOGC decides.
+const collectAt = 50
 
 func control(ctx context.Context, o cli.ControllerOptions) error {
 	if o.Archive == "" {
@@ -15,6 +23,9 @@ func control(ctx context.Context, o cli.ControllerOptions) error {
 			return err
 		}
 		o.Archive = filepath.Join(state, "archive")
+	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectAt)
 	}
 	return app.Controller(ctx, app.ControllerOptions{
 		Target: o.Target, Version: version, Namespaces: o.Namespaces,
