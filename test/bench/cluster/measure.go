@@ -84,11 +84,11 @@ func (w *world) idle(ctx context.Context, n int, t *table) error {
 	if s.others > 0 {
 		w.say("requests: %s", s.most())
 	}
-	return w.afresh(ctx, what, t)
+	return w.afresh(ctx, what, bar, t)
 }
 
 // afresh measures the memory of a controller that finds everything there.
-func (w *world) afresh(ctx context.Context, what string, t *table) error {
+func (w *world) afresh(ctx context.Context, what, bar string, t *table) error {
 	w.controller.kill()
 	if err := w.startController(ctx); err != nil {
 		return err
@@ -101,7 +101,7 @@ func (w *world) afresh(ctx context.Context, what string, t *table) error {
 	if err != nil {
 		return err
 	}
-	t.tell(what+"resident memory after a restart", mib(u.resident))
+	t.add(what+"resident memory after a restart", mib(u.resident), bar, u.resident <= memoryBar)
 	return nil
 }
 
