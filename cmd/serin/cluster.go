@@ -29,7 +29,7 @@ func control(ctx context.Context, o cli.ControllerOptions) error {
 	}
 	return app.Controller(ctx, app.ControllerOptions{
 		Target: o.Target, Version: version, Namespaces: o.Namespaces,
-		LeaderElection: o.LeaderElection, Namespace: o.Namespace,
+		LeaderElection: o.LeaderElection, Namespace: o.Namespace, Pod: o.Pod,
 		MetricsAddress: o.MetricsAddress, HealthAddress: o.HealthAddress,
 		Archive: o.Archive, Prometheus: o.Prometheus, Preset: o.Preset,
 		HoldAlways: o.HoldAlways, Keep: o.Keep, Logger: o.Logger,

@@ -14,6 +14,8 @@ import (
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/leaderelection/resourcelock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -39,6 +41,10 @@ type ControllerOptions struct {
 	// agree, and where events about the controller itself go.
 	LeaderElection bool
 	Namespace      string
+	// Pod is the name of the pod that this runs in, if any. A program that is
+	// started again in the same pod leads on at once; another waits until the
+	// lease of the one before has run out.
+	Pod string
 	// MetricsAddress and HealthAddress are listened on; "0": not at all.
 	MetricsAddress, HealthAddress string
 	// Archive is the folder for what is kept of ended runs.
@@ -84,18 +90,25 @@ func Controller(ctx context.Context, o ControllerOptions) error {
 	// The API server shares itself out fairly; a rollback never waits in a queue
 	// of this program's own.
 	config.QPS = -1
+	lock, err := lease(o, config)
+	if err != nil {
+		return err
+	}
 	mgr, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:                        kube.Scheme(),
 		Logger:                        log,
 		Cache:                         caches(o.Namespaces),
 		Client:                        client.Options{Cache: &client.CacheOptions{Unstructured: true}},
 		LeaderElection:                o.LeaderElection,
-		LeaderElectionID:              "serin.dev",
+		LeaderElectionID:              leaseName,
 		LeaderElectionNamespace:       o.Namespace,
 		LeaderElectionReleaseOnCancel: true,
-		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress, TLSOpts: []func(*tls.Config){}},
-		HealthProbeBindAddress:        o.HealthAddress,
-		GracefulShutdownTimeout:       new(shutdown),
+
+		LeaderElectionResourceLockInterface: lock,
+
+		Metrics:                 metricsserver.Options{BindAddress: o.MetricsAddress, TLSOpts: []func(*tls.Config){}},
+		HealthProbeBindAddress:  o.HealthAddress,
+		GracefulShutdownTimeout: new(shutdown),
 	})
 	if err != nil {
 		return fmt.Errorf("reach the API server: %w: %w", err, ErrUnreachable)
@@ -174,4 +187,25 @@ func leanPod(obj any) (any, error) {
 	}
 	pod.Spec = spec
 	return pod, nil
+}
+
+// leaseName is what the controllers of a namespace agree on.
+const leaseName = "serin.dev"
+
+// renewDeadline is how long a leader tries to stay one; the manager's default.
+const renewDeadline = 10 * time.Second
+
+// lease returns the lease under the name of this program's pod; nil for one
+// under a name that no other program ever has. No two programs run in one pod at
+// the same time.
+func lease(o ControllerOptions, config *rest.Config) (resourcelock.Interface, error) {
+	if !o.LeaderElection || o.Pod == "" {
+		return nil, nil
+	}
+	lock, err := resourcelock.NewFromKubeconfig(resourcelock.LeasesResourceLock, o.Namespace, leaseName,
+		resourcelock.ResourceLockConfig{Identity: o.Pod}, config, renewDeadline)
+	if err != nil {
+		return nil, fmt.Errorf("agree on a leader: %w", err)
+	}
+	return lock, nil
 }

@@ -31,6 +31,7 @@ In a pod it uses the pod's service account, elsewhere the kubeconfig.`,
 	f := cmd.Flags()
 	f.StringSliceVar(&o.Namespaces, "namespaces", nil, "namespaces to look at, separated by commas (default all)")
 	f.BoolVar(&o.LeaderElection, "leader-elect", true, "agree with other controllers on one that works")
+	o.Pod = os.Getenv("POD_NAME")
 	f.StringVar(&o.Namespace, "leader-elect-namespace", os.Getenv("POD_NAMESPACE"), "namespace in which controllers agree (default $POD_NAMESPACE, else the kubeconfig's)")
 	f.StringVar(&o.MetricsAddress, "metrics-bind-address", "127.0.0.1:8081", "address of the controller's own metrics; 0: none")
 	f.StringVar(&o.HealthAddress, "health-probe-bind-address", "127.0.0.1:8082", "address of /healthz and /readyz; 0: none")

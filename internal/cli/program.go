@@ -53,6 +53,8 @@ type ControllerOptions struct {
 	// LeaderElection lets several controllers stand by; they agree in Namespace.
 	LeaderElection bool
 	Namespace      string
+	// Pod is the pod that this runs in, if any.
+	Pod string
 	// MetricsAddress and HealthAddress are listened on; "0": not at all.
 	MetricsAddress, HealthAddress string
 	// Archive is the folder for what is kept of ended runs; empty: in the state
