@@ -128,6 +128,9 @@ func Controller(ctx context.Context, o ControllerOptions) error {
 	if err := mgr.Add(program); err != nil {
 		return err
 	}
+	if err := mgr.Add(tidier{mgr.GetCache()}); err != nil {
+		return err
+	}
 	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
 		return err
 	}
