@@ -197,7 +197,12 @@ func TestADeploymentIsScaledInTheMiddleOfARun(t *testing.T) {
 
 func (s *shop) kubectl(args ...string) {
 	s.t.Helper()
-	if out, err := cluster.Kubectl(s.t.Context(), append(args, "-n", s.namespace)...); err != nil {
+	s.kubectlIn(s.namespace, args...)
+}
+
+func (s *shop) kubectlIn(namespace string, args ...string) {
+	s.t.Helper()
+	if out, err := cluster.Kubectl(s.t.Context(), append(args, "-n", namespace)...); err != nil {
 		s.t.Fatalf("%v: %s", err, out)
 	}
 }

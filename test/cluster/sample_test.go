@@ -10,9 +10,13 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // sampleArg makes this test program the service that is released.
@@ -48,12 +52,25 @@ func sample(args []string) int {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
+	// Its own figures, as OpenTelemetry names them.
+	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "http_server_request_duration_seconds", Buckets: prometheus.DefBuckets,
+	}, []string{"http_response_status_code"})
+	figures := prometheus.NewRegistry()
+	figures.MustRegister(took)
+	for _, code := range []string{"200", "500"} {
+		took.WithLabelValues(code)
+	}
+	mux.Handle("/metrics", promhttp.HandlerFor(figures, promhttp.HandlerOpts{}))
 	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		begun, code := time.Now(), http.StatusOK
+		defer func() { took.WithLabelValues(strconv.Itoa(code)).Observe(time.Since(begun).Seconds()) }()
 		time.Sleep(*delay)
 		w.Header().Set("X-Version", *version)
 		w.Header().Set("X-Pod", os.Getenv("POD_NAME"))
 		if rand.Float64() < *errorRate {
-			w.WriteHeader(http.StatusInternalServerError)
+			code = http.StatusInternalServerError
+			w.WriteHeader(code)
 		}
 		fmt.Fprintln(w, *version)
 	})

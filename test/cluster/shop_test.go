@@ -41,7 +41,9 @@ spec:
   replicas: REPLICAS
   selector: {matchLabels: {app: shop}}
   template:
-    metadata: {labels: {app: shop}}
+    metadata:
+      labels: {app: shop}
+      annotations: {prometheus.io/scrape: "true", prometheus.io/port: "8080"}
     spec:
       terminationGracePeriodSeconds: 10
       containers:

@@ -1,0 +1,282 @@
+//go:build plane
+
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/record"
+)
+
+// controllers are the processes of the controller's pods, by pod.
+func controllers(t *testing.T) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	dirs, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range dirs {
+		argv, err := os.ReadFile(filepath.Join(dir, "cmdline"))
+		if err != nil || !bytes.HasPrefix(argv, []byte(program+"\x00controller\x00")) {
+			continue // gone, or another
+		}
+		env, err := os.ReadFile(filepath.Join(dir, "environ"))
+		if err != nil {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(dir))
+		if err != nil {
+			continue
+		}
+		for _, v := range strings.Split(string(env), "\x00") {
+			if name, ok := strings.CutPrefix(v, "POD_NAME="); ok {
+				found[name] = pid
+			}
+		}
+	}
+	return found
+}
+
+// kill ends processes of the controller as a crash does.
+func kill(t *testing.T, pids ...int) {
+	t.Helper()
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func killAll(t *testing.T) {
+	t.Helper()
+	var pids []int
+	eventually(t, limit, func() error {
+		pids = nil
+		for _, pid := range controllers(t) {
+			pids = append(pids, pid)
+		}
+		if len(pids) == 0 {
+			return fmt.Errorf("no controller runs")
+		}
+		return nil
+	})
+	kill(t, pids...)
+}
+
+// archive is where the controller keeps records. Its pod is a process here, so it
+// is a folder of this machine.
+const archive = "/var/lib/serin/archive"
+
+// recorded asks of a run's record that it replays and that no transition is in
+// it twice.
+func (s *shop) recorded(run string) {
+	s.t.Helper()
+	file := filepath.Join(archive, s.namespace, "shop", run, "record.jsonl")
+	var text []byte
+	eventually(s.t, limit, func() (err error) {
+		text, err = os.ReadFile(file)
+		return err
+	})
+	s.t.Cleanup(func() { _ = os.RemoveAll(filepath.Join(archive, s.namespace)) })
+	last := ""
+	seen := map[string]int{}
+	for line := range bytes.Lines(text) {
+		var d record.Decision
+		if json.Unmarshal(line, &d) != nil || d.Position == "" {
+			continue
+		}
+		// A hold is entered and left as often as there is a reason for it.
+		position, _, _ := strings.Cut(d.Position, " held:")
+		if position != last {
+			seen[position]++
+			last = position
+		}
+	}
+	for position, n := range seen {
+		if n > 1 {
+			s.t.Errorf("the run came to %q %d times", position, n)
+		}
+	}
+	if len(seen) < 4 {
+		s.t.Errorf("the record shows %d positions alone: %v", len(seen), seen)
+	}
+	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, program, "replay", file).CombinedOutput(); err != nil {
+		s.t.Errorf("serin replay: %v: %s", err, out)
+	}
+}
+
+// crashPhases leave time for a controller to come back.
+const crashPhases = "[{weight: 10, duration: 10s}, {weight: 50, duration: 10s}, {weight: 100, duration: 8s}]"
+
+// A controller that is killed again and again, in every stage of its run, brings
+// it to the same end.
+func TestTheControllerIsKilledInTheMiddleOfARelease(t *testing.T) {
+	s := open(t, 2)
+	s.roll(crashPhases)
+	users := send(t, s.host, 50)
+	s.change("v2")
+	last, kills := "", 0
+	eventually(t, 4*time.Minute, func() error {
+		runs := s.runs()
+		if len(runs) == 0 {
+			return fmt.Errorf("there is no run: %+v", s.rollout().Status)
+		}
+		now := runs[0].Status
+		if now.EndedAt != nil {
+			return nil
+		}
+		if now.Phase != last { // it has come to somewhere else
+			last = now.Phase
+			// A weight that was written down and is not routed yet when the program
+			// ends is found at 0, which the engine takes as a rollback that could not
+			// be written down. Here the weight has been seen.
+			time.Sleep(1500 * time.Millisecond)
+			killAll(t)
+			kills++
+		}
+		return fmt.Errorf("after %d kills the run is at %q: %s", kills, now.Phase, now.Reason)
+	})
+	if kills < 4 {
+		t.Errorf("the controller was killed %d times only", kills)
+	}
+	s.released(1, 2)
+	s.unharmed(users)
+	s.recorded("shop-1")
+	if got := s.weights(); got[0] != 100 || got[1] != 0 {
+		t.Errorf("at rest the weights are %v", got)
+	}
+	if n := len(s.runs()); n != 1 {
+		t.Errorf("there are %d runs", n)
+	}
+}
+
+func TestTheControllerIsKilledInTheMiddleOfARollback(t *testing.T) {
+	s := open(t, 2)
+	s.roll(longPhases)
+	users := send(t, s.host, 50)
+	s.change("v2")
+	s.weighs(20)
+	s.says(0, "", "rollback", "shop")
+	last := ""
+	eventually(t, limit, func() error {
+		now := s.runs()[0].Status
+		if now.EndedAt != nil {
+			return nil
+		}
+		if strings.HasPrefix(now.Phase, string(engine.RollingBack)) && now.Phase != last {
+			last = now.Phase
+			killAll(t)
+		}
+		return fmt.Errorf("the run is at %q", now.Phase)
+	})
+	s.rolledBack(1, "")
+	s.unharmed(users)
+	s.recorded("shop-1")
+}
+
+// Another replica takes over from a leader that is killed.
+func TestAnotherReplicaTakesOver(t *testing.T) {
+	s := open(t, 2)
+	scale := func(n int) {
+		t.Helper()
+		if err := apply(fmt.Sprintf("--replicas=%d", n)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, limit, func() error {
+			if got := len(controllers(t)); got != n {
+				return fmt.Errorf("%d controllers run", got)
+			}
+			return nil
+		})
+	}
+	scale(2)
+	defer scale(1)
+	s.roll(crashPhases)
+	users := send(t, s.host, 50)
+	s.change("v2")
+	s.weighs(10)
+	first := s.killLeader()
+	s.weighs(50)
+	if now := s.leader(); now == first {
+		t.Errorf("%s leads on", now)
+	}
+	s.killLeader()
+	s.released(1, 2)
+	s.unharmed(users)
+	s.recorded("shop-1")
+}
+
+// leader returns the pod that leads.
+func (s *shop) leader() string {
+	s.t.Helper()
+	lease, err := cluster.Client.CoordinationV1().Leases("serin-system").Get(s.t.Context(), "serin.dev", metav1.GetOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if lease.Spec.HolderIdentity == nil {
+		s.t.Fatal("nobody leads")
+	}
+	return *lease.Spec.HolderIdentity
+}
+
+// killLeader ends the leader with its pod, as when its node is lost.
+func (s *shop) killLeader() string {
+	s.t.Helper()
+	leader := s.leader()
+	pid, ok := controllers(s.t)[leader]
+	if !ok {
+		s.t.Fatalf("the leader %s is none of %v", leader, controllers(s.t))
+	}
+	s.kubectlIn("serin-system", "delete", "pod", leader, "--grace-period=0", "--force", "--wait=false")
+	_ = syscall.Kill(pid, syscall.SIGKILL) // it may be gone already
+	return leader
+}
+
+// While the API server is away what serves goes on, and the run afterwards.
+func TestTheAPIServerIsAway(t *testing.T) {
+	s := open(t, 2)
+	s.roll(longPhases)
+	users := send(t, s.host, 50)
+	s.change("v2")
+	s.weighs(20)
+	cluster.APIServer.Kill()
+	time.Sleep(20 * time.Second)
+	s.restartAPIServer()
+	s.says(0, "", "promote", "shop")
+	s.weighs(50)
+	s.says(0, "", "rollback", "shop")
+	if err := cluster.APIServer.Freeze(); err != nil { // somewhere on the way back
+		t.Fatal(err)
+	}
+	time.Sleep(20 * time.Second)
+	if err := cluster.APIServer.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	s.rolledBack(1, "")
+	s.unharmed(users)
+	s.recorded("shop-1")
+}
+
+func (s *shop) restartAPIServer() {
+	s.t.Helper()
+	if err := cluster.APIServer.Start(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+}
