@@ -21,7 +21,7 @@ const (
 // ClusterProblems returns what a rollout refers to and may not on a cluster.
 func ClusterProblems(r rollout.Rollout) []rollout.Problem {
 	catalog := ClusterCatalog()
-	var problems []rollout.Problem
+	problems := ratioProblems(r)
 	check := func(port rollout.Port, field string, a rollout.Adapter) {
 		config, ok := catalog[port][a.Kind]
 		if !ok {
@@ -49,6 +49,20 @@ func ClusterProblems(r rollout.Rollout) []rollout.Problem {
 		check(rollout.NotifyPort, fmt.Sprintf("spec.notify[%d]", i), n.Adapter)
 	}
 	return problems
+}
+
+// ratioProblems: where the number of pods is the weight, pods for the next weight
+// get requests before it is theirs, so a run cannot get on from its first weight.
+// Until that is solved nobody is let into it.
+func ratioProblems(r rollout.Rollout) []rollout.Problem {
+	if r.Spec.Traffic.Kind != podRatio {
+		return nil
+	}
+	return []rollout.Problem{{
+		Field:   "spec.traffic.service",
+		Message: "is not ready for releases yet: with a plain Service a run does not get on from its first weight",
+		Mend:    "split by a gateway (gatewayAPI) or a mesh (istio)",
+	}}
 }
 
 // forbidden reports that a reference leads where a rollout on a cluster must

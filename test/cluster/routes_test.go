@@ -5,16 +5,9 @@ package cluster
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"net/http"
 	"reflect"
-	"strconv"
-	"sync"
 	"testing"
-	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -177,105 +170,5 @@ func TestIstioObjectsAreUntouchedButForTheirWeights(t *testing.T) {
 				t.Error("more than weights has changed")
 			}
 		})
-	}
-}
-
-// direct asks the ready pods behind a Service, as kube-proxy leads requests to
-// them.
-type direct struct {
-	mu        sync.Mutex
-	addresses []string
-}
-
-func (d *direct) set(slices []discoveryv1.EndpointSlice) {
-	var all []string
-	for i := range slices {
-		for _, e := range slices[i].Endpoints {
-			if e.Conditions.Ready == nil || *e.Conditions.Ready {
-				for _, p := range slices[i].Ports {
-					all = append(all, e.Addresses[0]+":"+strconv.Itoa(int(*p.Port)))
-				}
-			}
-		}
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.addresses = all
-}
-
-// RoundTrip implements http.RoundTripper.
-func (d *direct) RoundTrip(req *http.Request) (*http.Response, error) {
-	d.mu.Lock()
-	n := len(d.addresses)
-	if n == 0 {
-		d.mu.Unlock()
-		return nil, fmt.Errorf("the Service has no endpoint")
-	}
-	to := d.addresses[rand.IntN(n)]
-	d.mu.Unlock()
-	req = req.Clone(req.Context())
-	req.URL.Host = to
-	return http.DefaultTransport.RoundTrip(req)
-}
-
-// A first phase and the way back; growing to a second one is not tried here.
-func TestAPlainServiceIsSplitByItsPods(t *testing.T) {
-	t.Parallel()
-	s := open(t, 4)
-	s.apply("apiVersion: v1\nkind: Service\nmetadata: {name: shop, namespace: NS}\nspec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: http}]}\n")
-	s.roll("[{weight: 20, duration: 5m}, {weight: 50, duration: 5m}, {weight: 100, duration: 5m}]",
-		"gatewayAPI: {httpRoute: shop}", "service: {name: shop}", "preset: traefik", "preset: otel")
-	d := &direct{}
-	look := func() error {
-		var list discoveryv1.EndpointSliceList
-		err := admin(t).List(t.Context(), &list, client.InNamespace(s.namespace), client.MatchingLabels{discoveryv1.LabelServiceName: "shop"})
-		if err == nil {
-			d.set(list.Items)
-		}
-		return err
-	}
-	go func() {
-		for t.Context().Err() == nil {
-			_ = look() // the next look has it
-			time.Sleep(100 * time.Millisecond)
-		}
-	}()
-	eventually(t, limit, func() error {
-		if err := look(); err != nil {
-			return err
-		}
-		if d.mu.Lock(); len(d.addresses) != 4 {
-			defer d.mu.Unlock()
-			return fmt.Errorf("the endpoints are %v", d.addresses)
-		}
-		d.mu.Unlock()
-		return nil
-	})
-	users := sendBy(t, &http.Client{Timeout: 10 * time.Second, Transport: d}, s.host, 50)
-	s.change("v2")
-	share := func(least, most float64) {
-		t.Helper()
-		from := time.Now()
-		eventually(t, limit, func() error {
-			got := count(users.got(time.Now().Add(-4 * time.Second)))
-			part := float64(got.versions["v2"]) / float64(max(got.all, 1))
-			if got.all < 100 || part < least || part > most {
-				return fmt.Errorf("v2 answered %d of %d since %s: %+v", got.versions["v2"], got.all, from, s.rollout().Status)
-			}
-			return nil
-		})
-	}
-	share(0.1, 0.35)
-	s.says(2, "", "rollback", "shop", "--wait")
-	if run := s.ends(1, limit); run.Status.Phase != "rolledBack" {
-		t.Errorf("the run ended as %s", run.Status.Phase)
-	}
-	s.unharmed(users)
-	var service corev1.Service
-	if err := admin(t).Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "shop"}, &service); err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(service.Spec.Selector, map[string]string{"app": "shop"}) {
-		t.Errorf("at rest the Service selects %v", service.Spec.Selector)
 	}
 }
