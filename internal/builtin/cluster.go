@@ -230,14 +230,14 @@ func OnlyRefused(err error) bool {
 	if err == nil {
 		return false
 	}
-	switch e := err.(type) {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree of errors itself: every branch counts
 	case arms.Refusal:
 		return !apierrors.IsForbidden(e)
 	case interface{ Unwrap() error }:
 		return OnlyRefused(e.Unwrap())
 	case interface{ Unwrap() []error }:
 		for _, one := range e.Unwrap() {
-			if one != traffic.ErrRefused && !OnlyRefused(one) {
+			if one != traffic.ErrRefused && !OnlyRefused(one) { //nolint:errorlint // the mark itself, not what wraps it
 				return false
 			}
 		}
