@@ -41,7 +41,8 @@ cluster: build plane ## leaves a Kubernetes control plane up with the demo shop 
 
 .PHONY: test-cluster
 test-cluster: build plane ## the tests that need a Kubernetes control plane
-	$(GO) test -tags plane -p 1 -timeout 30m $(PLANE_PKGS)
+	$(GO) test -tags plane -p 1 -timeout 30m $(filter-out ./test/cluster,$(PLANE_PKGS))
+	$(GO) test -tags plane -timeout 30m ./test/cluster $(if $(CLUSTER_RUN),-run '$(CLUSTER_RUN)')
 	$(GO) test -tags plane -timeout 15m -run TestARunIsJudgedByPrometheus ./test/machine
 	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
 

@@ -251,11 +251,24 @@ func (c *Controller) rival(ctx context.Context, v *view) (string, error) {
 		if other.Name == v.object.Name {
 			continue
 		}
-		if o, own := other.CreationTimestamp, v.object.CreationTimestamp; o.Before(&own) || o.Equal(&own) && other.Name < v.object.Name {
+		if before(other, v.object) {
 			return other.Name, nil
 		}
 	}
 	return "", nil
+}
+
+// before reports which of two rollouts of one workload was there first: the one
+// that has been let in already, else the older. Times are whole seconds, so names
+// decide between those of one.
+func before(a, b *serinv1.CanaryRollout) bool {
+	if in := a.Status.Stable != nil; in != (b.Status.Stable != nil) {
+		return in
+	}
+	if !a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.CreationTimestamp.Before(&b.CreationTimestamp)
+	}
+	return a.Name < b.Name
 }
 
 // leave lets go of a rollout that is being deleted: its run goes back first.
