@@ -97,7 +97,7 @@ func TestABadVersionIsRolledBack(t *testing.T) {
 	}{
 		{"errors", []string{"-errors=0.5"}, "errors"},
 		// Traefik's own histogram begins at 100 ms.
-		{"slow", []string{"-delay=250ms"}, "latency"},
+		{"slow", []string{"-delay=250ms"}, "response time"},
 		{"crashes", []string{"-crash=6s"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
