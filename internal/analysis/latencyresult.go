@@ -195,10 +195,10 @@ func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 }
 
 // leastDelay is the difference in seconds below which a slower canary is no
-// reason to act: no user feels it, and between equal programs on a machine that
-// does other things too a lightly loaded canary waits as much longer for its
-// processor. A strict check asks for the margin alone.
-const leastDelay = 500e-6
+// reason to act: no user feels it, and between equal programs that answer in
+// less than a millisecond a lightly loaded canary differs by as much. A strict
+// check asks for the margin alone.
+const leastDelay = 200e-6
 
 // immaterial reports that the leader's estimate, however well shown, is a
 // delay too small to act on. The tails have it in their own counts.
