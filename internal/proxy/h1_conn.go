@@ -45,7 +45,7 @@ type clientConn struct {
 }
 
 func newClientConn(p *Proxy, c *net.TCPConn) (*clientConn, error) {
-	s, err := newSocket(c)
+	s, err := newSocket(c, &p.requests)
 	if err != nil {
 		return nil, err
 	}
@@ -59,6 +59,7 @@ func newClientConn(p *Proxy, c *net.TCPConn) (*clientConn, error) {
 // serve serves requests until one is not plain: then the connection is to leave
 // for net/http. Otherwise it is done and closed.
 func (c *clientConn) serve() (leave bool) {
+	defer c.p.requests.forget(c)
 	limit := c.p.cfg.ReadHeaderTimeout // of the first request; a new connection has one
 	for {
 		head, state := c.nextRequest(limit)
@@ -177,8 +178,9 @@ func endingOf(last bool) ending {
 
 // exchange serves one request.
 func (c *clientConn) exchange(t *table, head *requestHead) ending {
-	x := &c.x
-	if err := x.begin(c.p, t, time.Now(), head.force, head.key); err != nil {
+	x, now := &c.x, time.Now()
+	c.p.requests.request(c, now)
+	if err := x.begin(c.p, t, now, head.force, head.key); err != nil {
 		return c.answerFailure(x.arm, err, head.close)
 	}
 	x.out.bytesIn = uint64(head.length)

@@ -18,8 +18,8 @@ type backendConn struct {
 	probe  func(fd uintptr) bool
 }
 
-func newBackendConn(c *net.TCPConn) (*backendConn, error) {
-	s, err := newSocket(c)
+func newBackendConn(c *net.TCPConn, requests *succession) (*backendConn, error) {
+	s, err := newSocket(c, requests)
 	if err != nil {
 		return nil, err
 	}
@@ -43,10 +43,11 @@ func (b *backendConn) alive() bool {
 
 // connPool keeps the connections to one backend.
 type connPool struct {
-	addr    string
-	dialer  *net.Dialer
-	maxIdle int
-	idleFor time.Duration
+	addr     string
+	dialer   *net.Dialer
+	maxIdle  int
+	idleFor  time.Duration
+	requests *succession
 
 	mu      sync.Mutex
 	idle    []*backendConn // the one used last is last, and used next
@@ -78,7 +79,7 @@ func (p *connPool) get(now time.Time, patience time.Duration, fresh bool) (*back
 	if err != nil {
 		return nil, &errConnect{err}
 	}
-	c, err := newBackendConn(conn.(*net.TCPConn))
+	c, err := newBackendConn(conn.(*net.TCPConn), p.requests)
 	if err == nil {
 		err = c.SetReadDeadline(time.Now().Add(patience))
 	}

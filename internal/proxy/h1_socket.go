@@ -28,15 +28,18 @@ type socket struct {
 	// The functions for raw, made once.
 	reading, trying, writing, asking func(fd uintptr) bool
 	acknowledging                    func(fd uintptr)
+
+	attendant attendant
 }
 
-func newSocket(c *net.TCPConn) (*socket, error) {
+// newSocket makes a socket of a proxy whose requests are watched by requests.
+func newSocket(c *net.TCPConn, requests *succession) (*socket, error) {
 	raw, err := c.SyscallConn()
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{TCPConn: c, raw: raw}
-	s.reading = func(fd uintptr) bool { return s.readNow(fd) }
+	s := &socket{TCPConn: c, raw: raw, attendant: attendant{requests: requests, next: firstRest}}
+	s.reading = func(fd uintptr) bool { return s.readNow(fd) || s.attendant.attend(fd) && s.readNow(fd) }
 	s.trying = func(fd uintptr) bool { s.readNow(fd); return true }
 	s.acknowledging = acknowledgeAtOnce
 	s.writing = func(fd uintptr) bool { return s.writeNow(fd) }
@@ -46,7 +49,7 @@ func newSocket(c *net.TCPConn) (*socket, error) {
 		}
 		s.sent = true
 		s.full = !s.writeNow(fd)
-		return s.full || s.err != nil
+		return s.full || s.err != nil || s.attendant.attend(fd)
 	}
 	return s, nil
 }

@@ -49,3 +49,18 @@ func writeAtOnce(fd uintptr, p, q []byte) (int, syscall.Errno) {
 		return int(n), 0
 	}
 }
+
+// attends says that sockets are attended for a moment before they are waited for.
+const attends = true
+
+// peekAtOnce looks whether a socket that does not wait has something to read, or
+// its end: EAGAIN when not.
+func peekAtOnce(fd uintptr) syscall.Errno {
+	var one [1]byte
+	for {
+		_, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&one)), 1, syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0) //nolint:gosec // what the syscall package does
+		if errno != syscall.EINTR {
+			return errno
+		}
+	}
+}

@@ -20,6 +20,8 @@ type Proxy struct {
 	ledger ledger
 	certs  *certificates // nil: plain text
 
+	requests succession // on the direct path
+
 	mu        sync.Mutex // serializes Update
 	upstreams map[string]*upstream
 
@@ -34,6 +36,7 @@ func New(cfg Config) (*Proxy, error) {
 		return nil, err
 	}
 	p := &Proxy{cfg: cfg, upstreams: make(map[string]*upstream)}
+	p.requests.began = time.Now()
 	if cfg.Sticky != nil {
 		p.sticky = newStickiness(*cfg.Sticky)
 	}
@@ -92,7 +95,7 @@ func (p *Proxy) Update(s Split) error {
 				if err != nil {
 					return nil, err
 				}
-				up = newUpstream(u, &p.cfg)
+				up = newUpstream(u, &p.cfg, &p.requests)
 			}
 			upstreams[b.URL] = up
 			next.direct = next.direct && up.pool != nil

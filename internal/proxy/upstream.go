@@ -31,7 +31,7 @@ func neverSent(err error) bool {
 	return errors.As(err, &c)
 }
 
-func newUpstream(u *url.URL, cfg *Config) *upstream {
+func newUpstream(u *url.URL, cfg *Config, requests *succession) *upstream {
 	up := &upstream{
 		url:      &url.URL{Scheme: u.Scheme, Host: u.Host},
 		ejection: ejection{after: cfg.EjectAfter, base: cfg.EjectFor, longest: cfg.EjectMax},
@@ -75,7 +75,7 @@ func newUpstream(u *url.URL, cfg *Config) *upstream {
 		up.transport.Protocols.SetHTTP2(true)
 	default:
 		up.transport.Protocols.SetHTTP1(true)
-		up.pool = &connPool{addr: hostPort(u), dialer: dialer, maxIdle: cfg.MaxIdlePerBackend, idleFor: cfg.BackendIdleTimeout}
+		up.pool = &connPool{addr: hostPort(u), dialer: dialer, maxIdle: cfg.MaxIdlePerBackend, idleFor: cfg.BackendIdleTimeout, requests: requests}
 	}
 	return up
 }
