@@ -86,6 +86,9 @@ func (p *Proxy) forward(w http.ResponseWriter, r *http.Request) {
 	if r.Body != nil && r.Body != http.NoBody {
 		x.body = &countingBody{ReadCloser: r.Body}
 		r.Body = x.body
+		if r.Header.Get("Expect") != "" {
+			w = &continuing{ResponseWriter: w, told: &x.body.told}
+		}
 	}
 	defer func() {
 		if x.upgraded != nil {
@@ -239,9 +242,12 @@ type countingBody struct {
 	complete atomic.Bool // read to its end
 	failed   atomic.Bool
 	ended    func() // called when it has been read to its end; may be nil
+	// told guards that a client which waits with its body is told once to go on.
+	told sync.Once
 }
 
 func (b *countingBody) Read(p []byte) (int, error) {
+	b.told.Do(func() {}) // net/http's server tells it at the first read
 	n, err := b.ReadCloser.Read(p)
 	b.n.Add(uint64(n))
 	switch {
@@ -255,6 +261,25 @@ func (b *countingBody) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// continuing passes a backend's 100 on, unless the body is being read already:
+// net/http's client begins with that and reports the 100 at the same time, and its
+// server, asked for the body, has said it by itself.
+type continuing struct {
+	http.ResponseWriter
+	told *sync.Once
+}
+
+func (c *continuing) WriteHeader(status int) {
+	if status == http.StatusContinue {
+		c.told.Do(func() { c.ResponseWriter.WriteHeader(status) })
+		return
+	}
+	c.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (c *continuing) Unwrap() http.ResponseWriter { return c.ResponseWriter }
 
 // gatedBody gives nothing to a connection on which the request is not sent.
 type gatedBody struct {

@@ -306,6 +306,12 @@ func TestWebSocketsPassAndOutliveTheirRequest(t *testing.T) {
 // A backend that says no before the body is sent never gets the body; one that
 // says "continue" gets it.
 func TestExpectContinue(t *testing.T) {
+	for range 50 {
+		testExpectContinue(t)
+	}
+}
+
+func testExpectContinue(t *testing.T) {
 	h := func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/no" {
 			w.WriteHeader(http.StatusExpectationFailed)
