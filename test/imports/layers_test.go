@@ -115,7 +115,7 @@ func layerOf(path string) layer {
 	switch top {
 	case "proxy", "guarded", "credential", "kube":
 		return leaf
-	case "report", "judge":
+	case "report", "judge", "simulate", "backtest":
 		return reader
 	case "runner":
 		return runner

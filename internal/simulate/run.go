@@ -1,0 +1,130 @@
+package simulate
+
+import (
+	"time"
+
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/rollout"
+)
+
+// End is what became of a simulated run.
+type End string
+
+// The ends of a run: promoted, rolled back, or waiting for a person.
+const (
+	Promoted   End = "promoted"
+	RolledBack End = "rolledBack"
+	Paused     End = "paused"
+)
+
+// run is what one simulated run came to.
+type run struct {
+	end End
+	// lasted is from the first phase's beginning to the end; sinceFault from the
+	// moment at which a fault first showed, negative when none did.
+	lasted, sinceFault time.Duration
+	// requests is how many the canary got, affected how many of them were worse
+	// off for it.
+	requests, affected float64
+	ticks              int
+	// failed names the check that rolled back, "" when a rule of the engine did.
+	failed string
+}
+
+// player plays runs of one plan.
+type player struct {
+	plan engine.Plan
+}
+
+// newPlayer plays a plan whose tests pass and whose approvals are given at once.
+func newPlayer(p engine.Plan) player {
+	p.Tests, p.Hooks = nil, nil
+	return player{p}
+}
+
+// start is when every simulated run begins.
+var start = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// play plays one run from its first phase to its end. A run that comes to wait
+// for a person has ended: what that person does is not simulated.
+func (p player) play(src *source) run {
+	interval := time.Duration(p.plan.Analysis.Interval)
+	longest := 3*p.plan.Watched() + time.Hour
+	state := engine.StartWatching(p.plan, start)
+	weight := p.plan.Phases[0].Weight
+	out := run{end: Paused, sinceFault: -1}
+	onset := time.Duration(-1)
+	for since := time.Duration(0); since < longest; since += interval {
+		arms, e := src.tick(since, weight)
+		if e.any && onset < 0 {
+			onset = since
+		}
+		out.count(src, e)
+		t := rollout.Tick{At: start.Add(since + interval), Weight: weight, Arms: arms}
+		d := engine.Decide(p.plan, state, p.observe(src, t, e))
+		state = d.Next
+		out.ticks++
+		out.lasted = since + interval
+		switch {
+		case d.Kind == engine.Rollback:
+			out.end = RolledBack
+			if len(d.Because) > 0 && d.Because[0].Result != nil {
+				out.failed = d.Because[0].Check
+			}
+		case d.Kind == engine.Complete:
+			out.end = Promoted
+		case !state.Waiting():
+			weight = d.Share()
+			continue
+		}
+		if onset >= 0 {
+			out.sinceFault = out.lasted - onset
+		}
+		return out
+	}
+	return out
+}
+
+// observe is what the engine is shown besides the figures: instances that run,
+// and a weight that is in effect.
+func (p player) observe(src *source, t rollout.Tick, e effect) engine.Observation {
+	stable := engine.Group{Instances: src.stable.count, Ready: src.stable.count, Capacity: rollout.Full}
+	canary := engine.Group{Instances: src.canary.count, Ready: src.canary.count, Capacity: rollout.Full, Restarts: e.crashed}
+	if e.down {
+		canary.Ready, canary.Capacity = 0, 0
+	}
+	return engine.Observation{
+		At:     t.At,
+		Weight: &engine.Weight{Known: true, Percent: t.Weight, InEffect: true},
+		Stable: &stable, Canary: &canary, Tick: &t,
+	}
+}
+
+// slower is the least slowdown of requests that counts as harm.
+const slower = 0.01
+
+// count adds up what users noticed of the canary in a tick: requests that failed
+// and would not have failed, or, where they are slower, those that are.
+func (r *run) count(src *source, e effect) {
+	m := &src.canary
+	r.requests += m.requests
+	if !e.any {
+		return
+	}
+	var harmed float64
+	if src.plan.errors && e.errors > 1 {
+		harmed = m.errors * (1 - 1/e.errors)
+	}
+	slow := 0.0
+	switch {
+	case e.times > slower:
+		slow = m.requests
+	case e.slowest > slower:
+		slow = m.requests * slowestPart
+	}
+	harmed = max(harmed, slow, m.requests*min(1, e.exceptions), m.requests*conversion*max(0, 1-e.conversion))
+	if e.canaryMissing && !e.stableMissing {
+		harmed = m.requests // nobody knows what became of them
+	}
+	r.affected += harmed
+}
