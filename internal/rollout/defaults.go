@@ -57,6 +57,7 @@ func (d *decoder) fillDefaults(r *Rollout) {
 	if !d.written("spec.plan.phases") {
 		s.Plan.Phases = DefaultPhases()
 	}
+	s.Plan.holdBack()
 	if !d.written("spec.analysis.checks") {
 		s.Analysis.Checks = DefaultChecks()
 	}

@@ -63,3 +63,27 @@ func TestOneRolloutIsAskedForAndSeveralAreRefused(t *testing.T) {
 		t.Errorf("Parse: %v", err)
 	}
 }
+
+func TestAHoldbackKeepsStableInTheLastPhase(t *testing.T) {
+	minimal := string(corpus(t, "good")["minimal.yaml"])
+	weights := func(plan string) []int {
+		r, err := rollout.Parse("shop.yaml", []byte(minimal+"  plan: "+plan+"\n"), rollouttest.Catalog())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var all []int
+		for _, ph := range r.Spec.Plan.Phases {
+			all = append(all, ph.Weight)
+		}
+		return all
+	}
+	for plan, want := range map[string][]int{
+		"{holdback: 5}": {5, 10, 25, 50, 95},
+		"{holdback: 0}": {5, 10, 25, 50, 100},
+		"{holdback: 10, phases: [{weight: 5}, {weight: 100, duration: 1h}]}": {5, 90},
+	} {
+		if got := weights(plan); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: weights %v, want %v", plan, got, want)
+		}
+	}
+}

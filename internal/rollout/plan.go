@@ -13,6 +13,10 @@ type Plan struct {
 	// Early, when set, lets a phase end before its duration once every check
 	// has proven the canary not inferior.
 	Early *Early `json:"early,omitempty"`
+	// Holdback is the percent of traffic that stays on stable through the last
+	// phases, so that there is something to compare with until the end: with 5
+	// no phase's weight is above 95. Promotion then moves the rest. 0: none.
+	Holdback int `json:"holdback,omitempty" jsonschema:"example=5,minimum=0,maximum=50"`
 	// HoldTimeout bounds a hold for missing data or an unready canary while
 	// the canary is meant to have traffic; then the run rolls back.
 	HoldTimeout Duration `json:"holdTimeout"`
@@ -45,6 +49,23 @@ const (
 	DefaultInterval    = Duration(10 * time.Second)
 	DefaultAlpha       = 0.01
 )
+
+// maxHoldback is the most that may be held back: the last phase is to be that of
+// the canary.
+const maxHoldback = 50
+
+// holdBack lowers the weights that would leave stable less than what is held
+// back. A holdback out of bounds is left for validation to name.
+func (p *Plan) holdBack() {
+	if p.Holdback < 1 || p.Holdback > maxHoldback {
+		return
+	}
+	for i := range p.Phases {
+		if w := &p.Phases[i].Weight; *w <= Full {
+			*w = min(*w, Full-p.Holdback)
+		}
+	}
+}
 
 // DefaultPhases returns 5, 10, 25, 50 and 100 % of thirty minutes each.
 func DefaultPhases() []Phase {

@@ -50,10 +50,13 @@ func validatePlan(p Plan) []Problem {
 	all = append(all, within("spec.plan.prepare", p.Prepare, 1, maxPrepare, DefaultPrepare)...)
 	all = append(all, within("spec.plan.holdTimeout", p.HoldTimeout, 1, maxHoldTimeout, DefaultHoldTimeout)...)
 	all = append(all, within("spec.plan.drain", p.Drain, 0, maxDrain, DefaultDrain)...)
-	return append(all, validatePhases(p.Phases)...)
+	if p.Holdback < 0 || p.Holdback > maxHoldback {
+		all = append(all, Problem{Field: "spec.plan.holdback", Message: fmt.Sprintf("%d is not a percentage from 0 to %d", p.Holdback, maxHoldback), Mend: "write one such as 5: stable then keeps 5 % of the traffic until the canary has won"})
+	}
+	return append(all, validatePhases(p.Phases, p.Holdback)...)
 }
 
-func validatePhases(phases []Phase) []Problem {
+func validatePhases(phases []Phase, holdback int) []Problem {
 	const path = "spec.plan.phases"
 	if len(phases) == 0 {
 		return []Problem{{Field: path, Message: "names no phase", Mend: "write one such as {weight: 5, duration: 30m}, or remove the field for 5, 10, 25, 50 and 100 % of 30m each"}}
@@ -65,6 +68,8 @@ func validatePhases(phases []Phase) []Problem {
 		switch {
 		case ph.Weight < 1 || ph.Weight > Full:
 			all = append(all, Problem{Field: at + ".weight", Message: fmt.Sprintf("%d is not a percentage from 1 to 100", ph.Weight), Mend: "write one such as 5"})
+		case ph.Weight <= before && holdback > 0 && before == Full-holdback:
+			all = append(all, Problem{Field: at + ".weight", Message: fmt.Sprintf("is not above the phase before: with %d %% held back neither goes beyond %d", holdback, before), Mend: "remove one of the two phases, or write a smaller holdback"})
 		case ph.Weight <= before:
 			all = append(all, Problem{Field: at + ".weight", Message: fmt.Sprintf("%d is not above the phase before (%d)", ph.Weight, before), Mend: "weights must rise, " + risingExample(before)})
 		}
@@ -79,7 +84,7 @@ func validatePhases(phases []Phase) []Problem {
 	} else if first > startSmall {
 		all = append(all, Problem{Warning: true, Field: path + "[0].weight", Message: fmt.Sprintf("the only phase exposes %d %% of the traffic at once", first), Mend: "start small and grow: 5, 10, 25, 50, 100"})
 	}
-	if last := phases[len(phases)-1].Weight; last < Full {
+	if last := phases[len(phases)-1].Weight; last < Full-holdback {
 		all = append(all, Problem{Warning: true, Field: fmt.Sprintf("%s[%d].weight", path, len(phases)-1), Message: fmt.Sprintf("the last phase watches %d %% of the traffic; promotion then moves the rest without watching it", last), Mend: "add a phase such as {weight: 100, duration: 30m}"})
 	}
 	return all
