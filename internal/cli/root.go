@@ -114,11 +114,30 @@ reached, 1 anything else.`,
 	root.AddCommand(grouped("cluster", c.install(), c.uninstall())...)
 	root.AddCommand(c.version(), c.shop())
 	root.InitDefaultHelpCmd()
+	helpOfKnownCommands(root)
 	root.InitDefaultCompletionCmd()
 	exemplify(root)
 	askForAShell(root)
 	noteBegun(root, begun)
 	return root, begun
+}
+
+// helpOfKnownCommands makes help of a command that there is none of a mistake in
+// the command line; cobra's shows the general help, and exits with 0.
+func helpOfKnownCommands(root *cobra.Command) {
+	for _, help := range root.Commands() {
+		if help.Name() != "help" {
+			continue
+		}
+		show := help.Run
+		help.Run, help.RunE = nil, func(cmd *cobra.Command, args []string) error {
+			if at, rest, _ := root.Find(args); len(rest) > 0 && at.HasSubCommands() {
+				return usage("%q is not a command of %s%s; see `%s --help`", rest[0], at.CommandPath(), didYouMean(at, rest[0]), at.CommandPath())
+			}
+			show(cmd, args)
+			return nil
+		}
+	}
 }
 
 // noteBegun sets begun when any command is carried out: what fails before is a

@@ -36,6 +36,11 @@ func Stream(plan engine.Plan, in io.Reader, out io.Writer, warn func(string)) (R
 	lines := &lineReader{r: bufio.NewReaderSize(in, 64<<10)}
 	for n := 1; ; n++ {
 		raw, err := lines.next()
+		if n == 1 {
+			// Some programs on Windows begin what they write with this mark; a
+			// reader may ignore it (RFC 8259, 8.1).
+			raw = bytes.TrimPrefix(raw, []byte("\ufeff"))
+		}
 		switch {
 		case errors.Is(err, io.EOF):
 			s.result.Decision = s.judge.Decision()

@@ -261,10 +261,10 @@ func TestTheSameTickTwiceIsMalformed(t *testing.T) {
 	}
 }
 
-func TestBlankLinesAndAMissingLastNewlineAreFine(t *testing.T) {
+func TestAByteOrderMarkBlankLinesAndAMissingLastNewlineAreFine(t *testing.T) {
 	s := newService(t, 0.01, 0.01)
 	var out bytes.Buffer
-	result, err := judge.Stream(plan(), strings.NewReader("\n  \r\n"+s.tick(1, 5)+"\r\n\n"+s.tick(2, 5)), &out, nil)
+	result, err := judge.Stream(plan(), strings.NewReader("\ufeff\n  \r\n"+s.tick(1, 5)+"\r\n\n"+s.tick(2, 5)), &out, nil)
 	if err != nil || result.Lines != 2 || result.Malformed != 0 || strings.Count(out.String(), "\n") != 2 {
 		t.Errorf("%+v, %v, answered %q; want two lines judged", result, err, out.String())
 	}
