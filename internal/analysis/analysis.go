@@ -49,6 +49,9 @@ type Result struct {
 	// although NonInferior is not proven (section 2.6: low evidence at small
 	// shares, estimate within the promotion margin at larger ones).
 	Acceptable bool `json:"acceptable,omitempty"`
+	// VetoOnly marks a check that can only speak against the canary: it is never
+	// proven not inferior, and Acceptable is enough of it.
+	VetoOnly bool `json:"vetoOnly,omitempty"`
 	// Since is the start of the window that carries the evidence.
 	Since *time.Time `json:"since,omitempty"`
 	// Detectable is the smallest ratio that would be detected by the end of

@@ -48,13 +48,18 @@ func busyTicks(rng *rand.Rand, n, buckets int) []rollout.Tick {
 	for i := range ticks {
 		stable := arm(950, 0.01)
 		stable.ByInstance = map[string]*rollout.InstanceSample{}
+		stable.CPU, stable.Memory = map[string]float64{}, map[string]float64{}
 		for k := range 20 {
+			name := fmt.Sprintf("shop-%d", k)
+			stable.CPU[name], stable.Memory[name] = 0.5*math.Exp(0.1*rng.NormFloat64()), 4e8*math.Exp(0.1*rng.NormFloat64())
 			count, sum := 47., 47*0.06*(1+0.02*rng.NormFloat64())
-			stable.ByInstance[fmt.Sprintf("shop-%d", k)] = &rollout.InstanceSample{Latency: &rollout.Histogram{Count: &count, Sum: &sum}}
+			stable.ByInstance[name] = &rollout.InstanceSample{Latency: &rollout.Histogram{Count: &count, Sum: &sum}}
 		}
+		canary := arm(50, 0.01)
+		canary.CPU, canary.Memory = map[string]float64{"c": 0.5}, map[string]float64{"c": 4e8}
 		ticks[i] = rollout.Tick{
 			At: start.Add(time.Duration(i+1) * 10 * time.Second), Weight: 5,
-			Arms: rollout.Arms{Stable: stable, Canary: arm(50, 0.01)},
+			Arms: rollout.Arms{Stable: stable, Canary: canary},
 		}
 	}
 	return ticks
@@ -94,6 +99,7 @@ func benchmarkStep(b *testing.B, cfg analysis.Config) {
 
 func BenchmarkStepErrors(b *testing.B)  { benchmarkStep(b, configOf(rollout.ErrorRate)) }
 func BenchmarkStepLatency(b *testing.B) { benchmarkStep(b, configOf(rollout.ResponseTime)) }
+func BenchmarkStepGauges(b *testing.B)  { benchmarkStep(b, configOf(rollout.CPU, rollout.Memory)) }
 func BenchmarkStepBoth(b *testing.B) {
 	benchmarkStep(b, configOf(rollout.ErrorRate, rollout.ResponseTime))
 }

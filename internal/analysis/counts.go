@@ -94,6 +94,17 @@ type countRule struct {
 	// alpha is the engine's share of the error probability.
 	alpha     float64
 	exactOnly bool
+	// ratios are what is looked for, countLikelihoods of them; nil for
+	// harmRatios.
+	ratios []float64
+}
+
+// looksFor are the ratios that are looked for.
+func (r countRule) looksFor() []float64 {
+	if r.ratios == nil {
+		return harmRatios
+	}
+	return r.ratios
 }
 
 func newCounts(p stakes) counts {
@@ -148,7 +159,7 @@ func (c *counts) add(rule countRule, t countTick) {
 	information := k * share * (1 - share)
 	if k > 0 {
 		limit := c.limit(rule)
-		for j, r := range harmRatios {
+		for j, r := range rule.looksFor() {
 			c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatio(x, k, a, rule.null, rule.null*r))
 			for f, clump := range clumpSizes {
 				if !c.Cut {
@@ -178,7 +189,7 @@ func (c *counts) addKnown(rule countRule, t countTick) {
 	}
 	x, mu := t.canaryEvents, t.canaryExposure*t.level.cautious
 	limit := c.limit(rule)
-	for j, r := range harmRatios {
+	for j, r := range rule.looksFor() {
 		c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatioKnown(x, mu, rule.null, rule.null*r)/t.level.unrest)
 		for f, clump := range clumpSizes {
 			if !c.Cut {

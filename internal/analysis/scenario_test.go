@@ -219,7 +219,7 @@ func TestStreamsAreAssessedAsAPersonWould(t *testing.T) {
 			expect{verdict: analysis.Inconclusive, acceptable: true, data: analysis.DataFresh, flag: "no-control"},
 		},
 		"checks of later versions say so": {
-			configOf(rollout.CPU), []stretch{{5, 5, 0, served(950, 9), served(50, 0)}},
+			configOf(rollout.Exceptions), []stretch{{5, 5, 0, served(950, 9), served(50, 0)}},
 			expect{verdict: analysis.Inconclusive, unjudged: true, data: analysis.DataFresh, message: "not judged yet"},
 		},
 	} {

@@ -43,6 +43,10 @@ type checkState struct {
 
 	Errors  *errorCheck   `json:"errors,omitempty"`
 	Latency *latencyCheck `json:"latency,omitempty"`
+	Gauge   *gaugeCheck   `json:"gauge,omitempty"`
+
+	Business   *businessCheck  `json:"business,omitempty"`
+	Complaints *complaintCheck `json:"complaints,omitempty"`
 }
 
 // shareOf is a check type's part of the error probability among the types that
@@ -53,17 +57,31 @@ func shareOf(t rollout.CheckType) float64 {
 		return 0.30
 	case rollout.ResponseTime:
 		return 0.20
+	case rollout.CPU, rollout.Memory:
+		return 0.05
+	case rollout.Business, rollout.Complaints:
+		return 0.10
 	}
 	return 0
 }
 
-// marginOf is a check's margin as a ratio above 1: the default of its type when
-// the check has none that harm could be measured by.
+// marginOf is a check's margin as the size of harm, a ratio above 1: the default
+// of its type when the check has none that harm could be measured by, and 1 for
+// a type of which any increase is harm. Where less is worse, it is the ratio
+// stable : canary.
 func marginOf(c rollout.Check) float64 {
-	if m := c.Rollback.AsRatio(); m > 1 {
+	m, usual := c.Rollback.AsRatio(), rollout.DefaultMargin(c.Type).AsRatio()
+	switch {
+	case usual == 0:
+		return 1
+	case usual < 1 && m > 0 && m < 1:
+		return 1 / m
+	case usual < 1:
+		return 1 / usual
+	case m > 1:
 		return m
 	}
-	return rollout.DefaultMargin(c.Type).AsRatio()
+	return usual
 }
 
 // Start returns the state before the first tick.
@@ -93,6 +111,12 @@ func Start(cfg Config) State {
 			cs.Errors = newErrorCheck(s.Timing.Starts)
 		case rollout.ResponseTime:
 			cs.Latency = newLatencyCheck(s.Timing.Starts)
+		case rollout.CPU, rollout.Memory:
+			cs.Gauge = newGaugeCheck(c.Type, s.Timing, cfg.Phases)
+		case rollout.Business:
+			cs.Business = newBusinessCheck(s.Timing.Starts)
+		case rollout.Complaints:
+			cs.Complaints = newComplaintCheck(s.Timing.Starts)
 		}
 		s.Checks = append(s.Checks, cs)
 	}
@@ -111,14 +135,26 @@ func (s State) clone() State {
 		if c.Latency != nil {
 			c.Latency = c.Latency.clone()
 		}
+		if c.Gauge != nil {
+			c.Gauge = c.Gauge.clone()
+		}
+		if c.Business != nil {
+			c.Business = c.Business.clone()
+		}
+		if c.Complaints != nil {
+			c.Complaints = c.Complaints.clone()
+		}
 		checks[i] = c
 	}
 	s.Checks = checks
 	return s
 }
 
-// judge is what a check of a type that is judged can do; errorCheck and
-// latencyCheck are its two forms.
+// vetoes says that the check can only speak against the canary. Its figures may
+// come more rarely than ticks do, and a tick without them lacks nothing.
+func (c *checkState) vetoes() bool { return c.Errors == nil && c.Latency == nil }
+
+// judge is what a check of a type that is judged can do.
 type judge interface {
 	// newPhase forgets what holds for one phase only.
 	newPhase()
@@ -137,6 +173,12 @@ func (c *checkState) judge() judge {
 		return c.Errors
 	case c.Latency != nil:
 		return c.Latency
+	case c.Gauge != nil:
+		return c.Gauge
+	case c.Business != nil:
+		return c.Business
+	case c.Complaints != nil:
+		return c.Complaints
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ import (
 
 // stateBudget is how much a saved state may take in a run with the default
 // checks and twenty stable instances.
-const stateBudget = 25 << 10
+const stateBudget = 33 << 10
 
 func encode(t interface{ Fatal(...any) }, v any) string {
 	data, err := json.Marshal(v)
@@ -69,6 +69,25 @@ func drawSample(rt *rapid.T, arm string) *rollout.Sample {
 			"c": {Latency: &rollout.Histogram{Bounds: bounds, Counts: counts}},
 		}
 	}
+	use := func(name string, most float64) map[string]float64 {
+		out := map[string]float64{}
+		for _, instance := range []string{"a", "b", "c"} {
+			if v := count(name+instance, most); v != nil {
+				out[instance] = *v
+			}
+		}
+		return out
+	}
+	if rapid.Bool().Draw(rt, arm+" gauges") {
+		s.CPU, s.Memory = use("cpu", 4), use("memory", 1e9)
+	}
+	if rapid.Bool().Draw(rt, arm+" business") {
+		s.Complaints = count("complaints", 3)
+		s.Business = map[string]rollout.BusinessSample{"business": {
+			Trials: count("trials", 100), Successes: count("successes", 10), Count: count("count", 50), Sum: count("values", 500), SumSquares: count("squares", 5000),
+			Max: count("max", 20),
+		}}
+	}
 	if rapid.Bool().Draw(rt, arm+" instances") {
 		n := rapid.IntRange(-1, 5).Draw(rt, arm+" number")
 		s.Instances = &n
@@ -91,7 +110,7 @@ func drawStream(rt *rapid.T, most int, see func(rollout.Tick, int)) {
 
 func TestARestartAtAnyTickChangesNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		cfg := configOf(rollout.ErrorRate, rollout.ResponseTime)
+		cfg := configOf(rollout.CheckTypes()...)
 		state := analysis.Start(cfg)
 		drawStream(rt, 25, func(tick rollout.Tick, phase int) {
 			saved := encode(rt, state)
@@ -114,7 +133,7 @@ func TestARestartAtAnyTickChangesNothing(t *testing.T) {
 
 func TestHostileTicksNeitherPanicNorPoison(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		cfg := configOf(rollout.ErrorRate, rollout.ResponseTime)
+		cfg := configOf(rollout.CheckTypes()...)
 		for i := range cfg.Analysis.Checks {
 			cfg.Analysis.Checks[i].Strict = rapid.Bool().Draw(rt, "strict")
 			cfg.Analysis.Checks[i].ExactOnly = rapid.Bool().Draw(rt, "exact")
@@ -193,7 +212,7 @@ func TestAHundredThousandTicksGrowNothing(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds; run without -short")
 	}
-	cfg := configOf(rollout.ErrorRate, rollout.ResponseTime)
+	cfg := configOf(rollout.ErrorRate, rollout.ResponseTime, rollout.CPU, rollout.Memory)
 	ticks := busyTicks(rand.New(rand.NewPCG(3, 4)), 50, 120)
 	state := analysis.Start(cfg)
 	at := midnight

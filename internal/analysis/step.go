@@ -110,7 +110,7 @@ func (s *State) judge(cfg Config, i int, t reading) Result {
 	res := Result{Check: check.Name, Type: check.Type, Verdict: Inconclusive}
 	j := cs.judge()
 	if j == nil {
-		res.Message = "not judged yet: this version judges error rate and response time"
+		res.Message = "not judged yet by this version"
 		return res
 	}
 	r := rules{check: check, margin: marginOf(check), alpha: cs.Alpha, timing: s.Timing, starts: s.Starts}
@@ -138,7 +138,7 @@ func (s *State) measure(cs *checkState, measured bool, t reading) {
 	switch {
 	case measured:
 		cs.Seen, cs.Missed = true, 0
-	case cs.Seen && t.canary != nil && (t.stable != nil || !t.control) && t.hasRequests():
+	case cs.Seen && !cs.vetoes() && t.canary != nil && (t.stable != nil || !t.control) && t.hasRequests():
 		cs.Missed++
 	}
 }

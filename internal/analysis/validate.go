@@ -59,6 +59,17 @@ func validateSample(s *rollout.Sample) error {
 	if err := validateCount("complaints", s.Complaints); err != nil {
 		return err
 	}
+	if err := validateUse("cpu", s.CPU, maxCores); err != nil {
+		return err
+	}
+	if err := validateUse("memory", s.Memory, maxBytes); err != nil {
+		return err
+	}
+	for _, name := range sortedKeys(s.Business) {
+		if err := validateBusiness(s.Business[name]); err != nil {
+			return fmt.Errorf("business.%s.%w", name, err)
+		}
+	}
 	for i := range s.Exceptions {
 		if err := validateCount("count", &s.Exceptions[i].Count); err != nil {
 			return fmt.Errorf("exceptions[%d].%w", i, err)
@@ -75,6 +86,63 @@ func validateSample(s *rollout.Sample) error {
 		if err := validateTraffic(in.Requests, in.Errors, in.Latency); err != nil {
 			return fmt.Errorf("byInstance.%s.%w", wrong, err)
 		}
+	}
+	return nil
+}
+
+// What an instance may use: cores, and bytes.
+const (
+	maxCores = 1e6
+	maxBytes = 1e18
+)
+
+func validateUse(field string, use map[string]float64, most float64) error {
+	wrong, found := "", false
+	for name, v := range use {
+		if !(v >= 0 && v <= most) && (!found || name < wrong) {
+			wrong, found = name, true
+		}
+	}
+	if !found {
+		return nil
+	}
+	unit := "cores"
+	if most == maxBytes {
+		unit = "bytes"
+	}
+	return fmt.Errorf("%s.%s: %v is not what an instance can use; write %s, 0 to %v", field, wrong, use[wrong], unit, most)
+}
+
+// maxValue is the largest that a sum of business values may be, either way.
+const maxValue = 1e18
+
+func validateBusiness(b rollout.BusinessSample) error {
+	for _, c := range []struct {
+		field string
+		v     *float64
+	}{{"trials", b.Trials}, {"successes", b.Successes}, {"count", b.Count}} {
+		if err := validateCount(c.field, c.v); err != nil {
+			return err
+		}
+	}
+	for _, c := range []struct {
+		field string
+		v     *float64
+		least float64
+	}{{"sum", b.Sum, -maxValue}, {"sumSquares", b.SumSquares, 0}} {
+		if c.v != nil && !(*c.v >= c.least && *c.v <= maxValue) {
+			return fmt.Errorf("%s: %v is no sum of values; leave the key out when it was not measured", c.field, *c.v)
+		}
+	}
+	switch {
+	case b.Trials != nil && b.Successes != nil && *b.Successes > *b.Trials:
+		return fmt.Errorf("successes: %v is more than the %v trials; count a success in both", *b.Successes, *b.Trials)
+	case b.Max == nil:
+		return nil
+	case !(*b.Max >= minCount && *b.Max <= maxCount):
+		return fmt.Errorf("max: %v is no largest score; write a number above 0", *b.Max)
+	case b.Count != nil && b.Sum != nil && (*b.Sum < 0 || *b.Sum > *b.Max**b.Count*(1+1e-9)):
+		return fmt.Errorf("sum: %v is not that of %v scores from 0 to %v", *b.Sum, *b.Count, *b.Max)
 	}
 	return nil
 }

@@ -87,15 +87,20 @@ func (l *look) watch() *outcome {
 		n.Phase+1, len(l.plan.Phases), phase.Weight, round(n.Watched), round(phase.Duration)))
 }
 
-// proven reports that every judged check has proven the canary not inferior.
+// proven reports that every judged check has proven the canary not inferior;
+// one that can only speak against it must not have.
 func (l *look) proven() bool {
 	judged := 0
 	for _, r := range l.next.Assessment.Results {
-		if r.Judged {
+		switch {
+		case !r.Judged:
+		case r.VetoOnly && !r.Acceptable:
+			return false
+		case r.VetoOnly:
+		case !r.NonInferior:
+			return false
+		default:
 			judged++
-			if !r.NonInferior {
-				return false
-			}
 		}
 	}
 	return judged > 0 && l.unpassed() == "" && l.next.Assessment.Data == analysis.DataFresh

@@ -66,11 +66,14 @@ type Exception struct {
 }
 
 // BusinessSample is one business metric in a tick: a conversion (Trials and
-// Successes), or values (Count, Sum, SumSquares).
+// Successes), values (Count, Sum, SumSquares), or scores from 0 to Max (Count,
+// Sum, Max).
 type BusinessSample struct {
 	Trials     *float64 `json:"trials,omitempty"`
 	Successes  *float64 `json:"successes,omitempty"`
 	Count      *float64 `json:"count,omitempty"`
 	Sum        *float64 `json:"sum,omitempty"`
 	SumSquares *float64 `json:"sumSquares,omitempty"`
+	// Max is the largest score there can be.
+	Max *float64 `json:"max,omitempty"`
 }

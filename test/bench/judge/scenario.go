@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"serin.dev/serin/internal/analysis"
@@ -64,5 +65,5 @@ func halfHours(weights ...int) []rollout.Phase {
 }
 
 func scenarios() []scenario {
-	return append(errorScenarios(), latencyScenarios()...)
+	return slices.Concat(errorScenarios(), latencyScenarios(), gaugeScenarios())
 }
