@@ -35,6 +35,7 @@ func main() {
 		Controller: control,
 		Demo:       demonstrate,
 		Shop:       shop.Main,
+		Recorded:   recorded,
 		Cluster:    cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Open: app.Cluster, Revert: app.Revert, Parse: app.ClusterParser(), Metrics: app.ClusterMetrics},
 		Code:       code,
 	}

@@ -104,12 +104,21 @@ func (c *command) expected(ctx context.Context, file string, t traffic) (simulat
 
 // describeTraffic says a traffic in a line.
 func describeTraffic(t simulate.Traffic) string {
-	text := fmt.Sprintf("%s requests/s, %s errors, response time %s (1 of 100 above %s)", short(t.RequestsPerSecond), t.ErrorRate,
-		time.Duration(t.ResponseTime), time.Duration(t.Slowest).Round(time.Duration(t.Slowest)/1000+1))
+	text := fmt.Sprintf("%s requests/s, %.3g %% errors, response time %s (1 of 100 above %s)", short(t.RequestsPerSecond), 100*float64(t.ErrorRate),
+		threeFigures(t.ResponseTime), threeFigures(t.Slowest))
 	if t.Instances > 1 {
 		text += fmt.Sprintf(", %d instances", t.Instances)
 	}
 	return text
+}
+
+// threeFigures rounds a duration for people.
+func threeFigures(d rollout.Duration) string {
+	unit := time.Nanosecond
+	for time.Duration(d)/unit >= 1000 {
+		unit *= 10
+	}
+	return time.Duration(d).Round(unit).String()
 }
 
 func short(v float64) string {
@@ -121,5 +130,18 @@ func short(v float64) string {
 
 // measuredTraffic reads stable's last day from the Prometheus that a file names.
 func (c *command) measuredTraffic(ctx context.Context, file string) (simulate.Traffic, string, error) {
-	return simulate.Traffic{}, "", usage("--measured is not there yet")
+	r, err := c.readRollout(file)
+	if err != nil {
+		return simulate.Traffic{}, "", err
+	}
+	rec, err := c.Recorded(*r, RecordedOptions{})
+	if err != nil {
+		return simulate.Traffic{}, "", usage("--measured: %s: %w", file, err)
+	}
+	defer rec.Close()
+	t, over, err := rec.Usual(ctx)
+	if err != nil {
+		return t, "", unreachable("--measured: %w", err)
+	}
+	return t, "stable's last " + rollout.Words(over.Round(time.Minute)) + ", from Prometheus", nil
 }

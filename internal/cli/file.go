@@ -57,12 +57,21 @@ func (c *command) warn(warnings []rollout.Located) {
 // readPlan reads a file of which only the plan and the analysis matter: its
 // adapters are not looked at, and workload and traffic may be missing.
 func (c *command) readPlan(path string) (rollout.Spec, error) {
+	r, err := c.readRollout(path)
+	if err != nil {
+		return rollout.Spec{}, err
+	}
+	return r.Spec, nil
+}
+
+// readRollout is readPlan with the rollout's name.
+func (c *command) readRollout(path string) (*rollout.Rollout, error) {
 	if path == "-" {
-		return rollout.Spec{}, usage("-f -: stdin holds the ticks; name a file")
+		return nil, usage("-f -: stdin holds the ticks; name a file")
 	}
 	data, err := c.readFile(path)
 	if err != nil {
-		return rollout.Spec{}, err
+		return nil, err
 	}
 	rollouts, warnings, err := rollout.ParseAll(path, data, nil)
 	if lacksAdapters(err) {
@@ -70,12 +79,12 @@ func (c *command) readPlan(path string) (rollout.Spec, error) {
 	}
 	c.warn(warnings)
 	if err != nil {
-		return rollout.Spec{}, err
+		return nil, err
 	}
 	if len(rollouts) != 1 {
-		return rollout.Spec{}, usage("%s holds %d rollouts where one belongs; put the others into files of their own", path, len(rollouts))
+		return nil, usage("%s holds %d rollouts where one belongs; put the others into files of their own", path, len(rollouts))
 	}
-	return rollouts[0].Spec, nil
+	return rollouts[0], nil
 }
 
 // lacksAdapters reports whether all that is wrong with a file is that it names

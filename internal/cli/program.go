@@ -10,6 +10,7 @@ import (
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/server"
+	"serin.dev/serin/internal/simulate"
 	"serin.dev/serin/internal/store"
 )
 
@@ -37,11 +38,32 @@ type Program struct {
 	Demo func(ctx context.Context, o DemoOptions) error
 	// Shop is the demo's sample program; it returns its exit code.
 	Shop func(args []string, stderr io.Writer) int
+	// Recorded opens what a Prometheus has recorded of a rollout.
+	Recorded func(r rollout.Rollout, o RecordedOptions) (Recording, error)
 	// Cluster is what commands that act on a cluster need.
 	Cluster Cluster
 	// Code returns the exit code that an error of the program's modes stands
 	// for, 0 when it does not know.
 	Code func(error) int
+}
+
+// RecordedOptions say where recorded series are, and what a rollout's queries
+// speak of that its file does not say.
+type RecordedOptions struct {
+	// URL is the address of Prometheus; empty: the file's.
+	URL string
+	// Versions and ReplicaSets are the arms', where not the file's.
+	Versions, ReplicaSets map[rollout.Arm]string
+}
+
+// Recording is what a Prometheus has recorded of a rollout.
+type Recording interface {
+	// Collect returns what both arms did from since, or the end of the call
+	// before, to now.
+	Collect(ctx context.Context, since, now time.Time) (rollout.Arms, error)
+	// Usual is what the service is usually like, and over how long that was.
+	Usual(ctx context.Context) (simulate.Traffic, time.Duration, error)
+	Close() error
 }
 
 // ControllerOptions are what `serin controller` was asked for.

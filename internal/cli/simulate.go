@@ -66,6 +66,9 @@ It exits with 0 whatever comes out: it measures, it does not judge.`,
 			if runs < 1 || runs > maxRuns {
 				return usage("--runs: %d is not between 1 and %d", runs, maxRuns)
 			}
+			if file == "-" {
+				return usage("-f -: simulate reads FILE by its name")
+			}
 			spec, err := c.readPlan(file)
 			if err != nil {
 				return err

@@ -47,6 +47,37 @@ scrape_configs:
 // test's folder.
 func Start(t *testing.T) *Server {
 	t.Helper()
+	s := prepare(t)
+	s.Run(t)
+	return s
+}
+
+// StartRecorded starts a server that has recorded the given samples, in the
+// format of OpenMetrics with times.
+func StartRecorded(t *testing.T, samples []byte) *Server {
+	t.Helper()
+	s := prepare(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	programs, err := build.Programs(ctx, t.Output(), build.Promtool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, "samples"), samples, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, programs[build.Promtool], "tsdb", "create-blocks-from", "openmetrics", "samples", "data")
+	cmd.Dir = s.dir
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("record the samples: %v\n%s", err, out)
+	}
+	s.Run(t)
+	return s
+}
+
+// prepare makes a server's folder.
+func prepare(t *testing.T) *Server {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	programs, err := build.Programs(ctx, t.Output(), build.Prometheus)
@@ -60,7 +91,6 @@ func Start(t *testing.T) *Server {
 	}
 	s.write(t)
 	t.Cleanup(s.Kill)
-	s.Run(t)
 	return s
 }
 

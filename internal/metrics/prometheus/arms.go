@@ -25,6 +25,9 @@ type Env struct {
 	Cluster bool
 	// Interval is the length of a tick, for Diagnose.
 	Interval time.Duration
+	// Recorded reads what was recorded earlier: everything is asked as of the
+	// end of each tick, as it would have been answered then.
+	Recorded bool
 	Logger   *slog.Logger
 }
 

@@ -29,6 +29,9 @@ type client struct {
 	scrubber credential.Scrubber
 	timeout  time.Duration
 	limit    int
+	// at is the time as of which everything is asked; zero: as of now, by the
+	// clock of Prometheus.
+	at time.Time
 }
 
 // newClient reads the secrets anew, so that renewed ones are used.
@@ -121,7 +124,7 @@ func (c *client) now(ctx context.Context, expression string) (model.Vector, erro
 func (c *client) ask(ctx context.Context, expression string) (model.Value, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	value, warnings, _, err := c.api.Query(ctx, expression, time.Time{}, v1.WithTimeout(c.timeout))
+	value, warnings, _, err := c.api.Query(ctx, expression, c.at, v1.WithTimeout(c.timeout))
 	switch {
 	case errors.Is(err, guarded.ErrTooLarge):
 		return nil, fmt.Errorf("the answer has more than %d MiB; narrow it by further labels", maxBody>>20)

@@ -120,6 +120,9 @@ func (s *Source) collect(ctx context.Context, now time.Time) (rollout.Arms, erro
 	if err != nil {
 		return rollout.Arms{}, err
 	}
+	if s.env.Recorded {
+		c.at = now
+	}
 	st := s.state
 	window := st.window(now)
 	all, spans, err := s.count(ctx, c, st.counts, s.plan.counts, groups, window)

@@ -27,6 +27,7 @@ const (
 	Kubectl           = "kubectl"
 	Traefik           = "traefik"
 	Prometheus        = "prometheus"
+	Promtool          = "promtool"
 )
 
 // ControlPlane are the programs of a control plane, in the order in which they
@@ -138,7 +139,7 @@ func existing(dir, name string) string {
 			return path
 		}
 	}
-	if name == Prometheus {
+	if name == Prometheus || name == Promtool {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
 		}
@@ -156,8 +157,8 @@ func produce(ctx context.Context, progress io.Writer, dir, name string) (string,
 	}
 	defer os.RemoveAll(work)
 	made := ""
-	if name == Prometheus {
-		made, err = fromDebian(ctx, progress, work, name)
+	if name == Prometheus || name == Promtool {
+		made, err = fromDebian(ctx, progress, work, "prometheus", name)
 	} else {
 		made, err = fromSource(ctx, progress, work, name)
 	}

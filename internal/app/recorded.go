@@ -1,0 +1,49 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"serin.dev/serin/internal/builtin"
+	"serin.dev/serin/internal/metrics/prometheus"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/simulate"
+)
+
+// Recording reads what a Prometheus has recorded of a rollout.
+type Recording struct{ source *prometheus.Source }
+
+// Recorded opens the Prometheus that has recorded what a rollout is judged by;
+// url is its address where it is not the file's. It asks nothing yet.
+func Recorded(r rollout.Rollout, url string, versions, replicaSets map[rollout.Arm]string) (*Recording, error) {
+	s, err := builtin.Recorded(r, builtin.RecordedEnv{URL: url, Versions: versions, ReplicaSets: replicaSets})
+	if err != nil {
+		return nil, err
+	}
+	return &Recording{s}, nil
+}
+
+// Collect returns what both arms did from since, or the end of the call before,
+// to now.
+func (r *Recording) Collect(ctx context.Context, since, now time.Time) (rollout.Arms, error) {
+	return r.source.Collect(ctx, since, now)
+}
+
+// Usual is what the service is usually like, over how long; what was not
+// recorded is the default.
+func (r *Recording) Usual(ctx context.Context) (simulate.Traffic, time.Duration, error) {
+	u, err := r.source.Usual(ctx)
+	if err != nil {
+		return simulate.Traffic{}, 0, err
+	}
+	t := simulate.DefaultTraffic()
+	t.RequestsPerSecond, t.ErrorRate = u.RequestsPerSecond, rollout.Percent(u.ErrorRate)
+	if u.Median > 0 && u.Slowest > u.Median {
+		t.ResponseTime, t.Slowest = rollout.Duration(u.Median), rollout.Duration(u.Slowest)
+	}
+	t.Instances = max(1, u.Instances)
+	return t, u.Over, nil
+}
+
+// Close releases what this holds.
+func (r *Recording) Close() error { return r.source.Close() }

@@ -1,0 +1,326 @@
+//go:build plane
+
+// Package backtest runs `serin backtest` and `serin simulate --measured` against
+// a real Prometheus that has recorded releases.
+package backtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"serin.dev/serin/internal/app"
+	"serin.dev/serin/internal/cli"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/test/prometheus"
+)
+
+const seed = 11
+
+// scrape is how often the recorded programs were scraped.
+const scrape = 10 * time.Second
+
+// recorded writes what a Prometheus has scraped of two programs.
+type recorded struct {
+	rng  *rand.Rand
+	from time.Time
+	// lines are the samples of each metric, in the order of time.
+	lines map[string][]string
+	names []string
+}
+
+func (r *recorded) add(metric, labels string, at time.Time, value float64) {
+	if r.lines == nil {
+		r.lines = map[string][]string{}
+	}
+	series := metric + "{" + labels + "}"
+	if r.lines[series] == nil {
+		r.names = append(r.names, series)
+	}
+	r.lines[series] = append(r.lines[series], fmt.Sprintf("%s %g %d", series, value, at.Unix()))
+}
+
+// program is one arm's counters.
+type program struct {
+	arm                         string
+	ok, failed                  float64
+	below                       map[string]float64
+	sum, count                  float64
+	rps, errorRate, meanSeconds float64
+}
+
+var bounds = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5}
+
+// scraped counts a tick of requests, then is scraped.
+func (r *recorded) scraped(p *program, at time.Time) {
+	if p.below == nil {
+		p.below = map[string]float64{}
+	}
+	n := int(p.rps*scrape.Seconds() + r.rng.Float64())
+	for range n {
+		if r.rng.Float64() < p.errorRate {
+			p.failed++
+		} else {
+			p.ok++
+		}
+		took := p.meanSeconds * r.rng.ExpFloat64()
+		p.sum += took
+		p.count++
+		for _, b := range bounds {
+			if took <= b {
+				p.below[fmt.Sprint(b)]++
+			}
+		}
+	}
+	labels := fmt.Sprintf(`arm="%s",instance="%s:80",job="shop"`, p.arm, p.arm)
+	r.add("http_requests_total", labels+`,code="200"`, at, p.ok)
+	r.add("http_requests_total", labels+`,code="500"`, at, p.failed)
+	for _, b := range bounds {
+		r.add("http_request_duration_seconds_bucket", labels+fmt.Sprintf(`,le="%v"`, b), at, p.below[fmt.Sprint(b)])
+	}
+	r.add("http_request_duration_seconds_bucket", labels+`,le="+Inf"`, at, p.count)
+	r.add("http_request_duration_seconds_sum", labels, at, p.sum)
+	r.add("http_request_duration_seconds_count", labels, at, p.count)
+	r.add("up", labels, at, 1)
+}
+
+// openMetrics writes all of it, a metric after the other.
+func (r *recorded) openMetrics() []byte {
+	var b bytes.Buffer
+	for _, metric := range []string{"http_requests_total", "http_request_duration_seconds_bucket", "http_request_duration_seconds_sum", "http_request_duration_seconds_count", "up"} {
+		for _, name := range r.names {
+			if strings.HasPrefix(name, metric+"{") {
+				b.WriteString(strings.Join(r.lines[name], "\n") + "\n")
+			}
+		}
+	}
+	b.WriteString("# EOF\n")
+	return b.Bytes()
+}
+
+// release records forty minutes of stable alone, then a release at 10 % whose
+// errors rise to five times stable's after ten minutes, and twenty minutes more.
+// In the hole nobody was scraped.
+func release(from time.Time, bad bool, holeFrom, holeTo time.Duration) *recorded {
+	r := &recorded{rng: rand.New(rand.NewPCG(seed, 1)), from: from}
+	stable := &program{arm: "stable", rps: 40, errorRate: .02, meanSeconds: .05}
+	canary := &program{arm: "canary", errorRate: .02, meanSeconds: .05}
+	for since := time.Duration(0); since < 70*time.Minute; since += scrape {
+		at := from.Add(since)
+		if since >= begins {
+			stable.rps, canary.rps = 36, 4
+		}
+		if bad && since >= begins+10*time.Minute {
+			canary.errorRate = .10
+		}
+		if since >= holeFrom && since < holeTo {
+			continue
+		}
+		r.scraped(stable, at)
+		if since >= begins-scrape {
+			r.scraped(canary, at)
+		}
+	}
+	return r
+}
+
+const begins = 40 * time.Minute
+
+const file = `apiVersion: serin.dev/v1alpha1
+kind: CanaryRollout
+metadata: {name: shop}
+spec:
+  plan:
+    phases:
+    - {weight: 10, duration: 30m}
+    - {weight: 100, duration: 30m}
+  analysis:
+    metrics:
+      prometheus:
+        url: URL
+        queries:
+          requests: 'http_requests_total{arm="$(arm)"}'
+          errors: 'http_requests_total{arm="$(arm)",code=~"5.."}'
+          latency: {histogram: 'http_request_duration_seconds{arm="$(arm)"}'}
+    checks:
+    - {name: errors, type: errorRate, rollback: {ratio: MARGIN}}
+`
+
+func write(t *testing.T, name, url, margin string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(strings.NewReplacer("URL", url, "MARGIN", margin).Replace(file)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// serin runs the program in this process.
+func serin(t *testing.T, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	p := cli.Program{
+		StateDir: func() (string, error) { return t.TempDir(), nil },
+		Recorded: func(r rollout.Rollout, o cli.RecordedOptions) (cli.Recording, error) {
+			return app.Recorded(r, o.URL, o.Versions, o.ReplicaSets)
+		},
+	}
+	code = p.Main(t.Context(), args, strings.NewReader(""), &stdout, &stderr)
+	return code, stdout.String(), stderr.String()
+}
+
+type answer struct {
+	Releases []struct {
+		From  time.Time
+		Ticks int
+		Holes []struct {
+			From, To time.Time
+			Arm      string
+		}
+		Plans []struct {
+			File, Answer, Decision string
+			Waiting                bool
+			At                     time.Time
+			SecondsAfterStart      float64
+			Timeline               []struct{ Decision, Message string }
+		}
+	}
+}
+
+func backtest(t *testing.T, args ...string) answer {
+	t.Helper()
+	code, out, errs := serin(t, append([]string{"backtest", "-o", "json"}, args...)...)
+	if code != 0 {
+		t.Fatalf("exit code %d: %s", code, errs)
+	}
+	var a answer
+	if err := json.Unmarshal([]byte(out), &a); err != nil {
+		t.Fatalf("%v in %s", err, out)
+	}
+	return a
+}
+
+// past is a time whose samples are of the past when the test runs, whatever the
+// day.
+func past() time.Time { return time.Now().Add(-3 * time.Hour).Truncate(time.Minute) }
+
+func at(t time.Time) string { return t.Format(time.RFC3339) }
+
+func TestTheIncidentOfARecordedReleaseIsCaught(t *testing.T) {
+	from := past()
+	server := prometheus.StartRecorded(t, release(from, true, 0, 0).openMetrics())
+	usual, bold := write(t, "usual.yaml", server.URL, "2"), write(t, "bold.yaml", server.URL, "20")
+	incident := from.Add(begins + 10*time.Minute)
+	span := []string{"--from", at(from.Add(30 * time.Minute)), "--to", at(from.Add(69 * time.Minute)), "--incident", at(incident)}
+	a := backtest(t, append([]string{"-f", usual, "-f", bold}, span...)...)
+	if len(a.Releases) != 1 || len(a.Releases[0].Plans) != 2 {
+		t.Fatalf("%+v", a)
+	}
+	r := a.Releases[0]
+	if off := r.From.Sub(from.Add(begins - 2*scrape)); off < 0 || off > 4*scrape {
+		t.Errorf("the release is taken to begin at %s, %s off", r.From, off)
+	}
+	caught := r.Plans[0]
+	if caught.Decision != "rollback" || !strings.Contains(caught.Answer, "after the incident began") {
+		t.Errorf("seed %d: %+v", seed, caught)
+	}
+	if late := caught.At.Sub(incident); late < 0 || late > 10*time.Minute {
+		t.Errorf("seed %d: rolled back %s after the errors began", seed, late)
+	}
+	if missed := r.Plans[1]; missed.Decision == "rollback" || !strings.Contains(missed.Answer, "would not have caught") {
+		t.Errorf("with a margin of 20: %+v", missed)
+	}
+	code, text, errs := serin(t, append([]string{"backtest", "-f", usual, "-f", bold}, span...)...)
+	if code != 0 || !strings.Contains(text, "rolls back") || !strings.Contains(text, "would have rolled back at") {
+		t.Errorf("%d %s\n%s", code, text, errs)
+	}
+}
+
+func TestAHoleIsSaidAndIsNeverAPass(t *testing.T) {
+	from := past()
+	// Nobody is scraped from minute 15 of the release to minute 25: longer than
+	// the hold's timeout.
+	server := prometheus.StartRecorded(t, release(from, false, begins+15*time.Minute, begins+25*time.Minute).openMetrics())
+	plan := write(t, "shop.yaml", server.URL, "2")
+	a := backtest(t, "-f", plan, "--from", at(from.Add(35*time.Minute)), "--to", at(from.Add(69*time.Minute)))
+	r := a.Releases[0]
+	if len(r.Holes) != 1 || r.Holes[0].Arm != "both" {
+		t.Fatalf("holes %+v, want one of both", r.Holes)
+	}
+	if lasts := r.Holes[0].To.Sub(r.Holes[0].From); lasts < 9*time.Minute || lasts > 12*time.Minute {
+		t.Errorf("the hole of ten minutes is said to be of %s", lasts)
+	}
+	p := r.Plans[0]
+	if p.Decision != "rollback" || !strings.Contains(p.Answer, "no data is never a pass") {
+		t.Errorf("%+v", p)
+	}
+	for _, s := range p.Timeline {
+		if s.Decision == "proceed" || s.Decision == "complete" {
+			t.Errorf("it goes on although figures are missing: %+v", p.Timeline)
+		}
+	}
+}
+
+func TestAHealthyReleaseWouldHaveGoneOn(t *testing.T) {
+	from := past()
+	server := prometheus.StartRecorded(t, release(from, false, 0, 0).openMetrics())
+	plan := write(t, "shop.yaml", "http://127.0.0.1:1", "2")
+	window := []string{"--prometheus", server.URL, "--from", at(from.Add(35 * time.Minute)), "--to", at(from.Add(69 * time.Minute))}
+	a := backtest(t, append([]string{"-f", plan}, append(window, window[2:]...)...)...)
+	if len(a.Releases) != 2 {
+		t.Fatalf("%d releases, want one a range", len(a.Releases))
+	}
+	if p := a.Releases[0].Plans[0]; p.Decision == "rollback" || p.Waiting {
+		t.Errorf("seed %d: %+v", seed, p)
+	}
+	// Before the release there was no canary.
+	code, _, errs := serin(t, "backtest", "-f", plan, "--prometheus", server.URL, "--from", at(from), "--to", at(from.Add(20*time.Minute)))
+	if code != 4 || !strings.Contains(errs, "no request of the canary is recorded") {
+		t.Errorf("without a canary: %d %s", code, errs)
+	}
+	code, _, errs = serin(t, "backtest", "-f", plan, "--from", at(from), "--to", at(from.Add(20*time.Minute)))
+	if code != 5 || strings.TrimSpace(errs) == "" {
+		t.Errorf("a Prometheus that is not there: %d %s", code, errs)
+	}
+}
+
+func TestTheExpectedTrafficIsReadFromStablesLastDay(t *testing.T) {
+	server := prometheus.StartRecorded(t, release(time.Now().Add(-71*time.Minute).Truncate(time.Minute), false, 0, 0).openMetrics())
+	plan := write(t, "shop.yaml", server.URL, "2")
+	code, out, errs := serin(t, "simulate", "-f", plan, "--measured", "--scenario", "healthy", "--runs", "2", "-o", "json")
+	if code != 0 {
+		t.Fatalf("%d %s", code, errs)
+	}
+	var a struct {
+		TrafficFrom string
+		Traffic     struct {
+			RequestsPerSecond float64
+			ErrorRate         string
+			ResponseTime      string
+		}
+	}
+	if err := json.Unmarshal([]byte(out), &a); err != nil {
+		t.Fatal(err)
+	}
+	var errorRate float64
+	if _, err := fmt.Sscanf(a.Traffic.ErrorRate, "%g%%", &errorRate); err != nil {
+		t.Fatal(err)
+	}
+	median, err := time.ParseDuration(a.Traffic.ResponseTime)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Exponential times of a mean of 50 ms have a median of 35 ms.
+	if r := a.Traffic.RequestsPerSecond; r < 36 || r > 42 || errorRate < 1.7 || errorRate > 2.3 || median < 30*time.Millisecond || median > 40*time.Millisecond {
+		t.Errorf("seed %d: %+v, want about 38 requests/s, 2 %% errors and 35 ms", seed, a)
+	}
+	if !strings.Contains(a.TrafficFrom, "from Prometheus") {
+		t.Errorf("the figures come from %q", a.TrafficFrom)
+	}
+}
