@@ -5,13 +5,12 @@ import (
 	"time"
 
 	"serin.dev/serin/internal/builtin"
-	"serin.dev/serin/internal/metrics/prometheus"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/simulate"
 )
 
 // Recording reads what a Prometheus has recorded of a rollout.
-type Recording struct{ source *prometheus.Source }
+type Recording struct{ source *builtin.Recording }
 
 // Recorded opens the Prometheus that has recorded what a rollout is judged by;
 // url is its address where it is not the file's. It asks nothing yet.

@@ -26,10 +26,13 @@ type RecordedEnv struct {
 	Logger      *slog.Logger
 }
 
+// Recording reads what was recorded of a rollout's arms.
+type Recording struct{ *prometheus.Source }
+
 // Recorded is the Prometheus that has recorded what a rollout is judged by, to
 // be read as of past times. The rollout's adapters may be unchecked: it was read
 // for its plan.
-func Recorded(r rollout.Rollout, env RecordedEnv) (*prometheus.Source, error) {
+func Recorded(r rollout.Rollout, env RecordedEnv) (*Recording, error) {
 	config := *prometheus.NewConfig().(*prometheus.Config)
 	source := r.Spec.Analysis.Metrics
 	switch {
@@ -77,5 +80,9 @@ func Recorded(r rollout.Rollout, env RecordedEnv) (*prometheus.Source, error) {
 		// Pods whose names nobody said cannot be told apart.
 		pe.Cluster = len(env.ReplicaSets) > 0
 	}
-	return prometheus.New(config, pe)
+	s, err := prometheus.New(config, pe)
+	if err != nil {
+		return nil, err
+	}
+	return &Recording{s}, nil
 }
