@@ -35,7 +35,7 @@ func main() {
 		Controller: control,
 		Demo:       demonstrate,
 		Shop:       shop.Main,
-		Recorded:   recorded,
+		Recorded:   cli.Recorder(app.Recorded),
 		Cluster:    cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Open: app.Cluster, Revert: app.Revert, Parse: app.ClusterParser(), Metrics: app.ClusterMetrics},
 		Code:       code,
 	}

@@ -11,7 +11,6 @@ import (
 	"serin.dev/serin/internal/app"
 	"serin.dev/serin/internal/cli"
 	"serin.dev/serin/internal/demo"
-	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/server"
 )
 
@@ -31,10 +30,6 @@ func run(ctx context.Context, o cli.RunOptions) (cli.RunEnd, error) {
 		Started: o.Begun, Ended: o.Ended,
 	})
 	return cli.RunEnd{Run: result.Run, Waited: result.Waited}, err
-}
-
-func recorded(r rollout.Rollout, o cli.RecordedOptions) (cli.Recording, error) {
-	return app.Recorded(r, o.URL, o.Versions, o.ReplicaSets)
 }
 
 func serve(ctx context.Context, o cli.ServeOptions) error {

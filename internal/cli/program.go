@@ -66,6 +66,13 @@ type Recording interface {
 	Close() error
 }
 
+// Recorder makes a Program's Recorded of whatever opens recordings.
+func Recorder[R Recording](open func(r rollout.Rollout, url string, versions, replicaSets map[rollout.Arm]string) (R, error)) func(rollout.Rollout, RecordedOptions) (Recording, error) {
+	return func(r rollout.Rollout, o RecordedOptions) (Recording, error) {
+		return open(r, o.URL, o.Versions, o.ReplicaSets)
+	}
+}
+
 // ControllerOptions are what `serin controller` was asked for.
 type ControllerOptions struct {
 	// Target is the cluster; its namespace does not count.

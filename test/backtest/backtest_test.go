@@ -17,7 +17,6 @@ import (
 
 	"serin.dev/serin/internal/app"
 	"serin.dev/serin/internal/cli"
-	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/test/prometheus"
 )
 
@@ -167,9 +166,7 @@ func serin(t *testing.T, args ...string) (code int, out, errs string) {
 	var stdout, stderr bytes.Buffer
 	p := cli.Program{
 		StateDir: func() (string, error) { return t.TempDir(), nil },
-		Recorded: func(r rollout.Rollout, o cli.RecordedOptions) (cli.Recording, error) {
-			return app.Recorded(r, o.URL, o.Versions, o.ReplicaSets)
-		},
+		Recorded: cli.Recorder(app.Recorded),
 	}
 	code = p.Main(t.Context(), args, strings.NewReader(""), &stdout, &stderr)
 	return code, stdout.String(), stderr.String()
