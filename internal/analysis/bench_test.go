@@ -103,3 +103,25 @@ func BenchmarkStepGauges(b *testing.B)  { benchmarkStep(b, configOf(rollout.CPU,
 func BenchmarkStepBoth(b *testing.B) {
 	benchmarkStep(b, configOf(rollout.ErrorRate, rollout.ResponseTime))
 }
+
+// BenchmarkTwoHours is a simulated run of 720 ticks, errors and response times
+// in native buckets judged: what a simulation pays for each.
+func BenchmarkTwoHours(b *testing.B) {
+	cfg := configOf(rollout.ErrorRate, rollout.ResponseTime)
+	ticks := busyTicks(rand.New(rand.NewPCG(1, 2)), 100, 81)
+	for i := range ticks {
+		ticks[i].Arms.Stable.ByInstance = nil
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		state := analysis.Start(cfg)
+		at := midnight
+		for i := range 720 {
+			t := ticks[i%len(ticks)]
+			at = at.Add(10 * time.Second)
+			t.At = at
+			state, _ = analysis.Step(cfg, state, t, min(4, i/180))
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")
+}

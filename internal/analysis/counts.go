@@ -16,16 +16,20 @@ import (
 // half a likelihood ratio C, faster when events are many and tempered by the
 // noise seen (φ̂), so approximate.
 type counts struct {
-	// Bets holds, for every ratio and clump size, the logarithm of the mixture
-	// over the starts that have begun. A product restarted with a stake at each
-	// start is one number, whatever the number of starts.
+	// Bets holds, for every ratio and clump size, the mixture over the starts
+	// that have begun. A product restarted with a stake at each start is one
+	// number, whatever the number of starts.
 	Bets Vector `json:"bets"`
-	// Cut says that most of the canary's exposures in the latest tick were
+	// Cut says that nearly all of the canary's exposures in the latest tick were
 	// events: a clump that the tick's end may have cut in two.
 	Cut bool `json:"cut,omitempty"`
 	// Sums holds the log likelihood ratios and the totals indexed below.
 	Sums  sums             `json:"sums"`
 	Noise stats.Dispersion `json:"noise"`
+	// Clumps is how much stable's events clump, which is known sooner.
+	Clumps stats.Fano `json:"clumps"`
+	// Gross is the bet on a gross fault.
+	Gross gross `json:"gross"`
 	// Alone is how much stable's own events come and go with time. Beside the
 	// canary's they cancel; without control nothing does.
 	Alone stats.Dispersion `json:"alone"`
@@ -35,6 +39,14 @@ type counts struct {
 // for: +22 % to 40-fold. Ratios well outside of what is likely earn their stake:
 // on few events, they are what the early luck of a bad canary looks like.
 var harmRatios = stats.Geometric(math.Exp(0.2), 40, countLikelihoods)
+
+// harmLogs are their logarithms.
+var harmLogs = func() (logs [countLikelihoods]float64) {
+	for j, r := range harmRatios {
+		logs[j] = math.Log(r)
+	}
+	return logs
+}()
 
 // clumpSizes are the sizes for which bets are tuned.
 var clumpSizes = [...]float64{1, 8}
@@ -97,6 +109,8 @@ type countRule struct {
 	// ratios are what is looked for, countLikelihoods of them; nil for
 	// harmRatios.
 	ratios []float64
+	// gross is the part of the stake that is on a gross fault.
+	gross float64
 }
 
 // looksFor are the ratios that are looked for.
@@ -112,9 +126,10 @@ func newCounts(p stakes) counts {
 		Bets:  make(Vector, countLikelihoods*len(clumpSizes)),
 		Sums:  newSums(countTotals, p),
 		Noise: stats.Dispersion{Prior: countNoise},
+		Gross: gross{Worth: 1},
 	}
 	for i := range c.Bets {
-		c.Bets[i] = p.logOf(0)
+		c.Bets[i] = math.Exp(p.logOf(0))
 	}
 	return c
 }
@@ -127,12 +142,27 @@ func (c counts) clone() counts {
 
 // mark begins another start.
 func (c *counts) mark() {
-	stake := c.Sums.Stakes.logOf(c.Sums.starts())
+	stake := math.Exp(c.Sums.Stakes.logOf(c.Sums.starts()))
 	c.Sums.mark()
 	for i := range c.Bets {
-		c.Bets[i] = stats.LogAddExp(c.Bets[i], stake)
+		c.Bets[i] += stake
 	}
 }
+
+// bet multiplies a stake. One beyond any meaning stays there: a fortune is
+// beyond every threshold, and a ruin cannot be told from nothing.
+func (c *counts) bet(i int, factor float64) {
+	switch v := c.Bets[i] * factor; {
+	case v > fortune:
+		c.Bets[i] = fortune
+	case v < 1/fortune:
+		c.Bets[i] = 0
+	default:
+		c.Bets[i] = v
+	}
+}
+
+const fortune = 1e250
 
 // ratio is the Mantel-Haenszel estimate of all ticks so far, drawn to 1 by one
 // event's worth of pseudo-counts at exposure ratio a.
@@ -141,9 +171,10 @@ func (c *counts) ratio(a float64) float64 {
 	return (c.Sums.Total[countNumerator] + prior) / (c.Sums.Total[countDenominator] + prior)
 }
 
-// add takes in one tick. A tick without exposure on a side says nothing. Bets
-// sit out the tick after one in which most of the canary's requests were events:
-// what a clump left over is known beforehand, and no bet on it would be fair.
+// add takes in one tick. A tick without exposure on a side says nothing. The
+// tick after one in which nearly all of the canary's requests were events is
+// sat out: what a clump left over is known beforehand, and no bet on it would
+// be fair. One tick only: a canary that goes on failing is no clump.
 func (c *counts) add(rule countRule, t countTick) {
 	if t.level != (level{}) {
 		c.addKnown(rule, t)
@@ -157,18 +188,15 @@ func (c *counts) add(rule countRule, t countTick) {
 	ratio := c.ratio(a)
 	share := stats.CanaryShare(ratio, a)
 	information := k * share * (1 - share)
-	if k > 0 {
-		limit := c.limit(rule)
-		for j, r := range rule.looksFor() {
-			c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatio(x, k, a, rule.null, rule.null*r))
-			for f, clump := range clumpSizes {
-				if !c.Cut {
-					c.Bets[j*len(clumpSizes)+f] += stats.Bet(x, k, a, rule.null, rule.null*r, clump)
-				}
-			}
+	if p0 := stats.CanaryShare(rule.null, a); k > 0 {
+		if rule.gross > 0 {
+			c.Gross.add(t, p0, c.Cut)
+		}
+		if !c.Cut {
+			c.weigh(rule, x, k, a, p0)
 		}
 	}
-	c.Cut = x > t.canaryExposure/2
+	c.Cut = !c.Cut && x > cutShare*t.canaryExposure
 	c.Noise.Add(x-k*share, information, enoughEvents)
 	if usual, ok := c.levelNow(); ok {
 		expected := t.stableExposure * usual.estimate
@@ -178,6 +206,31 @@ func (c *counts) add(rule countRule, t countTick) {
 	c.total(t, t.stableExposure/all, t.canaryExposure/all, information)
 	c.Sums.Total[countStableEvents] += t.stableEvents
 	c.Sums.Total[countStableExposure] += t.stableExposure
+	c.Clumps.Add(t.stableEvents, t.stableExposure)
+}
+
+// weigh takes x of k events for and against every ratio. It is
+// stats.LogLikelihoodRatio and stats.Bet for all of them at once.
+func (c *counts) weigh(rule countRule, x, k, a, p0 float64) {
+	limit := c.limit(rule, x, p0)
+	base := 1 + rule.null*a
+	due := p0 * k
+	y := x/due - 1
+	for j, r := range rule.looksFor() {
+		odds := r * rule.null * a
+		log := harmLogs[j]
+		if rule.ratios != nil {
+			log = math.Log(r)
+		}
+		c.Sums.Total[j] += min(limit, x*log-k*math.Log((1+odds)/base))
+		q := odds / (1 + odds)
+		gain := q/p0 - 1
+		floor := (q - p0) / (1 - p0)
+		single := (1 + gain) * (1 - q) / due
+		for f, clump := range clumpSizes {
+			c.bet(j*len(clumpSizes)+f, stats.BetFactor(y, floor, gain, clump*single))
+		}
+	}
 }
 
 // addKnown takes in a tick of the canary alone, against stable's level. What
@@ -188,22 +241,28 @@ func (c *counts) addKnown(rule countRule, t countTick) {
 		return
 	}
 	x, mu := t.canaryEvents, t.canaryExposure*t.level.cautious
-	limit := c.limit(rule)
+	limit := c.limit(rule, x, 0)
 	for j, r := range rule.looksFor() {
-		c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatioKnown(x, mu, rule.null, rule.null*r)/t.level.unrest)
+		if c.Cut {
+			break
+		}
+		r *= rule.null
+		c.Sums.Total[j] += min(limit, stats.LogLikelihoodRatioKnown(x, mu, rule.null, r)/t.level.unrest)
 		for f, clump := range clumpSizes {
-			if !c.Cut {
-				c.Bets[j*len(clumpSizes)+f] += stats.BetKnown(x, mu, rule.null, rule.null*r, clump) / t.level.unrest
-			}
+			c.bet(j*len(clumpSizes)+f, math.Pow(stats.BetKnown(x, mu, rule.null, r, clump), 1/t.level.unrest))
 		}
 	}
-	c.Cut = x > t.canaryExposure/2
+	c.Cut = !c.Cut && x > cutShare*t.canaryExposure
 	expected := t.canaryExposure * t.level.estimate * c.ratio(1)
 	c.Noise.Add(x-expected, expected, enoughEvents)
 	t.stableEvents = t.level.estimate
 	t.stableBeyond = t.level.beyond
 	c.total(t, 1, t.canaryExposure, expected)
 }
+
+// cutShare is the part of the canary's exposures above which events are taken
+// to be a clump that goes on.
+const cutShare = 0.9
 
 func (c *counts) total(t countTick, canaryWeight, stableWeight, information float64) {
 	total := c.Sums.Total
@@ -216,10 +275,47 @@ func (c *counts) total(t countTick, canaryWeight, stableWeight, information floa
 	total[countStableBeyond] += t.stableBeyond * stableWeight
 }
 
-// limit caps what one tick may add to C, so that no single tick decides.
-func (c *counts) limit(rule countRule) float64 {
-	return c.Noise.Phi() * math.Log(1/rule.alpha) / 2
+// limit caps what one tick with x events of the canary's may add to C, so that
+// no single tick decides. share is the part of single events that fall on the
+// canary under the null; 0 against a known level.
+//
+// All events of a tick may be one clump as long as too little was seen of the
+// noise. Then n such ticks fall on the canary with probability share^n, and may
+// reach the threshold only when that is below alpha. What the mixture over
+// starts and engines takes from C's evidence at the first start may be added.
+// A clump is the less likely the larger it is.
+func (c *counts) limit(rule countRule, x, share float64) float64 {
+	needed := math.Log(1 / rule.alpha)
+	limit := (needed + gridCost) / 2
+	if c.Clumps.Pairs < knownPairs && share > 0 {
+		whole := needed + math.Ln2 - c.Sums.Stakes.logOf(0)
+		limit = min(limit, -math.Log(share)*whole/needed+math.Log1p(x/largeClump))
+	}
+	return c.phi() * limit
 }
+
+// phi is the noise. Before the arms' comparison has shown it, stable's own
+// counts do, the more so the fewer events a tick has: where they are many, the
+// comparison knows soon, and stable's ups and downs may be the canary's too.
+func (c *counts) phi() float64 {
+	prior := countNoise
+	if over := c.Clumps.Phi(prior) - prior; over > 0 {
+		total := c.Sums.Total
+		prior += over / (1 + total[countInformation]/max(1, c.Clumps.Pairs))
+	}
+	return c.Noise.PhiFrom(prior)
+}
+
+const (
+	// gridCost is what the mean over the ratios takes away when all but one or
+	// two of them are at the limit.
+	gridCost = 0.2
+	// knownPairs is how many pairs of ticks with events of stable's it takes to
+	// know the noise.
+	knownPairs = 30
+	// largeClump is the number of events from which on one clump gets unlikely.
+	largeClump = 200
+)
 
 // evidence is what an engine says after a tick.
 type evidence struct {
@@ -236,30 +332,55 @@ type evidence struct {
 // variance of the estimate; a power of a bet below one is a bet still.
 func (c *counts) evidence(rule countRule, between *[maxStarts]float64) evidence {
 	starts := c.Sums.starts()
-	kept := c.Sums.Stakes.logKept(starts)
-	phi := c.Noise.Phi()
-	var byStart [maxStarts + 1]float64
-	var scaled [countLikelihoods]float64
-	best := 0
+	kept := math.Exp(c.Sums.Stakes.logKept(starts))
+	phi := c.phi()
+	// The logarithms of all terms of the mixture, and their largest: what is
+	// far below it does not show in the sum and needs no exponential.
+	var terms [maxStarts][countLikelihoods]float64
+	top := 0.0
 	for s := range starts {
 		temper := 1 / (phi + between[s]*c.Sums.since(s, countInformation))
-		for j := range scaled {
-			scaled[j] = c.Sums.since(s, j) * temper
-		}
-		byStart[s] = c.Sums.Stakes.logOf(s) + stats.LogMeanExp(scaled[:])
-		if byStart[s] > byStart[best] {
-			best = s
+		stake := c.Sums.Stakes.logOf(s)
+		total, before := c.Sums.window(s)
+		for j := range terms[s] {
+			sum := total[j]
+			if before != nil {
+				sum -= before[j]
+			}
+			terms[s][j] = stake + sum*temper
+			top = max(top, terms[s][j])
 		}
 	}
-	byStart[starts] = kept
-	likelihood := stats.LogSumExp(byStart[:starts+1])
-	bets := stats.LogAddExp(stats.LogMeanExp(c.Bets), kept)
-	bets *= phi / (phi + between[best]*c.Sums.Total[countInformation])
-	if rule.exactOnly {
-		return evidence{log: bets, start: best}
+	best, most := 0, math.Inf(-1)
+	likelihood := kept * math.Exp(-top)
+	for s := range starts {
+		sum := 0.0
+		for _, t := range terms[s] {
+			if t > top-negligible {
+				sum += math.Exp(t - top)
+			}
+		}
+		sum /= countLikelihoods
+		likelihood += sum
+		if sum > most {
+			best, most = s, sum
+		}
 	}
-	return evidence{log: stats.LogAddExp(bets, likelihood) - math.Ln2, start: best}
+	bets := kept
+	for _, b := range c.Bets {
+		bets += b / float64(len(c.Bets))
+	}
+	exact := math.Log(bets) * phi / (phi + between[best]*c.Sums.Total[countInformation])
+	log := exact
+	if !rule.exactOnly {
+		log = stats.LogAddExp(exact, top+math.Log(likelihood)) - math.Ln2
+	}
+	return evidence{log: stats.LogAddExp(math.Log(1-rule.gross)+log, math.Log(rule.gross*c.Gross.Worth)), start: best}
 }
+
+// negligible is how far below the largest a term's logarithm has no part in a
+// sum that is shown with three digits.
+const negligible = 16
 
 // since returns total i over the window of start s.
 func (c *counts) since(s, i int) float64 { return c.Sums.since(s, i) }
@@ -273,7 +394,7 @@ func (c *counts) levelNow() (l level, ok bool) {
 		return level{}, false
 	}
 	l.estimate = (events + 0.5) / exposure
-	l.cautious = levelDrift * (events + 1 + 2*math.Sqrt(c.Noise.Phi()*(events+1))) / exposure
+	l.cautious = levelDrift * (events + 1 + 2*math.Sqrt(c.phi()*(events+1))) / exposure
 	l.unrest = c.Alone.Phi()
 	if d := total[countDenominator]; d > 0 {
 		l.beyond = l.estimate * total[countStableBeyond] / d

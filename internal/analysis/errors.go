@@ -32,7 +32,7 @@ func (e *errorCheck) newPhase() { e.Phase = newProceedCounts() }
 func (e *errorCheck) mark()     { e.Counts.mark() }
 
 func (e *errorCheck) rule(r rules) countRule {
-	return countRule{null: r.tolerated(), alpha: r.alpha, exactOnly: r.check.ExactOnly}
+	return countRule{null: r.tolerated(), alpha: r.alpha, exactOnly: r.check.ExactOnly, gross: grossStake(r.alpha)}
 }
 
 func (e *errorCheck) add(r rules, t reading) bool {
@@ -66,7 +66,7 @@ func (e *errorCheck) result(r rules, t reading) Result {
 		return Result{Verdict: Inconclusive, Flags: []string{"no-control"}, Message: noLevel}
 	}
 	ev := e.Counts.evidence(e.rule(r), &[maxStarts]float64{})
-	phi := e.Counts.Noise.Phi()
+	phi := e.Counts.phi()
 	total := func(i int) float64 { return e.Counts.since(ev.start, i) }
 	numerator, denominator := total(countNumerator), total(countDenominator)
 

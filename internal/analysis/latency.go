@@ -59,6 +59,8 @@ const (
 	guardRatio = 3
 	// leastVariance is that of scores which all fall into one bucket.
 	leastVariance = 1e-4
+	// firstRequests is how many of stable's requests tell how much times vary.
+	firstRequests = 100
 	// varianceFading makes the latest hundred ticks or so count.
 	varianceFading = 0.99
 	// levelNoise is how far, in logarithms, stable's level may have moved since
@@ -174,11 +176,15 @@ func (l *latencyCheck) compare(r rules, t reading, canary, stable histogram) {
 	case !t.control && canary.known:
 		tick.canarySeconds, tick.expectedSeconds = canary.seconds, canary.n*l.Level.Seconds/l.Level.Requests
 	}
+	if l.Level.Weight == 0 && stable.n >= firstRequests {
+		// The first tick has nothing but itself to tell how much times vary.
+		tick.variance = max(leastVariance, stable.variance)
+	}
 	cold := !l.Warm.Done
 	l.Warm.add(r.timing, t.dt, instanceCount(t.canary), tick.shift, tick.requests/max(leastVariance, stable.variance, l.Level.Variance))
 	switch {
-	case l.Level.Weight == 0:
-		// The first tick: nothing is known yet of how much times vary.
+	case l.Level.Weight == 0 && stable.n < firstRequests:
+		// The first tick, and too few requests to tell how much times vary.
 	case cold:
 		l.Guard.add(tick)
 	default:

@@ -165,11 +165,11 @@ func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 		// The typical time's proof says nothing of the slowest: p95 must be
 		// shown to be within the rollback margin too, where it can be.
 		p95 := &l.Tails[0]
-		proof = min(proof, p95.Phase.log(p95.Counts.Noise.Phi()))
+		proof = min(proof, p95.Phase.log(p95.Counts.phi()))
 		for i := range l.Tails {
 			q := &l.Tails[i]
 			small := !r.check.Strict && q.Edge*(r.margin-1) < leastDelay
-			tailsBearable = tailsBearable && (small || q.Phase.bearable(q.Counts.Noise.Phi()))
+			tailsBearable = tailsBearable && (small || q.Phase.bearable(q.Counts.phi()))
 		}
 	}
 	res.NonInferiority = eValue(proof)

@@ -157,8 +157,9 @@ func (m *means) evidence(null, margin, between, betweenKnown float64, starts []S
 // shift, from an estimate and its variance.
 func shiftEvidence(shift, variance, margin float64) float64 {
 	var terms [len(harmSteps)]float64
+	unit := math.Log(margin)
 	for k, step := range harmSteps {
-		d := step * math.Log(margin)
+		d := step * unit
 		terms[k] = d * (shift - d/2) / variance
 	}
 	return stats.LogMeanExp(terms[:])

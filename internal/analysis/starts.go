@@ -106,14 +106,24 @@ type sums struct {
 
 func newSums(n int, p stakes) sums { return sums{Total: make(Vector, n), Stakes: p} }
 
+// clone shares the marks, which are never changed: mark makes new ones.
 func (u sums) clone() sums {
 	u.Total = u.Total.clone(0)
-	u.Marks = u.Marks.clone(len(u.Total))
 	return u
 }
 
 // mark begins another start.
-func (u *sums) mark() { u.Marks = append(u.Marks, u.Total...) }
+func (u *sums) mark() { u.Marks = append(u.Marks[:len(u.Marks):len(u.Marks)], u.Total...) }
+
+// window returns the totals over the window of start s: the running ones, and
+// what to take off them; nothing for the first start.
+func (u *sums) window(s int) (total, before []float64) {
+	n := len(u.Total)
+	if s == 0 {
+		return u.Total, nil
+	}
+	return u.Total, u.Marks[(s-1)*n : s*n]
+}
 
 // starts is how many starts there are, the first included.
 func (u sums) starts() int { return 1 + len(u.Marks)/len(u.Total) }

@@ -7,9 +7,9 @@ import "math"
 // (conditional binomial; Przyborowski and Wilenski 1940).
 func CanaryShare(r, a float64) float64 { return r * a / (1 + r*a) }
 
-// Bet returns the logarithm of the factor by which a bet on "the canary's rate
-// is r times stable's" multiplies its stake, after x of k events were the
-// canary's at exposure ratio a, when the null rate ratio is r0.
+// Bet returns the factor by which a bet on "the canary's rate is r times
+// stable's" multiplies its stake, after x of k events were the canary's at
+// exposure ratio a, when the null rate ratio is r0.
 //
 // The factor is 1 + b·y with y = x/(π₀k) - 1, whose mean is at most 0 under
 // the null whatever the clumping inside the tick, and a stake b that depends
@@ -19,30 +19,29 @@ func CanaryShare(r, a float64) float64 { return r * a / (1 + r*a) }
 func Bet(x, k, a, r0, r, clump float64) float64 {
 	p0, q := CanaryShare(r0, a), CanaryShare(r, a)
 	if k <= 0 || p0 <= 0 || p0 >= 1 {
-		return 0
+		return 1
 	}
 	gain := q/p0 - 1
 	spread := clump * (1 + gain) * (1 - q) / (p0 * k)
-	return betFactor(x/(p0*k)-1, (q-p0)/(1-p0), gain, spread)
+	return BetFactor(x/(p0*k)-1, (q-p0)/(1-p0), gain, spread)
 }
 
 // BetKnown is Bet against a known level: mu events are expected of the canary
 // at rate ratio 1. It is the limit of Bet for endless stable exposure.
 func BetKnown(x, mu, r0, r, clump float64) float64 {
 	if mu <= 0 {
-		return 0
+		return 1
 	}
 	gain := r/r0 - 1
 	spread := clump * (1 + gain) / (r0 * mu)
-	return betFactor(x/(r0*mu)-1, 0, gain, spread)
+	return BetFactor(x/(r0*mu)-1, 0, gain, spread)
 }
 
-// betFactor turns an outcome y ≥ -1 of mean ≤ 0 into ln(1 + b·y). The stake is
+// BetFactor turns an outcome y ≥ -1 of mean ≤ 0 into 1 + b·y. The stake b is
 // the likelihood ratio's own for a single event (floor), or what maximises the
 // growth to second order when events are many.
-func betFactor(y, floor, gain, spread float64) float64 {
-	b := min(0.95, max(floor, gain/(gain*gain+spread)))
-	return math.Log1p(b * y)
+func BetFactor(y, floor, gain, spread float64) float64 {
+	return 1 + y*min(0.95, max(floor, gain/(gain*gain+spread)))
 }
 
 // LogLikelihoodRatio is ln[P(x | k, ratio r) / P(x | k, ratio r0)] of the

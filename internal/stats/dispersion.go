@@ -43,7 +43,13 @@ func (d *Dispersion) Add(residual, variance, enough float64) {
 		}
 		r := b.Residual / math.Sqrt(b.Variance)
 		if b.Closed > 0 {
-			b.Squares += (r - b.Last) * (r - b.Last) / 2
+			squares := (r - b.Last) * (r - b.Last) / 2
+			if b.Closed == 1 {
+				// The first block was measured against a guess: its difference from
+				// the second may be what the run has to tell, and no noise.
+				squares = min(squares, firstSquares)
+			}
+			b.Squares += squares
 		}
 		b.Last = r
 		b.Closed++
@@ -51,16 +57,23 @@ func (d *Dispersion) Add(residual, variance, enough float64) {
 	}
 }
 
+// firstSquares is the most that the first difference counts.
+const firstSquares = 10
+
 // priorBlocks is how many differences the prior weighs as much as, so that a
 // few quiet blocks do not promise quiet.
 const priorBlocks = 10
 
 // Phi is the estimate φ̂ ≥ 1.
-func (d *Dispersion) Phi() float64 {
+func (d *Dispersion) Phi() float64 { return d.PhiFrom(d.Prior) }
+
+// PhiFrom is Phi with another estimate before anything was seen.
+func (d *Dispersion) PhiFrom(prior float64) float64 {
 	phi := 1.0
-	for _, b := range d.Blocks {
+	for i := range d.Blocks {
+		b := &d.Blocks[i]
 		n := float64(max(b.Closed-1, 0))
-		phi = max(phi, (priorBlocks*d.Prior+b.Squares)/(priorBlocks+n))
+		phi = max(phi, (priorBlocks*prior+b.Squares)/(priorBlocks+n))
 	}
 	return phi
 }

@@ -36,6 +36,9 @@ func LogAddExp(a, b float64) float64 {
 	if math.IsInf(a, 0) {
 		return a
 	}
+	if b < a-negligible {
+		return a
+	}
 	return a + math.Log1p(math.Exp(b-a))
 }
 
