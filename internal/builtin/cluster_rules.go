@@ -1,13 +1,16 @@
 package builtin
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"strings"
 
 	"serin.dev/serin/internal/credential"
 	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic/service"
 )
 
 // What a rollout on a cluster may refer to. Who writes a CanaryRollout may be
@@ -21,7 +24,7 @@ const (
 // ClusterProblems returns what a rollout refers to and may not on a cluster.
 func ClusterProblems(r rollout.Rollout) []rollout.Problem {
 	catalog := ClusterCatalog()
-	problems := ratioProblems(r)
+	var problems []rollout.Problem
 	check := func(port rollout.Port, field string, a rollout.Adapter) {
 		config, ok := catalog[port][a.Kind]
 		if !ok {
@@ -51,18 +54,25 @@ func ClusterProblems(r rollout.Rollout) []rollout.Problem {
 	return problems
 }
 
-// ratioProblems: where the number of pods is the weight, pods for the next weight
-// get requests before it is theirs, so a run cannot get on from its first weight.
-// Until that is solved nobody is let into it.
-func ratioProblems(r rollout.Rollout) []rollout.Problem {
+// CheckWeights says which weights of a rollout its router cannot make of the
+// pods that the Deployment has now.
+func CheckWeights(ctx context.Context, r rollout.Rollout, env ClusterEnv) error {
 	if r.Spec.Traffic.Kind != podRatio {
 		return nil
 	}
-	return []rollout.Problem{{
-		Field:   "spec.traffic.service",
-		Message: "is not ready for releases yet: with a plain Service a run does not get on from its first weight",
-		Mend:    "split by a gateway (gatewayAPI) or a mesh (istio)",
-	}}
+	at, err := Inspect(ctx, r, env)
+	if err != nil || at.Replicas == 0 {
+		return err // scaled to nothing, it has no weights at all
+	}
+	var weights []int
+	for _, p := range r.Spec.Plan.Phases {
+		weights = append(weights, p.Weight)
+	}
+	var errs []error
+	for _, p := range service.CheckRatio(at.Replicas, weights) {
+		errs = append(errs, fmt.Errorf("%s: %s; %s", p.Field, p.Message, p.Mend))
+	}
+	return errors.Join(errs...)
 }
 
 // forbidden reports that a reference leads where a rollout on a cluster must

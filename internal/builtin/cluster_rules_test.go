@@ -29,9 +29,8 @@ func TestARolloutOnAClusterReachesNothingOfTheControllers(t *testing.T) {
 	}
 }
 
-func TestAPlainServiceIsNotReadyForReleases(t *testing.T) {
-	expect(t, `{apiVersion: serin.dev/v1alpha1, kind: CanaryRollout, metadata: {name: shop}, spec: {workload: {deployment: {name: shop}}, traffic: {service: {}}}}`,
-		"spec.traffic.service", "not ready for releases yet")
+func TestAPlainServiceMayBeNamed(t *testing.T) {
+	expect(t, `{apiVersion: serin.dev/v1alpha1, kind: CanaryRollout, metadata: {name: shop}, spec: {workload: {deployment: {name: shop}}, traffic: {service: {}}}}`, "", "")
 }
 
 // expect parses a rollout and says what is wrong with it on a cluster: nothing

@@ -81,6 +81,12 @@ func (l *look) advance() {
 	}
 	n.At = l.obs.At
 	n.Elapsed += rollout.Duration(step)
+	if w := l.obs.Weight; w != nil && w.Known {
+		n.ByInstances = w.ByInstances
+		if w.Percent == 0 {
+			n.AtZero = w.Revision
+		}
+	}
 	if n.Status != Progressing {
 		return
 	}
@@ -135,6 +141,22 @@ func (l *look) weight() int { return l.plan.Phases[l.next.Phase].Weight }
 func (l *look) inEffect() bool {
 	w := l.obs.Weight
 	return w != nil && w.Known && w.InEffect && w.Percent == l.next.Percent(l.plan)
+}
+
+// growing reports that the instances that make the phase's weight are being
+// added to those that make the weight before it.
+func (l *look) growing() bool {
+	n := &l.next
+	return n.ByInstances && n.Status == Progressing && n.Seen > 0 && n.Seen < l.weight()
+}
+
+// needed is the ready capacity without which the canary gets no traffic. While
+// it grows, what it gets is what its instances make.
+func (l *look) needed() int {
+	if l.growing() {
+		return l.next.Seen
+	}
+	return l.weight()
 }
 
 // sinceFresh is how long ago both arms' figures last arrived.

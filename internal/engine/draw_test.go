@@ -67,6 +67,8 @@ type outside struct {
 	asks int
 	// roomy: the canary is as large as it will ever have to be.
 	roomy bool
+	// byInstances: the number of instances makes the weight.
+	byInstances bool
 }
 
 // often is true in most draws.
@@ -82,6 +84,10 @@ func (w *outside) benign(p engine.Plan, s engine.State) engine.Observation {
 	}
 	if w.roomy && w.want.Canary > 0 {
 		o.Canary = obedient(rollout.Full)
+	}
+	if w.byInstances {
+		o.Weight.ByInstances = true
+		o.Weight.InEffect = w.want.Canary >= w.want.Weight
 	}
 	for _, test := range p.Tests {
 		o.Tests = append(o.Tests, engine.TestResult{Name: test.Name, Passes: 1})
@@ -117,6 +123,9 @@ func (w *outside) draw(t *rapid.T, p engine.Plan, s engine.State) engine.Observa
 	o := w.benign(p, s)
 	if !often(t, "weight obeys") {
 		o.Weight = drawWeight(t)
+		if o.Weight != nil {
+			o.Weight.ByInstances = w.byInstances
+		}
 	}
 	if !often(t, "stable obeys") {
 		o.Stable = drawGroup(t)

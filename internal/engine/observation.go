@@ -36,6 +36,12 @@ type Weight struct {
 	Percent  int  `json:"percent"`
 	InEffect bool `json:"inEffect"`
 	Promoted bool `json:"promoted,omitempty"`
+	// Revision changes with every change of the weight; empty where that cannot
+	// be told.
+	Revision string `json:"revision,omitempty"`
+	// ByInstances: every ready instance gets an equal part of the requests, so
+	// the number of the canary's is its weight.
+	ByInstances bool `json:"byInstances,omitempty"`
 	// CanaryInflight and DrainingInflight are requests still being worked on
 	// by the canary arm and by instances taken out of the stable arm; -1 where
 	// that cannot be seen.

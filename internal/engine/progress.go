@@ -66,6 +66,24 @@ func (l *look) notReady() string {
 	return "waiting: the router has not taken weight 0"
 }
 
+// lacking reports that instances that make the phase's weight are missing.
+func (l *look) lacking() bool {
+	return l.growing() && l.obs.Canary != nil && l.obs.Canary.Capacity < l.weight()
+}
+
+// grow waits for the instances that make the phase's weight. It lasts as long
+// as the canary may take to get ready.
+func (l *look) grow() *outcome {
+	switch {
+	case !l.lacking() || l.next.Stage == Admitting:
+		return nil
+	case l.inStage() > l.plan.Prepare:
+		return l.hold("noCapacity", fmt.Sprintf("the canary did not become ready for %d %% within %s. Make room for its instances, or roll back",
+			l.weight(), round(l.plan.Prepare)), true)
+	}
+	return l.wait("capacity", fmt.Sprintf("waiting for the canary's instances for %d %%", l.weight()))
+}
+
 // watch waits until the phase has been watched for its duration, or may be
 // left early.
 func (l *look) watch() *outcome {
@@ -169,11 +187,16 @@ func (l *look) admit() *outcome {
 		return out
 	}
 	next := l.plan.nextWeight(n.Phase)
-	if c := l.obs.Canary; c == nil || c.Capacity < next {
+	needs := next
+	if n.ByInstances {
+		// More instances would be more than this phase's weight.
+		needs = l.weight()
+	}
+	if c := l.obs.Canary; c == nil || c.Capacity < needs {
 		if l.inStage() > l.plan.Prepare {
-			return l.hold("noCapacity", fmt.Sprintf("the canary did not become ready for %d %% within %s. Promote to go on waiting, or roll back", next, round(l.plan.Prepare)), true)
+			return l.hold("noCapacity", fmt.Sprintf("the canary did not become ready for %d %% within %s. Promote to go on waiting, or roll back", needs, round(l.plan.Prepare)), true)
 		}
-		return l.wait("capacity", fmt.Sprintf("waiting for the canary's capacity for %d %%", next))
+		return l.wait("capacity", fmt.Sprintf("waiting for the canary's capacity for %d %%", needs))
 	}
 	if s := l.obs.Stable; s == nil || s.Ready == 0 {
 		return l.holdThenAsk("stableDown", "no instance of stable is ready")

@@ -107,7 +107,8 @@ func newRun(t *rapid.T) *run {
 	r := &run{t: t, plan: p, state: engine.Start(p)}
 	r.world.now = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	r.world.want = p.Want(r.state)
-	r.world.roomy = rapid.Bool().Draw(t, "the canary has room")
+	r.world.byInstances = rapid.IntRange(0, 2).Draw(t, "weights are made by instances") == 0
+	r.world.roomy = !r.world.byInstances && rapid.Bool().Draw(t, "the canary has room")
 	return r
 }
 
@@ -147,6 +148,9 @@ func (r *run) look(o engine.Observation) {
 	if o.Canary != nil {
 		r.capacity = o.Canary.Capacity
 	}
+	if w := o.Weight; w != nil && w.ByInstances && w.Known && w.InEffect && w.Percent == r.world.want.Weight {
+		r.capacity = max(r.capacity, w.Percent) // the instances that make it are there
+	}
 	if w := o.Weight; w != nil && was.Status == engine.Promoting {
 		if late := was.Stage == engine.Removing || was.Stage == engine.Finishing; !late && was.Stage != engine.Gathering {
 			r.switched = w.Promoted && w.InEffect && w.Percent == 0
@@ -173,10 +177,18 @@ func (r *run) exposure(was engine.State, d engine.Decision) {
 	if n := d.Next; n.Status == engine.Progressing || n.Status == engine.Promoting && n.Stage == engine.Switching {
 		allowed = r.plan.Phases[n.Phase].Weight
 	}
+	// Where instances make the weight, the canary may lack those that are added to
+	// the ones that were enough before, and has none beyond its phase's.
+	enough := d.Want.Weight
+	if n := d.Next; n.ByInstances && n.Status == engine.Progressing && n.Seen > 0 {
+		enough = min(enough, n.Seen)
+	}
 	switch {
+	case d.Next.ByInstances && d.Next.Status == engine.Progressing && d.Want.Canary > allowed:
+		r.t.Fatalf("S1: %s wants a canary of %d, its phase has %d", d.Next.Position(), d.Want.Canary, allowed)
 	case d.Want.Weight > allowed || d.Want.Weight < 0:
 		r.t.Fatalf("S1: %s wants weight %d, its phase has %d", d.Next.Position(), d.Want.Weight, allowed)
-	case d.Want.Weight > 0 && r.capacity < d.Want.Weight:
+	case d.Want.Weight > 0 && r.capacity < enough:
 		r.t.Fatalf("S2: %s wants weight %d, the canary was last seen with capacity %d", d.Next.Position(), d.Want.Weight, r.capacity)
 	case d.Want.Canary < d.Want.Weight:
 		r.t.Fatalf("S2: weight %d for a canary of %d", d.Want.Weight, d.Want.Canary)

@@ -33,9 +33,9 @@ var rules = []rule{
 	// The user asks for another version than this canary.
 	{in: []Status{Preparing, Progressing}, ask: (*look).superseded},
 	// The weight was found at 0 where it should not be: a rollback was carried
-	// out and Serin died before it could be saved. On the first look after a
-	// start that cannot be told from a weight that was saved and never set, so
-	// both go back.
+	// out and Serin died before it could be saved. A weight that was saved and
+	// never set is told from that by the router's revision, and is set now; a
+	// router that has none leaves both alike, and both go back.
 	{in: []Status{Progressing, Promoting}, ask: (*look).foundAtZero},
 
 	// The last phase has passed: the canary becomes stable.
@@ -68,6 +68,8 @@ var rules = []rule{
 	{in: []Status{Progressing}, ask: (*look).analysisHolds},
 	{in: []Status{Progressing}, ask: (*look).testHolds},
 
+	// The weight is there when the instances are that make it.
+	{in: []Status{Progressing}, ask: (*look).grow},
 	// The phase is watched to its end, passes, and the next one is admitted.
 	{in: []Status{Progressing}, ask: (*look).watch},
 	{in: []Status{Progressing}, ask: (*look).pass},
@@ -124,7 +126,8 @@ func (l *look) foundAtZero() *outcome {
 		}
 		return l.rollBack(note("foundAtZero", "the canary is becoming stable and all traffic has been found on the old version: "+taken))
 	}
-	if l.was.Suspended || l.was.Yield != nil || l.was.Seen == 0 && !l.obs.Resumed {
+	untouched := w.Revision != "" && w.Revision == l.was.AtZero
+	if l.was.Suspended || l.was.Yield != nil || l.was.Seen == 0 && (!l.obs.Resumed || untouched) {
 		return nil
 	}
 	return l.rollBack(note("foundAtZero",
@@ -169,7 +172,8 @@ func (l *look) suspended() *outcome {
 	if c == nil {
 		return nil
 	}
-	n.Suspended = c.Capacity < l.weight()
+	needs := l.needed()
+	n.Suspended = c.Capacity < needs
 	if n.Suspended != l.was.Suspended {
 		n.Seen = 0
 	}
@@ -178,7 +182,7 @@ func (l *look) suspended() *outcome {
 	}
 	return l.holdOrRollBack("unready", fmt.Sprintf(
 		"the canary has ready capacity for %d %% of the traffic and the phase needs %d %%; it gets none until it is ready again%s",
-		c.Capacity, l.weight(), detail(c.Detail)))
+		c.Capacity, needs, detail(c.Detail)))
 }
 
 func (l *look) skipped() *outcome {
@@ -233,6 +237,9 @@ func (l *look) weightMoved() *outcome {
 			"%s set the weight to %d %%; Serin leaves it there. Resume to take it back, or roll back", w.ChangedBy, w.Percent), true)
 	default:
 		return l.hold(HoldMoved, fmt.Sprintf("somebody else set the weight; it stays at %d %%. Resume to go on, or roll back", *n.Yield), true)
+	}
+	if l.lacking() {
+		return nil
 	}
 	if !l.inEffect() && l.inStage() > maxStep*l.plan.Analysis.Interval {
 		return l.holdThenAsk("notInEffect", fmt.Sprintf("weight %d %% was asked for and %d %% is in effect", n.Percent(l.plan), w.Percent))

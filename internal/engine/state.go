@@ -76,6 +76,11 @@ type State struct {
 	// Seen is the weight last seen in effect; 0 until a weight above 0 has been,
 	// and again after every return from 0.
 	Seen int `json:"seen"`
+	// AtZero is the router's revision when the weight was last seen at 0.
+	AtZero string `json:"atZero,omitempty"`
+	// ByInstances: the router makes weights by the number of instances, so the
+	// canary grows after its weight has risen and not before.
+	ByInstances bool `json:"byInstances,omitempty"`
 	// CanaryAsked: the canary has been asked for, so it may exist.
 	CanaryAsked bool `json:"canaryAsked,omitempty"`
 	// Suspended: the canary has lost the capacity for its weight, so it gets

@@ -20,7 +20,7 @@ func (p Plan) Want(s State) Want {
 		w.Weight = p.Phases[s.Phase].Weight
 		w.Canary = w.Weight
 		w.Tests = true
-		if s.Stage == Admitting {
+		if s.Stage == Admitting && !s.ByInstances {
 			w.Canary = p.nextWeight(s.Phase)
 		}
 		if s.Yield != nil {

@@ -40,7 +40,7 @@ func (r *Runner) observeRouter(ctx context.Context, o *engine.Observation) {
 	}
 	r.router = seen
 	o.Weight = &engine.Weight{
-		Known: seen.Known, Percent: seen.Weight, InEffect: seen.InEffect, Promoted: seen.Promoted,
+		Known: seen.Known, Percent: seen.Weight, InEffect: seen.InEffect, Promoted: seen.Promoted, ByInstances: seen.ByInstances, Revision: seen.Revision,
 		CanaryInflight: seen.CanaryInflight, DrainingInflight: seen.DrainingInflight, ChangedBy: seen.ChangedBy,
 	}
 }
@@ -72,7 +72,11 @@ func (r *Runner) observeTick(ctx context.Context, o *engine.Observation) {
 		r.ticks.stop()
 		return
 	}
-	arms, at, weight, ok := r.ticks.poll(ctx, o.At, time.Duration(r.run.Plan.Analysis.Interval), r.router.Weight)
+	share := r.router.Weight
+	if r.router.ByInstances {
+		share = r.router.Share
+	}
+	arms, at, weight, ok := r.ticks.poll(ctx, o.At, time.Duration(r.run.Plan.Analysis.Interval), share)
 	if !ok {
 		return
 	}

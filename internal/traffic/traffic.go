@@ -55,6 +55,18 @@ type Observed struct {
 	InEffect bool `json:"inEffect"`
 	// Promoted is Split.Promoted as it is in effect.
 	Promoted bool `json:"promoted,omitempty"`
+	// Revision changes with every change of the weight, whoever makes it, and
+	// stays as it is across restarts of Serin; other changes may change it too.
+	// Empty where the router cannot tell.
+	Revision string `json:"revision,omitempty"`
+	// ByInstances is set by a router whose weights are made by the numbers of
+	// ready instances, each of which gets an equal part. There, adding instances
+	// raises the canary's share, so they are added only after the weight was
+	// applied, and it is in effect when they are there.
+	ByInstances bool `json:"byInstances,omitempty"`
+	// Share is the percent of requests that the instances make, at most Weight
+	// when that is in effect. It has a meaning with ByInstances alone.
+	Share int `json:"share,omitempty"`
 	// CanaryInflight is the number of requests the canary arm is working on;
 	// -1 where it cannot be seen.
 	CanaryInflight int `json:"canaryInflight"`

@@ -144,10 +144,6 @@ func TestTheControllerIsKilledInTheMiddleOfARelease(t *testing.T) {
 		}
 		if now.Phase != last { // it has come to somewhere else
 			last = now.Phase
-			// A weight that was written down and is not routed yet when the program
-			// ends is found at 0, which the engine takes as a rollback that could not
-			// be written down. Here the weight has been seen.
-			time.Sleep(1500 * time.Millisecond)
 			killAll(t)
 			kills++
 		}

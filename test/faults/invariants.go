@@ -57,7 +57,11 @@ func (c *checker) routed(w *world, s traffic.Split) {
 			c.broken("S4", "weight raised to %d after a rollback (%s)", s.Weight, c.rolledBack)
 		}
 	}
-	if s.Weight > 0 && w.told && s.Weight > w.toldCapacity && s.Weight >= w.weight {
+	enough := s.Weight
+	if w.byInstances && w.weight > 0 {
+		enough = min(enough, durable.Seen) // the others come once the weight is theirs
+	}
+	if s.Weight > 0 && w.told && enough > w.toldCapacity && s.Weight >= w.weight {
 		c.broken("S2", "weight %d while the canary was last seen with capacity %d", s.Weight, w.toldCapacity)
 	}
 	if s.Promoted && durable.Status != engine.Promoting && durable.Status != engine.Promoted {
@@ -80,7 +84,10 @@ func (c *checker) sized(w *world, want workload.Want) {
 			c.broken("S3", "stable reduced to %d %% while the router still sends it traffic", want.Stable)
 		}
 	}
-	if want.Canary < w.weight {
+	if w.byInstances && w.weight > 0 && durable.Status == engine.Progressing && want.Canary > w.plan.Phases[durable.Phase].Weight {
+		c.broken("S1", "a canary of %d %% is in the traffic in %s", want.Canary, durable.Position())
+	}
+	if want.Canary < w.weight && !w.byInstances {
 		c.broken("S2", "canary reduced to %d %% while it gets %d %%", want.Canary, w.weight)
 	}
 }

@@ -59,6 +59,7 @@ func simulate(seed uint64, faults schedule, trace func(string, ...any)) (res Res
 		now:    time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		stable: group{capacity: rollout.Full}, bad: 1,
 		jobs: map[string]engine.JobResult{}, check: &checker{},
+		byInstances: seed%3 == 2,
 	}
 	w.store = &memStore{Store: &memory.Store{}, world: w, state: engine.Start(w.plan)}
 	defer func() {

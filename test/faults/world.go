@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strconv"
 	"time"
 
 	"serin.dev/serin/internal/engine"
@@ -60,6 +61,10 @@ type world struct {
 	weight   int
 	known    bool
 	promoted bool
+	// byInstances: ready instances make the weight.
+	byInstances bool
+	// changes counts how often the split has changed.
+	changes int
 
 	// The groups' truth.
 	stable, canary group
@@ -181,6 +186,9 @@ func (w *world) apply(s traffic.Split) error {
 		if s.Weight != w.weight || s.Promoted != w.promoted {
 			w.trace("  %4d weight %d -> %d%s", w.boundary-1, w.weight, s.Weight, map[bool]string{true: " promoted"}[s.Promoted])
 		}
+		if s.Weight != w.weight || s.Promoted != w.promoted || !w.known {
+			w.changes++
+		}
 		w.weight, w.promoted, w.known = s.Weight, s.Promoted, true
 	}
 	return after()
@@ -196,7 +204,15 @@ func (r router) Observe(context.Context) (traffic.Observed, error) {
 	if before != nil {
 		return traffic.Observed{}, before
 	}
-	return traffic.Observed{Known: w.known, Weight: w.weight, InEffect: true, Promoted: w.promoted}, after()
+	o := traffic.Observed{Known: w.known, Weight: w.weight, InEffect: true, Promoted: w.promoted, Revision: strconv.Itoa(w.changes)}
+	if w.byInstances {
+		o.ByInstances, o.Share = true, min(w.weight, w.canary.ready())
+		o.InEffect = w.weight == 0 || w.canary.ready() >= w.weight
+		if o.InEffect && w.weight > 0 {
+			w.toldCapacity = max(w.toldCapacity, w.weight) // what makes the weight is there
+		}
+	}
+	return o, after()
 }
 
 type arms struct{ *world }

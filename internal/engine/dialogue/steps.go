@@ -229,7 +229,7 @@ var worldForms = slices.Concat([]form[action]{
 	{"router pending", set(func(p *player) { p.world.router.seen.InEffect = false; p.world.router.stuck = true })},
 	{"router at <weight>", func(f fields) (action, error) {
 		w, err := f.weight(0)
-		return set1(func(p *player) { p.world.router.seen.Percent = w }), err
+		return set1(func(p *player) { p.world.router.seen.Percent = w; p.world.router.changes++ }), err
 	}},
 	{"router unpromoted", set(func(p *player) { p.world.router.seen.Promoted = false })},
 	{"router moved to <weight> by <name>", func(f fields) (action, error) {

@@ -1,6 +1,8 @@
 package dialogue
 
 import (
+	"strconv"
+
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/rollout"
 )
@@ -24,6 +26,8 @@ type router struct {
 	seen engine.Weight
 	// unknown: it cannot be observed; stuck: it takes no new split.
 	unknown, stuck bool
+	// changes is how often the weight has changed, by whomever.
+	changes int
 }
 
 // group is one group of instances.
@@ -45,6 +49,7 @@ func (w *world) observe(o *engine.Observation) {
 	o.Unsaved, o.Superseded = w.unsaved, w.superseded
 	if !w.router.unknown {
 		seen := w.router.seen
+		seen.Revision = strconv.Itoa(w.router.changes)
 		o.Weight = &seen
 	}
 	o.Stable, o.Canary = w.stable.look(), w.canary.look()
@@ -78,6 +83,9 @@ func (w *world) obey(d engine.Decision) {
 		return
 	}
 	if r := &w.router; !r.stuck {
+		if r.seen.Percent != d.Want.Weight || r.seen.Promoted != d.Want.Promoted {
+			r.changes++
+		}
 		r.seen.Percent, r.seen.Promoted = d.Want.Weight, d.Want.Promoted
 		r.seen.Known, r.seen.InEffect, r.seen.ChangedBy = true, true, ""
 	}

@@ -30,6 +30,8 @@ type Observed struct {
 	InEffect  bool
 	Promoted  bool
 	ChangedBy string
+	// Revision changes with every change of the route.
+	Revision string
 	// Trouble says why the split is not in effect, for people.
 	Trouble string
 }
@@ -52,6 +54,8 @@ type Reading struct {
 	// Trouble says why the data plane does not follow the route; empty when it
 	// does.
 	Trouble string
+	// Revision changes with every change of the weights.
+	Revision string
 	// Writer is who wrote the weights last, empty when that was Serin.
 	Writer string
 }

@@ -21,7 +21,7 @@ func (r *Router) Observe(ctx context.Context) (Observed, error) {
 	if err != nil {
 		return Observed{}, err
 	}
-	o := Observed{Known: true, Weight: now.Weight, Promoted: r.promoted(stable, canary), ChangedBy: r.changedBy(now)}
+	o := Observed{Known: true, Weight: now.Weight, Promoted: r.promoted(stable, canary), ChangedBy: r.changedBy(now), Revision: now.Revision}
 	switch {
 	case now.Trouble != "":
 		o.Trouble = now.Trouble

@@ -118,7 +118,7 @@ func (o *Object) Read(ctx context.Context) (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
-	r := Reading{Weight: 0, Least: rollout.Full}
+	r := Reading{Weight: 0, Least: rollout.Full, Revision: revision(u)}
 	for _, p := range pairs {
 		r.Writer = or(r.Writer, Writer(u.GetManagedFields(), "spec", p.Field))
 		r.Weight, r.Least = max(r.Weight, p.percent()), min(r.Least, p.percent())
@@ -127,6 +127,16 @@ func (o *Object) Read(ctx context.Context) (Reading, error) {
 		r.Trouble, _ = o.Trouble(u)
 	}
 	return r, nil
+}
+
+// revision is an object's generation, which the API server counts up with every
+// change of the spec, and which object that is.
+func revision(u *unstructured.Unstructured) string {
+	if u.GetGeneration() == 0 {
+		return "" // a kind without one
+	}
+	const enough = 8
+	return fmt.Sprintf("%.*s/%d", enough, u.GetUID(), u.GetGeneration())
 }
 
 // Set implements Route.

@@ -66,7 +66,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o, err := r.arms.Observe(ctx)
 	return traffic.Observed{
 		Known: o.Known, Weight: o.Weight, InEffect: o.InEffect, Promoted: o.Promoted, ChangedBy: o.ChangedBy,
-		CanaryInflight: -1, DrainingInflight: -1,
+		Revision: o.Revision, CanaryInflight: -1, DrainingInflight: -1,
 	}, refused(err)
 }
 

@@ -151,6 +151,7 @@ func (r *Router) Observe(context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{
 		CanaryInflight:   r.proxy.Inflight(proxy.Canary),
 		DrainingInflight: r.draining(),
+		Revision:         r.memory.revision(),
 	}
 	if !r.applied {
 		o.Known, o.Weight, o.Promoted, o.InEffect = r.before.known, r.before.weight, r.before.promoted, r.before.known

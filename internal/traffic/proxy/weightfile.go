@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 )
 
 // remembered is the split in effect as far as a later Serin needs it.
@@ -14,6 +15,8 @@ type remembered struct {
 	known    bool
 	weight   int
 	promoted bool
+	// changes counts how often the split has changed.
+	changes uint64
 }
 
 // weightFile remembers the weight in effect for the Serin that comes after a
@@ -27,7 +30,7 @@ type weightFile struct {
 	complain bool
 }
 
-const weightFormat = "serin proxy weight, format 1: known=%t weight=%d promoted=%t"
+const weightFormat = "serin proxy weight, format 2: known=%t weight=%d promoted=%t changes=%d"
 
 // weightSize is the file's size for good.
 const weightSize = 128
@@ -59,29 +62,41 @@ func (w *weightFile) read() remembered {
 		return remembered{}
 	}
 	var r remembered
-	if _, err := fmt.Sscanf(string(data[:n]), weightFormat, &r.known, &r.weight, &r.promoted); err != nil || r.weight < 0 || r.weight > 100 {
+	if _, err := fmt.Sscanf(string(data[:n]), weightFormat, &r.known, &r.weight, &r.promoted, &r.changes); err != nil || r.weight < 0 || r.weight > 100 {
 		w.log.Warn("the weight that was in effect cannot be read", "file", w.f.Name(), "error", err)
 		return remembered{}
 	}
 	return r
 }
 
-// write remembers r. It never fails: a weight must not wait for a disk.
+// write remembers r, whose changes are counted here. It never fails: a weight
+// must not wait for a disk.
 func (w *weightFile) write(r remembered) {
+	r.changes = w.last.changes
 	if w.f == nil || r == w.last {
 		return
 	}
+	r.changes++
 	w.last = r
 	w.put(r)
 }
 
 func (w *weightFile) put(r remembered) {
-	text := fmt.Sprintf(weightFormat, r.known, r.weight, r.promoted)
+	text := fmt.Sprintf(weightFormat, r.known, r.weight, r.promoted, r.changes)
 	_, err := w.f.WriteAt([]byte(fmt.Sprintf("%-*s\n", weightSize-1, text)), 0)
 	if err != nil && w.complain {
 		w.complain = false // once is enough
 		w.log.Warn("the weight in effect is not remembered across a crash", "file", w.f.Name(), "error", err)
 	}
+}
+
+// revision changes with every change of the split; empty when none of them is
+// remembered.
+func (w *weightFile) revision() string {
+	if w.f == nil || !w.complain {
+		return ""
+	}
+	return strconv.FormatUint(w.last.changes, 10)
 }
 
 func (w *weightFile) close() {

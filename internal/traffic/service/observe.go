@@ -36,6 +36,8 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 		r.log.Debug("the split is not in effect", "because", trouble)
 	}
 	o.InEffect = trouble == ""
+	o.Revision = service.ResourceVersion
+	o.ByInstances, o.Share = true, st.share(reach, o.Promoted)
 	o.ChangedBy = r.changedBy(service, st, contradicts)
 	return o, nil
 }
@@ -62,10 +64,28 @@ func lag(st state, weight int, reach map[string]int, promoted bool) string {
 	switch {
 	case (promoted || weight == rollout.Full) && all == 0:
 		return "no endpoint is ready"
-	case st.selected == "" && all > 0 && above(reach[st.canary], all, weight):
+	case st.selected != "":
+		return ""
+	case weight == rollout.Full:
+		return fmt.Sprintf("the canary has %d endpoints and stable, which is to get nothing, %d", reach[st.canary], all-reach[st.canary])
+	case all > 0 && above(reach[st.canary], all, weight):
 		return fmt.Sprintf("%d of %d endpoints are the canary's, %.1f %%, and the weight is %d %%", reach[st.canary], all, share(reach[st.canary], all), weight)
+	case !above(reach[st.canary]+1, all+1, weight):
+		return fmt.Sprintf("%d of %d endpoints are the canary's, and one more is no more than %d %%", reach[st.canary], all, weight)
 	}
 	return ""
+}
+
+// share is the percent of requests that the canary's endpoints get.
+func (st state) share(reach map[string]int, promoted bool) int {
+	all := 0
+	for _, n := range reach {
+		all += n
+	}
+	if promoted || all == 0 {
+		return 0
+	}
+	return (reach[st.canary]*rollout.Full + all/2) / all
 }
 
 // changedBy names who changed the selector or the weight since it was applied.

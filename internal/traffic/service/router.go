@@ -93,7 +93,7 @@ func (r *Router) next(ctx context.Context, service *corev1.Service, from state, 
 	case to.canary == "":
 		return to, errors.New("the weight stays: which pods the canary is, is not known yet")
 	case s.Weight == rollout.Full:
-		to.selected = to.canary
+		return r.full(ctx, service, from, to)
 	}
 	// What is written already, or lowers, waits for nothing.
 	if s.Weight <= from.weight && from.known && from.stable == to.stable && from.canary == to.canary {
@@ -102,22 +102,48 @@ func (r *Router) next(ctx context.Context, service *corev1.Service, from state, 
 	return to, r.permits(ctx, service, to)
 }
 
+// full takes stable's pods out of the traffic once the canary's that are ready
+// are as many. Until then those that come get their part beside stable's.
+func (r *Router) full(ctx context.Context, service *corev1.Service, from, to state) (state, error) {
+	to.selected = to.canary
+	if from.selected == to.canary {
+		return to, nil
+	}
+	canary, others, err := r.counted(ctx, service, to.canary)
+	if err != nil || canary > 0 && canary >= others {
+		return to, err
+	}
+	if from.selected != "" || from.canary != to.canary {
+		return to, fmt.Errorf("the weight stays: %d of the canary's pods are ready beside %d of stable's", canary, others)
+	}
+	to.selected = ""
+	return to, nil
+}
+
+// counted counts the ready pods of a group and all others'.
+func (r *Router) counted(ctx context.Context, service *corev1.Service, group string) (own, others int, err error) {
+	ready, err := r.ready(ctx, service)
+	for g, n := range ready {
+		if g == group {
+			own += n
+		} else {
+			others += n
+		}
+	}
+	return own, others, err
+}
+
 // permits answers nil when the pods that are ready make no more than the weight.
 func (r *Router) permits(ctx context.Context, service *corev1.Service, to state) error {
-	ready, err := r.ready(ctx, service)
-	if err != nil {
-		return err
-	}
-	canary, all := ready[to.canary], 0
-	for _, n := range ready {
-		all += n
-	}
+	canary, others, err := r.counted(ctx, service, to.canary)
 	switch {
+	case err != nil:
+		return err
 	case canary == 0:
 		return fmt.Errorf("the weight stays: no pod with pod-template-hash %s is ready", to.canary)
-	case to.weight < rollout.Full && above(canary, all, to.weight):
+	case above(canary, canary+others, to.weight):
 		return arms.Refuse("weight %d %% cannot be made by the number of pods: %d of the canary beside %d others get %.1f %%; %s",
-			to.weight, canary, all-canary, share(canary, all), mend(all-canary, to.weight))
+			to.weight, canary, others, share(canary, canary+others), mend(others, to.weight))
 	}
 	return nil
 }
@@ -132,9 +158,11 @@ func (r *Router) promote(ctx context.Context, service *corev1.Service, from, to 
 	if from.selected == group {
 		return to, nil
 	}
-	ready, err := r.ready(ctx, service)
-	if err == nil && ready[group] == 0 {
-		err = fmt.Errorf("the Service stays where it is: no pod with pod-template-hash %s is ready", group)
+	// From a last phase below 100 the tested pods are still becoming as many as
+	// there were.
+	own, others, err := r.counted(ctx, service, group)
+	if err == nil && (own == 0 || own < others) {
+		err = fmt.Errorf("the Service stays where it is: %d pods with pod-template-hash %s are ready beside %d others", own, group, others)
 	}
 	return to, err
 }

@@ -41,7 +41,7 @@ func (st state) actual(reach map[string]int) (weight int, contradicts bool) {
 	case promoted && st.selected == st.stable:
 		return st.weight, false
 	case st.selected == "":
-		if st.weight > 0 && st.weight < rollout.Full {
+		if st.weight > 0 { // at 100 until the canary's pods are as many as stable's
 			return st.weight, false
 		}
 		all := 0

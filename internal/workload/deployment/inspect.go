@@ -21,6 +21,8 @@ type Situation struct {
 	// Canary is the revision that the template asks for. It is Stable when that
 	// is what serves, also after a revert.
 	Canary serinv1.Revision
+	// Replicas is how many pods the Deployment asks for.
+	Replicas int
 	// Held: the Deployment is paused by Serin or its policy.
 	Held bool
 	// PausedBy names who paused the Deployment, when it was a person or a tool:
@@ -47,6 +49,7 @@ func Judge(d *appsv1.Deployment, sets []appsv1.ReplicaSet) (Situation, error) {
 	}
 	s := Situation{
 		Rollout:  d.Labels[serinv1.RolloutLabel],
+		Replicas: int(replicas(d)),
 		PausedBy: pausedBy(d), ChangedBy: lastManager(d, "f:spec", "f:template"),
 		Canary: serinv1.Revision{Version: version(d.Spec.Template, hash), Hash: hash, ReplicaSet: setName(d.Name, hash)},
 	}
