@@ -24,3 +24,22 @@ type Source interface {
 	// Close releases what this value holds.
 	Close() error
 }
+
+// Paced is implemented by sources whose figures come in steps, as those that are
+// scraped. A tick that ends right after a step has the latest figures; one that
+// ends right before has those of a step ago.
+type Paced interface {
+	// Pace may be called at any time, also while Collect is under way.
+	Pace() Pace
+}
+
+// Pace is when figures come.
+type Pace struct {
+	// At is the time of the latest figures that were collected, and Every how far
+	// apart they come; 0 while that is not known.
+	At    time.Time
+	Every time.Duration
+	// Waiting: the latest Collect came before figures that are due, so it
+	// returned none. They come with the next.
+	Waiting bool
+}

@@ -103,6 +103,9 @@ func (e *effects) add(effect string, at time.Time, detail string, err error) {
 
 func (e *effects) failed(effect string, at time.Time, err error) { e.add(effect, at, "", err) }
 
+// any reports that something was done that is not recorded yet.
+func (e *effects) any() bool { return len(e.lines) > 0 }
+
 func (e *effects) take() []record.Line {
 	lines := e.lines
 	e.lines = nil

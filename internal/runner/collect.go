@@ -9,28 +9,50 @@ import (
 	"serin.dev/serin/internal/rollout"
 )
 
-// patience is how long a step waits for figures that usually come at once.
-// Slower ones are taken by the step that their arrival wakes.
-const patience = 50 * time.Millisecond
+const (
+	// patience is how long a step waits for figures that usually come at once.
+	// Slower ones are taken by the step that their arrival wakes.
+	patience = 50 * time.Millisecond
+	// arrival is how long figures of a paced source take until they can be
+	// collected.
+	arrival = 300 * time.Millisecond
+	// again is when figures that were due and had not come are asked for again.
+	again = 400 * time.Millisecond
+)
 
 // collector closes ticks. Only one collection is under way at a time, outside
 // the step, so that a slow metrics source delays no decision.
+//
+// Where figures come in steps, a tick ends right after one, as near to its
+// interval as that is: nothing is gained by waiting with figures that are there,
+// and nothing seen by ending before they come. The first tick ends with the
+// first figures, and may be short.
 type collector struct {
 	source metrics.Source
 	opts   Options
 
-	since  time.Time // end of the last tick; zero when not ticking
-	next   time.Time
-	weight int // in effect when the tick began
-	result chan collected
+	since time.Time // end of the last tick; zero when not ticking
+	next  time.Time // when the tick ends
+	// meant is when it would end by the interval alone. first: no tick has ended
+	// yet.
+	meant time.Time
+	first bool
+	// retry is when figures that are late are asked for again; zero when none
+	// are.
+	retry time.Time
+	// weight was in effect when the tick began, following when it was to end.
+	weight, following int
+	interval          time.Duration
+	result            chan collected
 	// late says that a step has given up waiting for the result.
 	late atomic.Bool
 }
 
 type collected struct {
-	arms   rollout.Arms
-	at     time.Time
-	weight int
+	arms rollout.Arms
+	at   time.Time
+	// waiting: the source says that figures are due and have not come.
+	waiting bool
 }
 
 func newCollector(source metrics.Source, opts Options) *collector {
@@ -38,41 +60,60 @@ func newCollector(source metrics.Source, opts Options) *collector {
 }
 
 // stop forgets the current tick; the next poll begins a new one.
-func (c *collector) stop() { c.since, c.next = time.Time{}, time.Time{} }
+func (c *collector) stop() { c.since, c.next, c.retry = time.Time{}, time.Time{}, time.Time{} }
 
-// due is when the current tick closes; zero when there is none.
-func (c *collector) due() time.Time { return c.next }
+// due is when there is something to collect; zero when nothing is, or when what
+// is under way tells by itself.
+func (c *collector) due() time.Time {
+	switch {
+	case c.since.IsZero() || c.result != nil:
+		return time.Time{}
+	case !c.retry.IsZero():
+		return c.retry
+	}
+	c.alignFirst()
+	return c.next
+}
 
 // poll returns the samples of a tick that has closed.
 func (c *collector) poll(ctx context.Context, now time.Time, interval time.Duration, weight int) (rollout.Arms, time.Time, int, bool) {
+	none := func() (rollout.Arms, time.Time, int, bool) { return rollout.Arms{}, now, weight, false }
 	if c.source == nil {
-		return rollout.Arms{}, now, weight, false
+		return none()
 	}
+	c.interval = interval
 	if c.since.IsZero() {
 		// What was counted before this moment belongs to no tick.
-		c.begin(ctx, now, now, weight)
+		c.begin(ctx, now, now, true)
 		c.drop()
-		c.since, c.next, c.weight = now, now.Add(interval), weight
-		return rollout.Arms{}, now, weight, false
+		c.since, c.next, c.meant, c.first, c.weight = now, now.Add(interval), now.Add(interval), true, weight
+		return none()
 	}
 	if c.result == nil {
 		jumped := now.Before(c.since) || now.Sub(c.next) > 10*interval
-		if now.Before(c.next) && !jumped {
-			return rollout.Arms{}, now, weight, false
+		if now.Before(c.due()) && !jumped {
+			return none()
 		}
-		c.begin(ctx, c.since, now, c.weight)
-		c.since, c.weight = now, weight
-		c.next = c.next.Add(interval)
-		if jumped || !c.next.After(now) {
-			c.next = now.Add(interval)
+		if c.retry.IsZero() {
+			c.following = weight
 		}
+		if jumped {
+			c.meant = now
+		}
+		c.begin(ctx, c.since, now, false)
 	}
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	select {
 	case got := <-c.result:
 		c.result = nil
-		return got.arms, got.at, got.weight, true
+		if got.waiting && now.Before(c.next.Add(c.grace())) {
+			c.retry = now.Add(again)
+			return none()
+		}
+		ended := c.weight
+		c.advance(got.at, now)
+		return got.arms, got.at, ended, true
 	case <-timer.C:
 		c.late.Store(true)
 		if len(c.result) > 0 && c.opts.Wake != nil {
@@ -80,23 +121,86 @@ func (c *collector) poll(ctx context.Context, now time.Time, interval time.Durat
 		}
 	case <-ctx.Done():
 	}
-	return rollout.Arms{}, now, weight, false
+	return none()
 }
 
-// begin starts a collection; its result arrives in c.result exactly once.
-func (c *collector) begin(ctx context.Context, since, now time.Time, weight int) {
+// advance begins the tick after one that ended.
+func (c *collector) advance(ended, now time.Time) {
+	c.since, c.weight, c.retry, c.first = ended, c.following, time.Time{}, false
+	c.meant = c.meant.Add(c.interval)
+	if !c.meant.After(now) {
+		c.meant = now.Add(c.interval)
+	}
+	c.next = c.meant
+	if at, every := c.pace(); every > 0 {
+		c.next = nearest(c.meant, at, every)
+		if !c.next.After(now) {
+			c.next = c.next.Add(every)
+		}
+	}
+}
+
+// alignFirst has the first tick end with the first figures.
+func (c *collector) alignFirst() {
+	at, every := c.pace()
+	if !c.first || every <= 0 {
+		return
+	}
+	// Figures of a few moments say too little to be a tick.
+	least := c.since.Add(every / 4)
+	first := nearest(least, at, every)
+	if first.Before(least) {
+		first = first.Add(every)
+	}
+	if first.Before(c.next) {
+		c.next, c.meant = first, first
+	}
+}
+
+// nearest is the arrival of figures that is nearest to t.
+func nearest(t, at time.Time, every time.Duration) time.Time {
+	arrives := at.Add(arrival)
+	steps := (t.Sub(arrives) + every/2) / every
+	return arrives.Add(steps * every)
+}
+
+// pace is when figures come, where they come at least once an interval.
+func (c *collector) pace() (at time.Time, every time.Duration) {
+	paced, ok := c.source.(metrics.Paced)
+	if !ok {
+		return time.Time{}, 0
+	}
+	p := paced.Pace()
+	if p.Every > c.interval {
+		return time.Time{}, 0
+	}
+	return p.At, p.Every
+}
+
+// grace is how long a tick waits for figures that are due.
+func (c *collector) grace() time.Duration {
+	_, every := c.pace()
+	return every / 2
+}
+
+// begin starts a collection; its result arrives in c.result exactly once. What
+// only sets the starting point tells when figures come.
+func (c *collector) begin(ctx context.Context, since, now time.Time, start bool) {
 	result := make(chan collected, 1)
 	c.result = result
-	c.late.Store(false)
+	c.late.Store(start && c.paced())
 	run := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.opts.Timeout)
 		defer cancel()
-		arms, err := c.source.Collect(ctx, since, now)
-		if err != nil {
+		got := collected{at: now}
+		var err error
+		if got.arms, err = c.source.Collect(ctx, since, now); err != nil {
 			c.opts.Logger.Warn("figures could not be collected", "error", err)
-			arms = rollout.Arms{}
+			got.arms = rollout.Arms{}
+		} else if paced, ok := c.source.(metrics.Paced); ok {
+			got.waiting = paced.Pace().Waiting
 		}
-		result <- collected{arms: arms, at: now, weight: weight}
+		result <- got
 	}
 	if c.opts.Synchronous {
 		run()
@@ -108,6 +212,11 @@ func (c *collector) begin(ctx context.Context, since, now time.Time, weight int)
 			c.opts.Wake()
 		}
 	}()
+}
+
+func (c *collector) paced() bool {
+	_, ok := c.source.(metrics.Paced)
+	return ok
 }
 
 // drop throws away what a collection that only sets the starting point yields.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"serin.dev/serin/internal/engine"
@@ -149,6 +150,11 @@ func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 	if lower {
 		errs = append(errs, r.route(ctx, d.Want))
 	}
+	if !lower && r.learntNothing(o, d) {
+		r.last.Input, r.last.Decision = record.InputOf(o), record.DecisionOf(o, d)
+		errs = append(errs, r.route(ctx, d.Want), r.act(ctx, d.Want))
+		return Outcome{WakeAt: r.wakeAt(d)}, errors.Join(errs...)
+	}
 	saved := r.save(ctx, o, d)
 	if errors.Is(saved, store.ErrConflict) {
 		// Somebody else carries the run; their state counts.
@@ -165,6 +171,34 @@ func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 	}
 	r.resumed = false
 	return Outcome{Ended: d.Next.Ended() && saved == nil, WakeAt: r.wakeAt(d)}, errors.Join(errs...)
+}
+
+// learntNothing reports that a look found all as the last one did and decided
+// the same, so that it need not be written down: the next one goes on from the
+// state that is saved. What was done outside meanwhile was done before. Once an
+// interval a look is saved all the same, as the run's clock leaps no further.
+func (r *Runner) learntNothing(o engine.Observation, d engine.Decision) bool {
+	was, now, last := r.run.State, d.Next, r.last.Decision
+	passed := o.At.Sub(was.At)
+	switch {
+	case r.unsaved != nil, r.effects.any(), o.Resumed, o.Tick != nil, len(d.Answered) > 0:
+		return false
+	case passed < 0 || passed >= time.Duration(r.run.Plan.Analysis.Interval):
+		return false
+	case d.Kind != last.Decision || !reflect.DeepEqual(d.Want, last.Want) || !sameWords(d.Because, last.Because):
+		return false
+	}
+	now.At, now.Elapsed, now.Watched = was.At, was.Elapsed, was.Watched
+	return reflect.DeepEqual(was, now)
+}
+
+// sameWords reports that two decisions have the same first reason. How long a
+// phase has been watched is none of it.
+func sameWords(a, b []engine.Reason) bool {
+	if len(a) == 0 || len(b) == 0 {
+		return len(a) == len(b)
+	}
+	return a[0].Rule == b[0].Rule && (a[0].Message == b[0].Message || a[0].Rule == "watching")
 }
 
 // Last returns what the latest step saw and decided.

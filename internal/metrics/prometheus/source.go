@@ -35,6 +35,9 @@ type Source struct {
 	// end is the end of the tick before; zero before the first.
 	end   time.Time
 	state *state
+
+	pacing sync.Mutex
+	pace   metrics.Pace
 }
 
 // state is what was counted since began.
@@ -49,7 +52,10 @@ type state struct {
 	excess map[rollout.Arm]*excess
 }
 
-var _ metrics.Source = (*Source)(nil)
+var (
+	_ metrics.Source = (*Source)(nil)
+	_ metrics.Paced  = (*Source)(nil)
+)
 
 // New makes a source; it asks nothing yet.
 func New(cfg Config, env Env) (*Source, error) {
@@ -135,12 +141,14 @@ func (s *Source) collect(ctx context.Context, now time.Time) (rollout.Arms, erro
 		}
 		if len(missing) > 0 {
 			s.log.Debug("a target has no newer sample yet; this tick is joined to the next", "job", missing[0].job, "instance", missing[0].instance)
+			s.waits()
 			return rollout.Arms{}, nil
 		}
 	}
 	tick := newTick(s.plan)
 	tick.count(st.counts, all, spans, false)
 	measured := st.counts.commit(all, spans, now)
+	s.paces(now)
 	s.remember(all, groups)
 	s.addInstances(ctx, c, groups, tick, now, window)
 	s.addUsage(ctx, c, groups, tick, window)
@@ -228,6 +236,37 @@ func (s *Source) read(ctx context.Context, c *client, queries []query, groups ma
 	}
 	wait.Wait()
 	return asked, failure
+}
+
+// Pace implements metrics.Paced.
+func (s *Source) Pace() metrics.Pace {
+	s.pacing.Lock()
+	defer s.pacing.Unlock()
+	return s.pace
+}
+
+// paces notes when the targets that are there were last scraped.
+func (s *Source) paces(now time.Time) {
+	var p metrics.Pace
+	for _, t := range s.state.counts.targets {
+		cut, gap := time.UnixMilli(t.cut), time.Duration(t.gap)*time.Millisecond
+		if t.cut == 0 || now.Sub(cut) > t.patience() {
+			continue
+		}
+		if cut.After(p.At) {
+			p.At = cut
+		}
+		p.Every = max(p.Every, gap)
+	}
+	s.pacing.Lock()
+	defer s.pacing.Unlock()
+	s.pace = p
+}
+
+func (s *Source) waits() {
+	s.pacing.Lock()
+	defer s.pacing.Unlock()
+	s.pace.Waiting = true
 }
 
 // remember notes how the queries of a closed tick read.
