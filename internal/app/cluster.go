@@ -36,6 +36,7 @@ type cluster struct {
 	mgr       ctrl.Manager
 	clientset kubernetes.Interface
 	telemetry *telemetry
+	events    *builtin.Events
 
 	mu     sync.Mutex
 	stores map[string]*crd.Store // by namespace
@@ -45,7 +46,7 @@ type cluster struct {
 var _ controller.Program = (*cluster)(nil)
 
 func newCluster(o ControllerOptions, mgr ctrl.Manager, clientset kubernetes.Interface) *cluster {
-	return &cluster{opts: o, mgr: mgr, clientset: clientset, telemetry: newTelemetry(metrics.Registry), stores: map[string]*crd.Store{}, outbox: runner.NewWaker()}
+	return &cluster{opts: o, mgr: mgr, clientset: clientset, telemetry: newTelemetry(metrics.Registry), events: builtin.NewEvents(mgr.GetCache()), stores: map[string]*crd.Store{}, outbox: runner.NewWaker()}
 }
 
 // env is what the adapters of a rollout need to know.
@@ -55,7 +56,7 @@ func (c *cluster) env(r rollout.Rollout) builtin.ClusterEnv {
 			Client: kube.Fresh(c.mgr.GetClient(), c.mgr.GetAPIReader()), Live: c.mgr.GetAPIReader(),
 			Namespace: r.Metadata.Namespace, Rollout: r.Metadata.Name, Logger: c.opts.Logger,
 		},
-		Pods: c.clientset.CoreV1(), Informers: c.mgr.GetCache(), HoldAlways: c.opts.HoldAlways,
+		Pods: c.clientset.CoreV1(), Events: c.events, HoldAlways: c.opts.HoldAlways,
 		Prometheus: c.opts.Prometheus, Preset: c.opts.Preset,
 	}
 }

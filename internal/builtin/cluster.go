@@ -24,11 +24,17 @@ import (
 	"serin.dev/serin/internal/workload/deployment"
 )
 
+// Events tell runs of changes of their workloads. All runs share one.
+type Events = deployment.Events
+
+// NewEvents returns what tells of changes that a cache sees.
+func NewEvents(informers cache.Informers) *Events { return deployment.NewEvents(informers) }
+
 // ClusterEnv is what adapters on a cluster need to know about where they run.
 type ClusterEnv struct {
 	kube.Env
 	Pods       corev1client.PodsGetter
-	Informers  cache.Informers
+	Events     *Events
 	HoldAlways bool
 	// Prometheus is asked where a rollout names no metrics, and Preset whose
 	// counters it has.
@@ -110,7 +116,7 @@ func newDeployment(r rollout.Rollout, env ClusterEnv) (*deployment.Workload, err
 
 func (e ClusterEnv) deployment(r rollout.Rollout) deployment.Env {
 	return deployment.Env{
-		Env: e.Env, Pods: e.Pods, Informers: e.Informers, HoldAlways: e.HoldAlways,
+		Env: e.Env, Pods: e.Pods, Events: e.Events, HoldAlways: e.HoldAlways,
 		Run: deployment.Run{
 			Name: e.Run, UID: e.RunUID, Stable: e.Stable, Canary: e.Canary,
 			PodRatio: r.Spec.Traffic.Kind == podRatio,

@@ -2,8 +2,8 @@ package deployment
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -15,73 +15,98 @@ import (
 	serinv1 "serin.dev/serin/api/v1alpha1"
 )
 
-// changes tells that something was seen to change. Several changes that nobody
-// has received yet are one.
-type changes struct {
-	signal chan struct{}
-	stop   []func() error
+// Events tells runs of changes of their Deployments, ReplicaSets and pods. It
+// listens to the cache once, however many runs there are, so that an event costs
+// the runs of its namespace a look at its name and the others nothing.
+type Events struct {
+	informers cache.Informers
+
+	mu        sync.RWMutex
+	listening map[string]bool // kinds
+	runs      map[string]map[*Workload]bool
 }
 
-func newChanges() *changes { return &changes{signal: make(chan struct{}, 1)} }
-
-func (c *changes) tell() {
-	select {
-	case c.signal <- struct{}{}:
-	default: // one is waiting already
-	}
+// NewEvents listens to nothing before the first run.
+func NewEvents(informers cache.Informers) *Events {
+	return &Events{informers: informers, listening: map[string]bool{}, runs: map[string]map[*Workload]bool{}}
 }
-
-func (c *changes) close() error {
-	var errs []error
-	for _, stop := range c.stop {
-		errs = append(errs, stop())
-	}
-	c.stop = nil
-	return errors.Join(errs...)
-}
-
-// Changed implements workload.Notifier.
-func (w *Workload) Changed() <-chan struct{} { return w.changes.signal }
 
 // listenTime bounds the wait for the cache to know of a kind.
 const listenTime = 10 * time.Second
 
-// listen has the cache tell of the Deployment, its two ReplicaSets and their
-// pods.
-func (w *Workload) listen() error {
-	if w.env.Informers == nil {
-		return nil
-	}
+// add has a run told from now on.
+func (e *Events) add(w *Workload) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), listenTime)
 	defer cancel()
-	tell := func(o any) {
-		if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
-			o = gone.Obj
+	for name, kind := range map[string]client.Object{
+		"Deployments": &appsv1.Deployment{}, "ReplicaSets": &appsv1.ReplicaSet{}, "pods": &corev1.Pod{},
+	} {
+		if e.listening[name] {
+			continue
 		}
-		if object, ok := o.(client.Object); ok && w.concerns(object) {
-			w.changes.tell()
+		informer, err := e.informers.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
+		if err == nil {
+			_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+				AddFunc: e.tell, UpdateFunc: func(_, now any) { e.tell(now) }, DeleteFunc: e.tell,
+			})
 		}
-	}
-	handler := toolscache.ResourceEventHandlerFuncs{AddFunc: tell, UpdateFunc: func(_, now any) { tell(now) }, DeleteFunc: tell}
-	for _, kind := range []client.Object{&appsv1.Deployment{}, &appsv1.ReplicaSet{}, &corev1.Pod{}} {
-		informer, err := w.env.Informers.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
 		if err != nil {
-			return errors.Join(fmt.Errorf("listen for changes of Deployment %s: %w", w.key(), err), w.changes.close())
+			return fmt.Errorf("listen for changes of %s: %w", name, err)
 		}
-		registration, err := informer.AddEventHandler(handler)
-		if err != nil {
-			return errors.Join(fmt.Errorf("listen for changes of Deployment %s: %w", w.key(), err), w.changes.close())
-		}
-		w.changes.stop = append(w.changes.stop, func() error { return informer.RemoveEventHandler(registration) })
+		e.listening[name] = true
 	}
+	in := e.runs[w.env.Namespace]
+	if in == nil {
+		in = map[*Workload]bool{}
+		e.runs[w.env.Namespace] = in
+	}
+	in[w] = true
 	return nil
 }
 
-// concerns reports whether an object is one of this run's.
-func (w *Workload) concerns(o client.Object) bool {
-	if o.GetNamespace() != w.env.Namespace {
-		return false
+func (e *Events) remove(w *Workload) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	in := e.runs[w.env.Namespace]
+	if delete(in, w); len(in) == 0 {
+		delete(e.runs, w.env.Namespace)
 	}
+}
+
+// tell passes an object's change on.
+func (e *Events) tell(o any) {
+	if gone, ok := o.(toolscache.DeletedFinalStateUnknown); ok {
+		o = gone.Obj
+	}
+	object, ok := o.(client.Object)
+	if !ok {
+		return
+	}
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	for w := range e.runs[object.GetNamespace()] {
+		if w.concerns(object) {
+			w.tell()
+		}
+	}
+}
+
+// tell says that something has changed. Several changes that nobody has received
+// yet are one.
+func (w *Workload) tell() {
+	select {
+	case w.changed <- struct{}{}:
+	default: // one is waiting already
+	}
+}
+
+// Changed implements workload.Notifier.
+func (w *Workload) Changed() <-chan struct{} { return w.changed }
+
+// concerns reports whether an object of the run's namespace is the run's.
+func (w *Workload) concerns(o client.Object) bool {
 	switch o.(type) {
 	case *appsv1.Deployment:
 		return o.GetName() == w.name

@@ -6,7 +6,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	corev1client "k8s.io/client-go/kubernetes/typed/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
 	"serin.dev/serin/internal/kube"
@@ -17,9 +16,9 @@ type Env struct {
 	kube.Env
 	// Pods gives access to the logs of pods; nil where there are none.
 	Pods corev1client.PodsGetter
-	// Informers tell of changes at once; nil means that nobody hears of them
-	// before the next look.
-	Informers cache.Informers
+	// Events tell of changes at once; nil means that nobody hears of them before
+	// the next look.
+	Events *Events
 	// HoldAlways keeps the Deployment paused between runs too: for an API server
 	// that has no MutatingAdmissionPolicy.
 	HoldAlways bool

@@ -178,7 +178,7 @@ func TestAPromotionSurvivesACrashAtEveryWrite(t *testing.T) {
 			step := func(want workload.Want) (workload.Status, error) {
 				lives++
 				w.env = mortal(t, env, 1, lives%2 == 0) // every other life is no use at all
-				w.env.Informers = nil
+				w.env.Events = nil
 				err := w.open().Apply(t.Context(), want)
 				if errors.Is(err, errCrash) {
 					err = nil
@@ -231,7 +231,7 @@ func TestARollbackSurvivesACrashAtEveryWrite(t *testing.T) {
 	eventually(t, "the canary is gone", func() error {
 		lives++
 		w.env = mortal(t, env, 1, lives%2 == 0)
-		w.env.Informers = nil
+		w.env.Events = nil
 		err := w.open().Apply(t.Context(), at(100, 0))
 		if _, there := w.sets()[w.run.Canary.ReplicaSet]; there {
 			return errors.Join(err, errTooFew)

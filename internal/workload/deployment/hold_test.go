@@ -144,7 +144,7 @@ func TestAHeldDeploymentCanBeRevertedAndRestarted(t *testing.T) {
 	w.image("sample:v2")
 	w.inspect("the new version is held", func(s deployment.Situation) bool { return s.Changed() && s.Held })
 	env := w.env
-	env.Client, env.Informers = w.admin, nil // a person, with rights of their own
+	env.Client, env.Events = w.admin, nil // a person, with rights of their own
 	person, err := deployment.NewTarget(config, env)
 	if err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ import (
 type Workload struct {
 	*Target
 	run     Run
-	changes *changes
+	changed chan struct{}
 
 	mu sync.Mutex
 	// want is the latest that was asked for.
@@ -56,8 +56,13 @@ func New(c Config, env Env) (*Workload, error) {
 	if r.Canary.ReplicaSet == "" {
 		r.Canary.ReplicaSet = setName(c.Name, r.Canary.Hash)
 	}
-	w := &Workload{Target: t, run: r, changes: newChanges(), restarts: map[types.UID]int{}}
-	return w, w.listen()
+	w := &Workload{Target: t, run: r, changed: make(chan struct{}, 1), restarts: map[types.UID]int{}}
+	if env.Events != nil {
+		if err := env.Events.add(w); err != nil {
+			return nil, fmt.Errorf("carry a run of Deployment %s: %w", t.key(), err)
+		}
+	}
+	return w, nil
 }
 
 // Apply implements workload.Workload.
@@ -230,7 +235,12 @@ func (w *Workload) released(d *appsv1.Deployment, sets []appsv1.ReplicaSet) *app
 }
 
 // Close implements workload.Workload.
-func (w *Workload) Close() error { return w.changes.close() }
+func (w *Workload) Close() error {
+	if w.env.Events != nil {
+		w.env.Events.remove(w)
+	}
+	return nil
+}
 
 // enough is a size at which the canary was complete.
 type enough struct {

@@ -250,8 +250,8 @@ func (w *world) reach() deployment.Env {
 		w.Fatal(err)
 	}
 	return deployment.Env{
-		Env:       kube.Env{Client: cached, Live: live, Namespace: w.ns, Rollout: config.Name},
-		Informers: informers, Pods: set.CoreV1(),
+		Env:    kube.Env{Client: cached, Live: live, Namespace: w.ns, Rollout: config.Name},
+		Events: deployment.NewEvents(informers), Pods: set.CoreV1(),
 	}
 }
 
