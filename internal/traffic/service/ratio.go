@@ -21,12 +21,26 @@ func Smallest(stable int) int { return (rollout.Full + stable) / (stable + 1) }
 // Needed is how many stable pods a weight needs beside one canary pod.
 func Needed(weight int) int { return (rollout.Full+weight-1)/weight - 1 }
 
+// mostTimes is how many times stable's pods the canary may have.
+const mostTimes = 4
+
 // CheckRatio says which weights of a plan a number of stable pods cannot make.
 // It does no I/O.
 func CheckRatio(stable int, weights []int) []rollout.Problem {
 	var ps []rollout.Problem
 	for i, w := range weights {
-		if w <= 0 || w >= rollout.Full || CanaryPods(stable, w) > 0 {
+		if w <= 0 || w >= rollout.Full {
+			continue
+		}
+		switch pods := CanaryPods(stable, w); {
+		case pods > mostTimes*stable:
+			ps = append(ps, rollout.Problem{
+				Field:   fmt.Sprintf("spec.plan.phases[%d].weight", i),
+				Message: fmt.Sprintf("%d %% takes %d canary pods beside the %d of stable", w, pods, stable),
+				Mend:    fmt.Sprintf("write %d or less, or 100, which takes as many as stable has; with plan.holdback split with istio or gatewayAPI", rollout.Full*mostTimes/(mostTimes+1)),
+			})
+			continue
+		case pods > 0:
 			continue
 		}
 		ps = append(ps, rollout.Problem{

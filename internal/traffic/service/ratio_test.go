@@ -38,4 +38,8 @@ func TestWeightsThatCannotBeMadeAreNamed(t *testing.T) {
 	if ps := CheckRatio(19, []int{5, 10, 25, 50, 100}); len(ps) > 0 {
 		t.Errorf("problems %+v, want none with 19 pods", ps)
 	}
+	ps = CheckRatio(10, []int{10, 80, 95, 100})
+	if len(ps) != 1 || ps[0].Field != "spec.plan.phases[2].weight" || !strings.Contains(ps[0].Message, "190 canary pods beside the 10") || !strings.Contains(ps[0].Mend, "write 80 or less") {
+		t.Errorf("problems %+v, want one about 190 pods", ps)
+	}
 }
