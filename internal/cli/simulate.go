@@ -86,7 +86,7 @@ It exits with 0 whatever comes out: it measures, it does not judge.`,
 	cmd.Flags().StringVarP(&file, "file", "f", "", "file with the rollout; of it, plan and analysis are used")
 	_ = cmd.MarkFlagFilename("file", "yaml", "yml", "json")
 	cmd.Flags().StringArrayVar(&asked, "scenario", nil, "scenario of --list, or file of scenarios; may be repeated (default all that the plan's checks can see)")
-	cmd.Flags().IntVar(&runs, "runs", 200, fmt.Sprintf("runs of each scenario, 1 to %d", maxRuns))
+	cmd.Flags().IntVar(&runs, "runs", 100, fmt.Sprintf("runs of each scenario, 1 to %d", maxRuns))
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "seed of chance")
 	cmd.Flags().BoolVar(&list, "list", false, "list the scenarios and exit")
 	expect.flags(cmd)

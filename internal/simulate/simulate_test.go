@@ -121,6 +121,8 @@ func TestDrawsHaveTheMeanAndVarianceOfTheirDistribution(t *testing.T) {
 		mean, variance float64
 	}{
 		"few of Poisson":    {func(r *rand.Rand) float64 { return poisson(r, 3) }, 3, 3},
+		"a dozen, nearly":   {func(r *rand.Rand) float64 { return poissonMany(r, 12) }, 12, 12},
+		"many, nearly":      {func(r *rand.Rand) float64 { return poissonMany(r, 80) }, 80, 80},
 		"many of Poisson":   {func(r *rand.Rand) float64 { return poisson(r, 300) }, 300, 300},
 		"few of binomial":   {func(r *rand.Rand) float64 { return binomial(r, 500, 0.01) }, 5, 5 * 0.99},
 		"many of binomial":  {func(r *rand.Rand) float64 { return binomial(r, 1000, 0.3) }, 300, 300 * 0.7},
@@ -142,6 +144,26 @@ func TestDrawsHaveTheMeanAndVarianceOfTheirDistribution(t *testing.T) {
 				t.Errorf("seed %d: variance %v, want %v", seed, v, c.variance)
 			}
 		})
+	}
+}
+
+func TestNearlyPoissonNumbersHaveAPoissonDistribution(t *testing.T) {
+	const n, mean = 200000, 15
+	rng := rand.New(rand.NewPCG(seed, 3))
+	var seen [100]float64
+	for range n {
+		seen[int(poissonMany(rng, mean))]++
+	}
+	below, exact, p := 0.0, 0.0, math.Exp(-mean)
+	for k := range seen {
+		if k > 0 {
+			p *= mean / float64(k)
+		}
+		exact += p
+		below += seen[k] / n
+		if math.Abs(below-exact) > 0.01 {
+			t.Errorf("seed %d: %v of the numbers are at most %d, of Poisson numbers %v", seed, below, k, exact)
+		}
 	}
 }
 
@@ -263,5 +285,43 @@ func BenchmarkDraw(b *testing.B) {
 	src := newSource(randOf(1, "healthy", 1), Scenario{Name: "healthy"}, DefaultTraffic(), plan().Analysis)
 	for i := 0; b.Loop(); i++ {
 		src.tick(time.Duration(i)*10*time.Second, 5)
+	}
+}
+
+func TestWhatAPlanMissesIsSaidWithWhatHelps(t *testing.T) {
+	tr := DefaultTraffic()
+	tr.RequestsPerSecond = 6
+	p := plan(5, 25)
+	p.Analysis.Checks = p.Analysis.Checks[:1]
+	o := Options{Plan: p, Traffic: tr, Scenarios: named(t, "healthy", "errors-1.2x", "errors-5x"), Runs: 60, Seed: seed}
+	all, err := Findings(t.Context(), o, measure(t, o), []rollout.CheckType{rollout.ErrorRate})
+	if err != nil {
+		t.Fatal(err)
+	}
+	said := map[string]Finding{}
+	for _, f := range all {
+		said[f.Kind] = f
+	}
+	if f := said["missed"]; f.Scenario != "errors-5x" || !strings.Contains(f.Text, "6 requests/s") {
+		t.Errorf("seed %d: what is missed: %+v", seed, f)
+	}
+	if f := said["tolerated"]; f.Scenario != "errors-1.2x" {
+		t.Errorf("seed %d: what is tolerated: %+v", seed, f)
+	}
+	if f := said["change"]; f.Scenario != "errors-5x" || !strings.Contains(f.Text, "25 % of the traffic instead of 5 %") {
+		t.Errorf("seed %d: what would help: %+v", seed, f)
+	}
+	slow := said["smallest"]
+	if slow.Text == "" {
+		t.Fatalf("seed %d: nothing is said of the smallest rise that is found: %+v", seed, all)
+	}
+	// With more traffic less is found.
+	o.Traffic.RequestsPerSecond = 600
+	o.Scenarios = nil
+	if all, err = Findings(t.Context(), o, nil, []rollout.CheckType{rollout.ErrorRate}); err != nil {
+		t.Fatal(err)
+	}
+	if f := all[0]; f.Kind != "smallest" || f.Ratio == 0 || slow.Ratio != 0 && f.Ratio >= slow.Ratio {
+		t.Errorf("seed %d: at 600 requests/s %+v, at 6 %+v", seed, f, slow)
 	}
 }

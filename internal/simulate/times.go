@@ -86,10 +86,10 @@ type distribution struct {
 	// from is the first bucket with any probability, part that of each from it.
 	from int
 	part []float64
-	// mean is how many requests were expected, limit what Knuth's products are
-	// held against for each bucket.
-	mean  float64
-	limit []float64
+	// mean is how many requests were expected, none the probability that a
+	// bucket has none of them.
+	mean float64
+	none []float64
 }
 
 // set makes ready for a shape and a number of requests.
@@ -99,9 +99,9 @@ func (d *distribution) set(s shape, mean float64) {
 		d.divide(s)
 	}
 	if d.mean != mean {
-		d.mean, d.limit = mean, d.limit[:0]
+		d.mean, d.none = mean, d.none[:0]
 		for _, p := range d.part {
-			d.limit = append(d.limit, math.Exp(-mean*p))
+			d.none = append(d.none, math.Exp(-mean*p))
 		}
 	}
 }
@@ -142,7 +142,12 @@ func (d *distribution) fill(rng *rand.Rand, s shape, mean float64, counts []floa
 	// Parts of a Poisson number are independent Poisson numbers.
 	d.set(s, mean)
 	for i, p := range d.part {
-		c := poissonBelow(rng, mean*p, d.limit[i])
+		var c float64
+		if expected := mean * p; expected < few {
+			c = poissonFew(rng, expected, d.none[i])
+		} else {
+			c = poissonMany(rng, expected)
+		}
 		counts[d.from+i] = c
 		n += c
 	}
