@@ -36,6 +36,7 @@ func main() {
 		Demo:       demonstrate,
 		Shop:       shop.Main,
 		Recorded:   cli.Recorder(app.Recorded),
+		Unmakeable: app.Unmakeable,
 		Cluster:    cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Open: app.Cluster, Revert: app.Revert, Parse: app.ClusterParser(), Metrics: app.ClusterMetrics},
 		Code:       code,
 	}

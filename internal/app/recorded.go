@@ -9,6 +9,12 @@ import (
 	"serin.dev/serin/internal/simulate"
 )
 
+// Unmakeable says which weights of a rollout cannot be made by so many instances
+// of stable; 0: nobody knows how many there are.
+func Unmakeable(r rollout.Rollout, stable int) []rollout.Problem {
+	return builtin.Unmakeable(r, stable)
+}
+
 // Recording reads what a Prometheus has recorded of a rollout.
 type Recording struct{ source *builtin.Recording }
 

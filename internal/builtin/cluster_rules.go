@@ -92,3 +92,21 @@ func forbidden(ref credential.Ref) (rollout.Problem, bool) {
 	}
 	return rollout.Problem{}, false
 }
+
+// Unmakeable says which weights of a rollout cannot be made where instances are
+// what splits the traffic, and warns that such a split is not ready yet. stable is
+// how many instances stable has, 0 when nobody knows.
+func Unmakeable(r rollout.Rollout, stable int) []rollout.Problem {
+	ps := ratioProblems(r)
+	for i := range ps {
+		ps[i].Warning = true
+	}
+	if len(ps) == 0 || stable == 0 {
+		return ps
+	}
+	var weights []int
+	for _, ph := range r.Spec.Plan.Phases {
+		weights = append(weights, ph.Weight)
+	}
+	return append(ps, service.CheckRatio(stable, weights)...)
+}

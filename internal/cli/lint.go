@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,20 +43,28 @@ type mistake struct {
 
 func (c *command) lint() *cobra.Command {
 	var file string
-	var schema bool
+	var schema, strict bool
+	var expect traffic
 	var out *format
 	cmd := &cobra.Command{
 		Use:   "lint -f FILE",
 		Short: "Check files of rollouts and print their timelines",
 		Long: `Lint reads a file, or every .yaml, .yml and .json file of a folder, and lists all
 that is wrong with it: file, line, column, field, and what to write instead. It
-exits 4 when there is a mistake; a warning is likely a mistake but can be run.
+exits 4 when there is a mistake; a warning is likely a mistake but can be run, and
+with --strict it exits 4 for warnings too.
+
+When the expected traffic is said (--requests-per-second and others, or --measured),
+it warns of checks that cannot see their margin in any phase of the plan, and with
+--instances of weights that so many instances cannot make where the instances are
+what splits the traffic. ` + "`serin simulate`" + ` says more, and takes longer.
 With --schema it prints the JSON Schema of such a file, for editors.`,
 		Example: `  serin lint -f shop.yaml
+  serin lint -f shop.yaml --requests-per-second 10 --error-rate 0.1% --strict
   serin lint -f /etc/serin -o json
   serin lint --schema > canaryrollout.schema.json`,
 		Args: noArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			if schema {
 				s, err := c.Schema()
 				if err != nil {
@@ -67,10 +76,11 @@ With --schema it prints the JSON Schema of such a file, for editors.`,
 			if file == "" {
 				return usage("-f is missing: which file? see `serin lint --help`")
 			}
-			result, err := c.lintAll(file)
+			result, err := c.lintAll(cmd.Context(), file, expect)
 			if err != nil {
 				return err
 			}
+			result.OK = result.OK && !(strict && len(result.Problems) > 0)
 			if err := print(c.out, *out, result, result.text); err != nil {
 				return err
 			}
@@ -82,11 +92,13 @@ With --schema it prints the JSON Schema of such a file, for editors.`,
 	}
 	cmd.Flags().StringVarP(&file, "file", "f", "", "file or folder to check; - is stdin")
 	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of a file and exit")
+	cmd.Flags().BoolVar(&strict, "strict", false, "exit with 4 for warnings too")
+	expect.flags(cmd)
 	out = outputFlag(cmd)
 	return cmd
 }
 
-func (c *command) lintAll(path string) (linted, error) {
+func (c *command) lintAll(ctx context.Context, path string, expect traffic) (linted, error) {
 	files, err := rolloutFiles(path)
 	if err != nil {
 		return linted{}, err
@@ -107,7 +119,23 @@ func (c *command) lintAll(path string) (linted, error) {
 		} else if err != nil {
 			return result, err
 		}
-		for _, r := range rollouts {
+		for i, r := range rollouts {
+			if c.Unmakeable != nil {
+				stable := 0
+				if expect.given(flagInstances) {
+					stable = expect.instances
+				}
+				unmakeable := c.Unmakeable(*r, stable)
+				result.OK = result.OK && !slices.ContainsFunc(unmakeable, func(p rollout.Problem) bool { return !p.Warning })
+				result.add(rollout.Locate(name, data, i, unmakeable))
+			}
+			if expect.any() {
+				t, _, err := c.expected(ctx, name, expect)
+				if err != nil {
+					return result, err
+				}
+				result.add(rollout.Locate(name, data, i, foresee(*r, t)))
+			}
 			if before, taken := owner[r.Metadata.Name]; taken {
 				result.OK = false
 				result.add([]rollout.Located{{File: name, Line: 1, Column: 1, Problem: rollout.Problem{

@@ -40,6 +40,9 @@ type Program struct {
 	Shop func(args []string, stderr io.Writer) int
 	// Recorded opens what a Prometheus has recorded of a rollout.
 	Recorded func(r rollout.Rollout, o RecordedOptions) (Recording, error)
+	// Unmakeable says which weights of a rollout so many instances of stable
+	// cannot make; 0: nobody knows how many there are.
+	Unmakeable func(r rollout.Rollout, stable int) []rollout.Problem
 	// Cluster is what commands that act on a cluster need.
 	Cluster Cluster
 	// Code returns the exit code that an error of the program's modes stands

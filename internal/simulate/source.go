@@ -42,6 +42,8 @@ type source struct {
 	// incident is how many ticks of one are left.
 	incident int
 	wander   float64
+	// even makes every tick the expected one: nothing is left to chance.
+	even bool
 }
 
 // signals are the checks' signals that a plan wants, beyond errors and times.
@@ -238,13 +240,19 @@ func (s *source) draw(m *arm, load, rate float64, times shape, e effect) *rollou
 		if several || s.scenario.InstanceSpread > 0 {
 			at = m.mixed(times)
 		}
-		m.requests = m.dist.fill(s.rng, at, load, m.histogram.Counts)
+		if s.even {
+			m.requests = m.dist.expect(at, load, m.histogram.Counts)
+		} else {
+			m.requests = m.dist.fill(s.rng, at, load, m.histogram.Counts)
+		}
 		m.sum = s.grid.seconds(m.histogram.Counts)
 		m.histogram.Sum = &m.sum
 		m.sample.Latency = &m.histogram
 		if several {
 			s.divide(m, times)
 		}
+	} else if s.even {
+		m.requests = load
 	} else {
 		m.requests = poisson(s.rng, load)
 	}
@@ -303,6 +311,9 @@ func (s *source) divide(m *arm, times shape) {
 // drawErrors draws an arm's errors. A clump larger than the tick's requests goes
 // on in the next tick.
 func (s *source) drawErrors(m *arm, rate float64) float64 {
+	if s.even {
+		return m.requests * rate
+	}
 	if s.scenario.Clumps <= 1 {
 		return binomial(s.rng, m.requests, rate)
 	}

@@ -154,6 +154,20 @@ func (d *distribution) fill(rng *rand.Rand, s shape, mean float64, counts []floa
 	return n
 }
 
+// expect fills in what is expected of a tick's response times.
+func (d *distribution) expect(s shape, mean float64, counts []float64) (n float64) {
+	clear(counts)
+	d.set(s, mean)
+	const least = 1e-6 // less is no count that a tick may have
+	for i, p := range d.part {
+		if c := mean * p; c > least {
+			counts[d.from+i] = c
+			n += c
+		}
+	}
+	return n
+}
+
 // seconds is the sum of the times in counts, each taken at its bucket's middle:
 // what is measured of it beside the buckets is no better than they are.
 func (g *grid) seconds(counts []float64) float64 {
