@@ -64,12 +64,8 @@ func CheckWeights(ctx context.Context, r rollout.Rollout, env ClusterEnv) error 
 	if err != nil || at.Replicas == 0 {
 		return err // scaled to nothing, it has no weights at all
 	}
-	var weights []int
-	for _, p := range r.Spec.Plan.Phases {
-		weights = append(weights, p.Weight)
-	}
 	var errs []error
-	for _, p := range service.CheckRatio(at.Replicas, weights) {
+	for _, p := range service.CheckRatio(at.Replicas, weightsOf(r)) {
 		errs = append(errs, fmt.Errorf("%s: %s; %s", p.Field, p.Message, p.Mend))
 	}
 	return errors.Join(errs...)
@@ -93,20 +89,20 @@ func forbidden(ref credential.Ref) (rollout.Problem, bool) {
 	return rollout.Problem{}, false
 }
 
-// Unmakeable says which weights of a rollout cannot be made where instances are
-// what splits the traffic, and warns that such a split is not ready yet. stable is
-// how many instances stable has, 0 when nobody knows.
+// Unmakeable says which weights of a rollout cannot be made by so many instances
+// of stable, where instances are what splits the traffic; 0: nobody knows how
+// many there are.
 func Unmakeable(r rollout.Rollout, stable int) []rollout.Problem {
-	ps := ratioProblems(r)
-	for i := range ps {
-		ps[i].Warning = true
+	if r.Spec.Traffic.Kind != podRatio || stable == 0 {
+		return nil
 	}
-	if len(ps) == 0 || stable == 0 {
-		return ps
-	}
+	return service.CheckRatio(stable, weightsOf(r))
+}
+
+func weightsOf(r rollout.Rollout) []int {
 	var weights []int
-	for _, ph := range r.Spec.Plan.Phases {
-		weights = append(weights, ph.Weight)
+	for _, p := range r.Spec.Plan.Phases {
+		weights = append(weights, p.Weight)
 	}
-	return append(ps, service.CheckRatio(stable, weights)...)
+	return weights
 }
