@@ -59,6 +59,9 @@ type Result struct {
 	Detectable float64 `json:"detectable,omitempty"`
 	// Affected is the estimated number of requests harmed so far.
 	Affected float64 `json:"affected,omitempty"`
+	// NewClasses are the classes of exceptions that only the canary has had, the
+	// worst first; a check of exceptions has them.
+	NewClasses []ExceptionClass `json:"newClasses,omitempty"`
 	// Flags qualify the verdict, such as "low-evidence", "approximate",
 	// "single-instance", "no-control".
 	Flags []string `json:"flags,omitempty"`
@@ -89,9 +92,14 @@ type Assessment struct {
 	Results []Result `json:"results"`
 	Data    Data     `json:"data"`
 	// Hold, when not empty, is a reason to keep the weight where it is that is
-	// not a missing sample: the split check's alarm.
-	Hold string `json:"hold,omitempty"`
+	// not a missing sample: the split check's alarm, or a critical exception.
+	// HoldRule is the reason's name: empty for the split.
+	Hold     string `json:"hold,omitempty"`
+	HoldRule string `json:"holdRule,omitempty"`
 }
+
+// HoldCritical is the rule of a hold for a critical exception.
+const HoldCritical = "criticalException"
 
 // Config is pinned when a run starts.
 type Config struct {

@@ -47,6 +47,7 @@ type checkState struct {
 
 	Business   *businessCheck  `json:"business,omitempty"`
 	Complaints *complaintCheck `json:"complaints,omitempty"`
+	Exceptions *exceptionCheck `json:"exceptions,omitempty"`
 }
 
 // shareOf is a check type's part of the error probability among the types that
@@ -61,6 +62,8 @@ func shareOf(t rollout.CheckType) float64 {
 		return 0.05
 	case rollout.Business, rollout.Complaints:
 		return 0.10
+	case rollout.Exceptions:
+		return 0.20
 	}
 	return 0
 }
@@ -117,6 +120,8 @@ func Start(cfg Config) State {
 			cs.Business = newBusinessCheck(s.Timing.Starts)
 		case rollout.Complaints:
 			cs.Complaints = newComplaintCheck(s.Timing.Starts)
+		case rollout.Exceptions:
+			cs.Exceptions = newExceptionCheck(s.Timing.Starts)
 		}
 		s.Checks = append(s.Checks, cs)
 	}
@@ -143,6 +148,9 @@ func (s State) clone() State {
 		}
 		if c.Complaints != nil {
 			c.Complaints = c.Complaints.clone()
+		}
+		if c.Exceptions != nil {
+			c.Exceptions = c.Exceptions.clone()
 		}
 		checks[i] = c
 	}
@@ -179,6 +187,8 @@ func (c *checkState) judge() judge {
 		return c.Business
 	case c.Complaints != nil:
 		return c.Complaints
+	case c.Exceptions != nil:
+		return c.Exceptions
 	}
 	return nil
 }
@@ -189,6 +199,8 @@ type rules struct {
 	margin float64
 	alpha  float64
 	timing timing
+	// at is the tick's time.
+	at time.Time
 	// starts are those begun so far.
 	starts []StartPoint
 	// phaseLength is the current phase's, 0 when unknown.

@@ -88,6 +88,17 @@ func drawSample(rt *rapid.T, arm string) *rollout.Sample {
 			Max: count("max", 20),
 		}}
 	}
+	if rapid.Bool().Draw(rt, arm+" watched") {
+		s.Exceptions = []rollout.Exception{}
+		for range rapid.IntRange(0, 3).Draw(rt, arm+" classes") {
+			s.Exceptions = append(s.Exceptions, rollout.Exception{
+				Class:    rapid.SampledFrom([]string{"A@a", "B@b", "C@c", "D@d", "E@e"}).Draw(rt, arm+" class"),
+				Instance: rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, arm+" at"),
+				Count:    float64(rapid.IntRange(0, 3).Draw(rt, arm+" times")),
+				Critical: rapid.IntRange(0, 5).Draw(rt, arm+" critical") == 0,
+			})
+		}
+	}
 	if rapid.Bool().Draw(rt, arm+" instances") {
 		n := rapid.IntRange(-1, 5).Draw(rt, arm+" number")
 		s.Instances = &n

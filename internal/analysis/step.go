@@ -45,11 +45,18 @@ func Step(cfg Config, s State, t rollout.Tick, phase int) (State, Assessment) {
 		results[i] = s.judge(cfg, i, r)
 		missed = max(missed, s.Checks[i].Missed)
 	}
-	return s, Assessment{
+	a := Assessment{
 		Results: results,
 		Data:    s.Data.verdict(s.Timing.Gone, missed),
 		Hold:    s.Split.alarm(t.Weight),
 	}
+	for _, c := range s.Checks {
+		if c.Exceptions == nil || c.Exceptions.hold() == "" {
+			continue
+		}
+		a.Hold, a.HoldRule = c.Exceptions.hold(), HoldCritical
+	}
+	return s, a
 }
 
 // advance moves the analysis clock to a tick's time and returns by how much.
@@ -113,7 +120,7 @@ func (s *State) judge(cfg Config, i int, t reading) Result {
 		res.Message = "not judged yet by this version"
 		return res
 	}
-	r := rules{check: check, margin: marginOf(check), alpha: cs.Alpha, timing: s.Timing, starts: s.Starts}
+	r := rules{check: check, margin: marginOf(check), alpha: cs.Alpha, timing: s.Timing, at: s.At, starts: s.Starts}
 	if s.Phase >= 0 && s.Phase < len(cfg.Phases) {
 		r.phaseLength = time.Duration(cfg.Phases[s.Phase].Duration)
 	}

@@ -71,6 +71,9 @@ func validateSample(s *rollout.Sample) error {
 		}
 	}
 	for i := range s.Exceptions {
+		if s.Exceptions[i].Class == "" {
+			return fmt.Errorf("exceptions[%d].class: is missing; write the type and where it was thrown, such as TimeoutError@cart.add", i)
+		}
 		if err := validateCount("count", &s.Exceptions[i].Count); err != nil {
 			return fmt.Errorf("exceptions[%d].%w", i, err)
 		}

@@ -270,7 +270,7 @@ func (l *look) paused() *outcome {
 
 func (l *look) analysisHolds() *outcome {
 	if h := l.next.Assessment.Hold; h != "" {
-		return l.holdThenAsk("split", h)
+		return l.holdThenAsk(cmp.Or(l.next.Assessment.HoldRule, "split"), h)
 	}
 	return nil
 }

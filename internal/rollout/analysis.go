@@ -46,6 +46,11 @@ type Check struct {
 	Strict bool `json:"strict,omitempty"`
 	// ExactOnly drops the evidence whose error bound is only approximate.
 	ExactOnly bool `json:"exactOnly,omitempty"`
+	// Critical are classes of exceptions that are critical besides panics, lack of
+	// memory and corrupt data: of a class that stable does not have, one
+	// occurrence in the canary holds and two roll back. A * stands for any
+	// characters; case does not count.
+	Critical []string `json:"critical,omitempty" jsonschema:"example=PaymentLost*"`
 }
 
 // Margin is a bound on the ratio canary : stable; exactly one field is set.

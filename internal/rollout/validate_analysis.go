@@ -64,6 +64,7 @@ func validateChecks(checks []Check, w written, ok sound) []Problem {
 			all = append(all, validateName(at+".name", c.Name, taken, i)...)
 		}
 		all = append(all, validateMargin(at+".rollback", c, w)...)
+		all = append(all, validateCritical(at+".critical", c, w)...)
 	}
 	return all
 }
