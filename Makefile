@@ -77,9 +77,9 @@ verify-generated: generate
 	@if [ -n "$$(git status --porcelain --untracked-files=no -- '*.json' docs api internal/kube/crds deploy)" ]; then git --no-pager diff --stat -- '*.json' docs api internal/kube/crds deploy; echo "generated files were out of date; commit them"; exit 1; fi
 
 .PHONY: bench
-bench: build ## the proxy beside HAProxy, nginx and Caddy; what a look costs; memory and start of the program
+bench: build ## the proxy beside HAProxy, nginx and Caddy; what a look and a megabyte of logs cost; memory and start of the program
 	$(GO) run ./test/bench/proxy
-	$(GO) test -run '^$$' -bench . -benchmem ./internal/analysis ./internal/engine ./internal/proxy
+	$(GO) test -run '^$$' -bench . -benchmem ./internal/analysis ./internal/engine ./internal/proxy ./internal/exceptions
 	$(GO) run ./test/bench/program
 
 .PHONY: bench-cluster

@@ -67,7 +67,7 @@ var mend = map[layer]string{
 	plane:     "the test plane knows Kubernetes and the demo shop, not Serin; a test that needs both imports both",
 }
 
-var pureRooms = []string{"rollout", "stats", "analysis", "engine", "record"}
+var pureRooms = []string{"rollout", "stats", "exceptions", "analysis", "engine", "record"}
 
 var ports = []string{"traffic", "workload", "metrics", "gate", "notify", "store", "archive"}
 

@@ -1,0 +1,69 @@
+package exceptions
+
+// finder says whether a line holds one of a few short texts. It looks at every
+// third pair of bytes only: a text of four bytes or more has one of three
+// neighbouring pairs at such a place.
+type finder struct {
+	// by holds for each pair of bytes the texts that have it, a bit each.
+	by [1 << 16]uint16
+	// texts are what is looked for; the pairs at from, from+1 and from+2 stand
+	// for one.
+	texts []needle
+}
+
+type needle struct {
+	text string
+	from int
+}
+
+const stride = 3
+
+func newFinder(texts ...needle) *finder {
+	f := &finder{texts: texts}
+	for i, n := range texts {
+		for off := n.from; off < n.from+stride; off++ {
+			f.by[pair(n.text[off], n.text[off+1])] |= 1 << i
+		}
+	}
+	return f
+}
+
+func pair(a, b byte) uint16 { return uint16(a)<<8 | uint16(b) }
+
+func (f *finder) in(line []byte) bool {
+	for i := 0; i+1 < len(line); i += stride {
+		if m := f.by[pair(line[i], line[i+1])]; m != 0 && f.at(line, i, m) {
+			return true
+		}
+	}
+	return false
+}
+
+// at says whether one of the texts in m has its pair at i.
+func (f *finder) at(line []byte, i int, m uint16) bool {
+	for id, n := range f.texts {
+		if m&(1<<id) == 0 {
+			continue
+		}
+		for off := n.from; off < n.from+stride; off++ {
+			if from := i - off; from >= 0 && from+len(n.text) <= len(line) && string(line[from:from+len(n.text)]) == n.text {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// The texts that begin traces, and those in structured lines that may tell of
+// an exception. The numbers choose the pairs that are rare in logs.
+var (
+	beginnings = newFinder(
+		needle{"Error", 0}, needle{"Exception", 0}, needle{"panic", 0}, needle{"fatal error: ", 0}, needle{".rb:", 0},
+		needle{"Traceback", 4}, needle{"Stack trace:", 0}, needle{"Uncaught", 3}, needle{" memory", 2}, needle{"terminate called", 3},
+		needle{"Rejection", 1}, needle{"\tat ", 0}, needle{"   at ", 0}, needle{"[object] (", 0},
+	)
+	tellings = newFinder(
+		needle{"rror", 0}, needle{"xception", 0}, needle{"stack", 1}, needle{"panic", 0}, needle{"exc_info", 1}, needle{`"@x"`, 0},
+		needle{"raceback", 4}, needle{`"err"`, 0}, needle{"thrown", 1},
+	)
+)

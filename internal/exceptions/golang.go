@@ -1,0 +1,217 @@
+package exceptions
+
+import "strings"
+
+// goState is where a Go trace is.
+type goState struct {
+	// dump says that a goroutine's trace has begun, done that the one that counts
+	// has ended.
+	dump, done bool
+	// certain says that it is a panic even without a trace.
+	certain bool
+	// name is a frame's function whose file is to come.
+	name string
+}
+
+// goFaults are the runtime's own reasons, which become part of the type.
+var goFaults = []struct{ text, name string }{
+	{"nil pointer dereference", "nil pointer"},
+	{"index out of range", "index out of range"},
+	{"slice bounds out of range", "slice bounds"},
+	{"integer divide by zero", "divide by zero"},
+	{"assignment to entry in nil map", "nil map"},
+	{"interface conversion", "interface conversion"},
+	{"hash of unhashable type", "unhashable"},
+	{"close of closed channel", "closed channel"},
+	{"close of nil channel", "nil channel"},
+	{"send on closed channel", "closed channel"},
+	{"makeslice: len out of range", "makeslice"},
+	{"makeslice: cap out of range", "makeslice"},
+	{"concurrent map", "concurrent map"},
+	{"all goroutines are asleep", "deadlock"},
+	{"stack overflow", "stack overflow"},
+	{"out of memory", "out of memory"},
+	{"unexpected signal", "signal"},
+	{"sync: unlock of unlocked mutex", "unlocked mutex"},
+	{"sync: negative WaitGroup counter", "negative WaitGroup"},
+}
+
+func goType(typ, message string) (name string, known bool) {
+	for _, f := range goFaults {
+		if strings.Contains(message, f.text) {
+			return typ + "[" + f.name + "]", true
+		}
+	}
+	return typ, false
+}
+
+func (r *Reader) beginGo(line string) *trace {
+	prefix, rest := "", line
+	at := strings.Index(line, "panic: ")
+	if i := strings.Index(line, "http: panic serving "); i >= 0 {
+		_, message, _ := strings.Cut(line[i+len("http: panic serving "):], ": ")
+		typ, _ := goType("panic", message)
+		return &trace{kind: goTrace, typ: typ, critical: true, golang: goState{certain: true}}
+	}
+	if i := strings.Index(line, "fatal error: "); i >= 0 && (at < 0 || i < at) {
+		prefix, rest = line[:i], line[i+len("fatal error: "):]
+		if !onlyPrefix(prefix) {
+			return nil
+		}
+		typ, known := goType("fatal error", rest)
+		return &trace{kind: goTrace, typ: typ, critical: true, prefix: prefix, golang: goState{certain: known && prefix == ""}}
+	}
+	if at < 0 {
+		return nil
+	}
+	prefix, rest = line[:at], line[at+len("panic: "):]
+	if !onlyPrefix(prefix) {
+		return nil
+	}
+	typ, known := goType("panic", rest)
+	return &trace{kind: goTrace, typ: typ, critical: true, prefix: prefix, golang: goState{certain: prefix == "" || known}}
+}
+
+// onlyPrefix says whether what stands before a header is no sentence: nothing,
+// or a time, a level, a name in brackets, which have a digit, a bracket or a
+// colon.
+func onlyPrefix(s string) bool {
+	const longest = 100
+	s = strings.TrimRight(s, " \t")
+	if s == "" {
+		return true
+	}
+	return len(s) <= longest && (strings.ContainsAny(s, "0123456789") || strings.ContainsAny(s[len(s)-1:], ":]|>-"))
+}
+
+func (t *trace) takeGo(line string) bool {
+	g := &t.golang
+	trimmed := text(line)
+	switch {
+	case trimmed == "":
+		if g.dump && t.own != "" {
+			g.done = true // the goroutine that counts has ended
+		}
+		return true
+	case strings.HasPrefix(trimmed, "goroutine ") && strings.Contains(trimmed, "["):
+		g.done = g.done || g.dump && t.any != ""
+		g.dump = true
+		return true
+	case hasPrefix(trimmed, "[signal ", "[recovered", "panic: ", "runtime stack:", "exit status ", "rax ", "runtime.throw"):
+		return strings.HasPrefix(line, "\t") || !g.dump || !strings.HasPrefix(trimmed, "panic: ")
+	case !g.dump:
+		return false
+	case strings.HasPrefix(trimmed, "created by "):
+		g.done, g.name = true, ""
+		return true
+	case g.name != "" && strings.Contains(trimmed, ".go:"):
+		if !g.done {
+			place, _, _ := strings.Cut(trimmed, " ")
+			t.add(goFrame(g.name, place))
+		}
+		g.name = ""
+		return true
+	case strings.HasSuffix(trimmed, ")") && strings.Contains(trimmed, "(") && !strings.HasPrefix(trimmed, "("):
+		g.name = trimmed
+		if strings.HasPrefix(trimmed, "panic(") {
+			// What is above was called to report it.
+			t.own, t.any = "", ""
+		}
+		return true
+	case strings.Contains(trimmed, ".go:"):
+		return true
+	case strings.HasPrefix(trimmed, "...") && strings.Contains(trimmed, "frames elided"):
+		return true
+	}
+	return false
+}
+
+func goFrame(call, place string) frame {
+	name := goName(call)
+	path := call
+	if i := strings.LastIndexByte(path, '('); i > 0 {
+		path = path[:i]
+	}
+	pkg := path
+	if i := strings.LastIndexByte(path, '/'); i >= 0 {
+		dot := strings.IndexByte(path[i:], '.')
+		if dot >= 0 {
+			pkg = path[:i+dot]
+		}
+	} else if dot := strings.IndexByte(path, '.'); dot >= 0 {
+		pkg = path[:dot]
+	}
+	first, _, _ := strings.Cut(pkg, "/")
+	own := name != "" && !goStandard[first] && call[0] != '(' && name != "panic" &&
+		!contains(place, "/pkg/mod/", "/vendor/", "/usr/local/go/src/", "@v")
+	return frame{name: name, place: shortPlace(place), own: own}
+}
+
+// goStandard are the first parts of the paths of the standard library.
+var goStandard = map[string]bool{
+	"archive": true, "bufio": true, "bytes": true, "cmp": true, "compress": true, "container": true, "context": true,
+	"crypto": true, "database": true, "debug": true, "embed": true, "encoding": true, "errors": true, "expvar": true,
+	"flag": true, "fmt": true, "go": true, "hash": true, "html": true, "image": true, "index": true, "internal": true,
+	"io": true, "iter": true, "log": true, "maps": true, "math": true, "mime": true, "net": true, "os": true, "path": true,
+	"plugin": true, "reflect": true, "regexp": true, "runtime": true, "slices": true, "sort": true, "strconv": true,
+	"strings": true, "structs": true, "sync": true, "syscall": true, "testing": true, "text": true, "time": true,
+	"unicode": true, "unique": true, "unsafe": true, "weak": true, "panic": true,
+}
+
+// goName is "cart.Cart.add" of "serin.dev/shop/cart.(*Cart).add.func1(0xc000…)".
+func goName(call string) string {
+	s := call
+	// The arguments are behind the last parenthesis that opens at the end.
+	depth := 0
+	for i := len(s) - 1; i >= 0; i-- {
+		if s[i] == ')' {
+			depth++
+		} else if s[i] == '(' {
+			if depth--; depth == 0 {
+				s = s[:i]
+				break
+			}
+		}
+	}
+	if i := strings.LastIndexByte(s, '/'); i >= 0 {
+		s = s[i+1:]
+	}
+	s = strings.ReplaceAll(s, "[...]", "")
+	s = strings.NewReplacer("(*", "", ")", "", "(", "", "-fm", "", "%2e", ".").Replace(s)
+	parts := strings.Split(s, ".")
+	kept := parts[:0]
+	for i, p := range parts {
+		if i > 0 && (p == "" || numbered(p, "func") || numbered(p, "gowrap") || numbered(p, "deferwrap") || numbered(p, "")) {
+			continue
+		}
+		kept = append(kept, p)
+	}
+	return strings.Join(kept, ".")
+}
+
+// numbered says whether a name is a word with a number, or a bare number.
+func numbered(s, word string) bool {
+	rest, ok := strings.CutPrefix(s, word)
+	if !ok || rest == "" {
+		return false
+	}
+	for i := range len(rest) {
+		if rest[i] < '0' || rest[i] > '9' {
+			return false
+		}
+	}
+	return true
+}
+
+// shortPlace is the last two parts of a path with its line.
+func shortPlace(p string) string {
+	p = strings.TrimSpace(strings.ReplaceAll(p, "\\", "/"))
+	i := strings.LastIndexByte(p, '/')
+	if i <= 0 {
+		return p
+	}
+	if j := strings.LastIndexByte(p[:i], '/'); j >= 0 {
+		return p[j+1:]
+	}
+	return p
+}

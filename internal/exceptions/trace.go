@@ -1,0 +1,243 @@
+package exceptions
+
+import (
+	"strings"
+)
+
+// Bounds of a stack that is kept.
+const (
+	stackLines = 12
+	stackBytes = 1500
+)
+
+// kind is the family of a trace.
+type kind int
+
+const (
+	goTrace kind = iota
+	pythonTrace
+	atTrace // Java and its kin, Node.js, .NET: frames begin with "at"
+	rubyTrace
+	phpTrace
+	single // a line that says all
+)
+
+// frame is a place in the code.
+type frame struct {
+	// name is where it is, as classes say it: cart.add.
+	name string
+	// place is the file and line, for people.
+	place string
+	// own says that it is the program's code, not a runtime's nor a library's.
+	own bool
+}
+
+// trace is an exception whose lines are coming.
+type trace struct {
+	kind     kind
+	typ      string
+	critical bool
+	// own is the topmost frame of the program's code, any the topmost at all.
+	own, any string
+	stack    strings.Builder
+	shown    int
+	lines    int
+	// foreign counts lines in a row that do not belong to it; over says that it
+	// has visibly ended.
+	foreign int
+	over    bool
+	emitted bool
+
+	// prefix is what stood before the header in its line, such as a time or a
+	// pod's name: the lines that follow have one like it.
+	prefix string
+
+	golang goState
+	python pythonState
+	at     atState
+	php    phpState
+}
+
+// take shows the trace the next line and says whether it is part of it. The
+// line is good only during the call.
+func (t *trace) take(line []byte) bool {
+	text := string(unprefixed(line, t.prefix))
+	mine := false
+	switch t.kind {
+	case goTrace:
+		mine = t.takeGo(text)
+	case pythonTrace:
+		mine = t.takePython(text)
+	case atTrace:
+		mine = t.takeAt(text)
+	case rubyTrace:
+		mine = t.takeRuby(text)
+	case phpTrace:
+		mine = t.takePHP(text)
+	case single:
+		t.over = true
+	}
+	if mine {
+		t.foreign = 0
+		return true
+	}
+	if t.foreign++; t.foreign > t.patience() {
+		t.over = true
+	}
+	return false
+}
+
+// patience is how many lines of somebody else may come between two of a trace.
+func (t *trace) patience() int {
+	if t.kind == goTrace && !t.golang.dump {
+		return 10 // the rest of a message
+	}
+	return 3
+}
+
+// believed says whether it is an exception after all.
+func (t *trace) believed() bool {
+	switch {
+	case t.typ == "":
+		return false
+	case t.kind == goTrace:
+		return t.golang.dump || t.golang.certain
+	}
+	return true
+}
+
+// add takes in a frame, topmost first.
+func (t *trace) add(f frame) {
+	if f.name == "" {
+		return
+	}
+	if t.any == "" {
+		t.any = f.name
+	}
+	if f.own && t.own == "" {
+		t.own = f.name
+	}
+	t.show("  at " + f.name + place(f.place))
+}
+
+func place(p string) string {
+	if p == "" {
+		return ""
+	}
+	return " (" + p + ")"
+}
+
+// restart forgets the frames so far: those of what caused it count.
+func (t *trace) restart(typ string) {
+	t.typ = typ
+	t.any = ""
+	// The topmost own frame of the outer exception stands in when the cause has
+	// none of its own.
+	t.at.outer, t.own = firstOf(t.own, t.at.outer), ""
+	t.show("caused by " + typ)
+}
+
+// show adds a line to the stack that is kept.
+func (t *trace) show(line string) {
+	line = printable(line)
+	if t.shown >= stackLines || t.stack.Len()+len(line) > stackBytes {
+		return
+	}
+	t.shown++
+	t.stack.WriteString(line)
+	t.stack.WriteByte('\n')
+}
+
+// class is the type and the topmost own frame, or the topmost at all.
+func (t *trace) class() string {
+	return classOf(t.typ, firstOf(t.own, t.at.outer, t.any))
+}
+
+func firstOf(names ...string) string {
+	for _, n := range names {
+		if n != "" {
+			return n
+		}
+	}
+	return ""
+}
+
+// begin says what trace begins with a line; nil for none.
+func (r *Reader) begin(line []byte) *trace {
+	text := string(line)
+	for _, look := range []func(*Reader, string) *trace{
+		(*Reader).beginGo, (*Reader).beginPython, (*Reader).beginAt, (*Reader).beginPHP, (*Reader).beginRuby, (*Reader).beginSingle,
+	} {
+		if t := look(r, text); t != nil {
+			if t.typ != "" {
+				head := t.stack.String()
+				t.stack.Reset()
+				t.stack.WriteString(t.typ + "\n" + head)
+				t.shown++
+			}
+			return t
+		}
+	}
+	return nil
+}
+
+// beginSingle knows lines that say all.
+func (r *Reader) beginSingle(line string) *trace {
+	switch {
+	case strings.Contains(line, "JavaScript heap out of memory"),
+		strings.Contains(line, "Allowed memory size of ") && strings.Contains(line, " exhausted"):
+		return &trace{kind: single, typ: "OutOfMemory", critical: true}
+	case strings.HasPrefix(line, "[UnhandledPromiseRejection"):
+		return &trace{kind: single, typ: "UnhandledPromiseRejection"}
+	}
+	if _, rest, ok := strings.Cut(line, "terminate called after throwing an instance of '"); ok {
+		name, _, _ := strings.Cut(rest, "'")
+		typ := typeName(name)
+		return &trace{kind: single, typ: typ, critical: criticalType(typ)}
+	}
+	if _, rest, ok := strings.Cut(line, "' panicked at "); ok && strings.Contains(line, "thread '") {
+		return &trace{kind: single, typ: "panic", critical: true, own: rustPlace(rest)}
+	}
+	// A lack of memory often leaves no stack.
+	if typ, rest := typeToken(text(line)); criticalType(typ) && strings.HasPrefix(text(line), "java.lang.") {
+		return &trace{kind: single, typ: typ, critical: criticalType(typ) || criticalText(rest)}
+	}
+	return nil
+}
+
+// text is a line without leading and trailing blanks.
+func text(line string) string { return strings.TrimSpace(line) }
+
+// rustPlace is the file of "src/cart.rs:12:5:".
+func rustPlace(s string) string {
+	at := strings.LastIndex(s, ".rs:")
+	if at < 0 {
+		return ""
+	}
+	s = s[:at+3]
+	if i := strings.LastIndexAny(s, " '\","); i >= 0 {
+		s = s[i+1:]
+	}
+	return stem(s)
+}
+
+// unprefixed is a line without what stood before the header of its trace, when
+// the line has something like it: as long, with digits where digits were.
+func unprefixed(line []byte, prefix string) []byte {
+	n := len(prefix)
+	if n == 0 || len(line) < n {
+		return line
+	}
+	for i := range n {
+		a, b := line[i], prefix[i]
+		if a == b || alphanumeric(a) && alphanumeric(b) {
+			continue
+		}
+		return line
+	}
+	return line[n:]
+}
+
+func alphanumeric(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
