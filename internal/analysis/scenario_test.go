@@ -218,9 +218,9 @@ func TestStreamsAreAssessedAsAPersonWould(t *testing.T) {
 			latencyOnly, []stretch{{100, 50, 0, timed(500, .1), timed(500, .1)}, {180, 100, 1, nil, timed(1000, .1)}},
 			expect{verdict: analysis.Inconclusive, acceptable: true, data: analysis.DataFresh, flag: "no-control"},
 		},
-		"checks of later versions say so": {
+		"a check whose figures nobody gives says so": {
 			configOf(rollout.Exceptions), []stretch{{5, 5, 0, served(950, 9), served(50, 0)}},
-			expect{verdict: analysis.Inconclusive, unjudged: true, data: analysis.DataFresh, message: "not judged yet"},
+			expect{verdict: analysis.Inconclusive, unjudged: true, data: analysis.DataFresh, message: "not measured"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
