@@ -84,7 +84,7 @@ type Intent struct {
 	// +kubebuilder:validation:MaxLength=63
 	ID string `json:"id"`
 	// Intent is what is asked.
-	// +kubebuilder:validation:Enum=promote;pause;resume;rollback
+	// +kubebuilder:validation:Enum=promote;pause;resume;rollback;complain
 	Intent string `json:"intent"`
 	// At is when; missing means when Serin saw it.
 	// +optional
@@ -100,6 +100,11 @@ type Intent struct {
 	// Full, with promote, ends every remaining phase without waiting.
 	// +optional
 	Full bool `json:"full,omitempty"`
+	// Arm, with complain, is the version that the user had; missing when that is
+	// not known.
+	// +optional
+	// +kubebuilder:validation:Enum=stable;canary
+	Arm string `json:"arm,omitempty"`
 }
 
 // CanaryRunStatus is how far a run has come.

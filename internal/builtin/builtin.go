@@ -16,6 +16,7 @@ import (
 	httpgate "serin.dev/serin/internal/gate/http"
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/metrics"
+	"serin.dev/serin/internal/metrics/httpfigures"
 	"serin.dev/serin/internal/metrics/prometheus"
 	"serin.dev/serin/internal/metrics/proxystats"
 	"serin.dev/serin/internal/notify"
@@ -53,6 +54,7 @@ type (
 	newWorkload func(rollout.Adapter, Env) (Workload, error)
 	newRouter   func(rollout.Adapter, Env) (Router, error)
 	newSource   func(rollout.Adapter, *Machine, Env) (metrics.Source, error)
+	newFigures  func(rollout.Adapter, httpfigures.Env) (metrics.Source, error)
 	newTest     func(rollout.Adapter, string) (gate.Gate, error)
 	newNotifier func(rollout.Adapter, *slog.Logger) (notify.Notifier, error)
 	newArchive  func(rollout.Adapter, string) (archive.Archive, error)
@@ -83,6 +85,9 @@ var (
 	sources = map[string]line[newSource]{
 		"proxy":      {proxystats.NewConfig, newProxyStats},
 		"prometheus": {prometheus.NewConfig, newPrometheus},
+	}
+	business = map[string]line[newFigures]{
+		"http": {httpfigures.NewConfig, configured(func(c httpfigures.Config, e httpfigures.Env) (metrics.Source, error) { return httpfigures.New(c, e) })},
 	}
 	tests = map[string]line[newTest]{
 		"command": {command.NewConfig, configured(func(c command.Config, dir string) (gate.Gate, error) { return newCommand(c, dir) })},
@@ -137,6 +142,7 @@ func Catalog() rollout.Catalog {
 		rollout.WorkloadPort: configs(workloads),
 		rollout.TrafficPort:  configs(routers, configs(clusterRouters)),
 		rollout.MetricsPort:  configs(sources),
+		rollout.BusinessPort: configs(business),
 		rollout.TestPort:     configs(tests),
 		rollout.HookPort:     configs(hooks),
 		rollout.NotifyPort:   configs(notifiers),

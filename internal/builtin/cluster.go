@@ -254,7 +254,12 @@ func OnlyRefused(err error) bool {
 
 // newClusterSource builds what measures both arms.
 func newClusterSource(r rollout.Rollout, env ClusterEnv, w workload.Workload) (metrics.Source, error) {
-	return sourceOf(r, env, func(ctx context.Context) (workload.Status, error) { return w.Observe(ctx) })
+	observe := func(ctx context.Context) (workload.Status, error) { return w.Observe(ctx) }
+	source, err := sourceOf(r, env, observe)
+	if err != nil {
+		return nil, err
+	}
+	return withFigures(source, r, env.Logger, observe)
 }
 
 func sourceOf(r rollout.Rollout, env ClusterEnv, observe func(context.Context) (workload.Status, error)) (*prometheus.Source, error) {

@@ -42,6 +42,7 @@ func ClusterProblems(r rollout.Rollout) []rollout.Problem {
 		}
 	}
 	check(rollout.MetricsPort, "spec.analysis.metrics", r.Spec.Analysis.Metrics)
+	check(rollout.BusinessPort, "spec.analysis.business", r.Spec.Analysis.Business)
 	for i, t := range r.Spec.Tests {
 		check(rollout.TestPort, fmt.Sprintf("spec.tests[%d]", i), t.Adapter)
 	}

@@ -26,6 +26,7 @@ func ClusterCatalog() rollout.Catalog {
 		rollout.WorkloadPort: pick(rollout.WorkloadPort, "deployment"),
 		rollout.TrafficPort:  configs(clusterRouters),
 		rollout.MetricsPort:  pick(rollout.MetricsPort, "prometheus"),
+		rollout.BusinessPort: machine[rollout.BusinessPort],
 		rollout.TestPort:     pick(rollout.TestPort, "http"),
 		rollout.HookPort:     pick(rollout.HookPort, "http", rollout.ApprovalKind),
 		rollout.NotifyPort:   machine[rollout.NotifyPort],

@@ -85,6 +85,9 @@ func NewMachine(r rollout.Rollout, env Env) (*Machine, error) {
 	if m.Metrics, err = measure(source, m, env); err != nil {
 		return nil, errors.Join(err, m.Workload.Close())
 	}
+	if m.Metrics, err = withFigures(m.Metrics, r, env.Logger, m.Workload.Observe); err != nil {
+		return nil, errors.Join(err, m.Workload.Close())
+	}
 	return m, nil
 }
 

@@ -22,6 +22,7 @@ func (b *schemaBuilder) addUnions() {
 		{spec, rollout.WorkloadPort, &one},
 		{spec, rollout.TrafficPort, &one},
 		{analysis, rollout.MetricsPort, &none},
+		{analysis, rollout.BusinessPort, &none},
 		{spec, rollout.ArchivePort, &none},
 	} {
 		before, _ := u.in.Properties.Get(string(u.port))

@@ -155,6 +155,9 @@ func (d described) standing(line func(name, format string, args ...any)) {
 			line("", "%s", do)
 		}
 	}
+	if n := r.State.Complaints; n.All() > 0 {
+		line("Complaints", "%d about the canary, %d about stable, %d with the version not known", n.Canary, n.Stable, n.Unknown)
+	}
 	for _, why := range r.State.Cause {
 		if why.Against() {
 			line("Cause", "%s", why.Message)

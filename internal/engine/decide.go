@@ -125,7 +125,7 @@ func (l *look) judge() {
 	if l.obs.Tick == nil || n.Status != Progressing {
 		return
 	}
-	n.Analysis, n.Assessment = analysis.Step(l.plan.Judging(), n.Analysis, *l.obs.Tick, n.Phase)
+	n.Analysis, n.Assessment = analysis.Step(l.plan.Judging(), n.Analysis, n.withComplaints(*l.obs.Tick), n.Phase)
 	if d := n.Assessment.Data; d == analysis.DataFresh || d == analysis.DataNoTraffic {
 		n.Fresh = n.Elapsed
 	}

@@ -150,6 +150,7 @@ type Hook struct {
 func PlanOf(spec rollout.Spec) Plan {
 	p := Plan{Plan: spec.Plan, Analysis: spec.Analysis}
 	p.Analysis.Metrics = rollout.Adapter{Kind: spec.Analysis.Metrics.Kind}
+	p.Analysis.Business = rollout.Adapter{Kind: spec.Analysis.Business.Kind}
 	for _, t := range spec.Tests {
 		p.Tests = append(p.Tests, Test{Name: t.Name, Failures: t.Failures, OnFailure: t.OnFailure})
 	}

@@ -15,6 +15,10 @@ func (l *look) hear() {
 		return cmp.Compare(urgency(a.Kind), urgency(b.Kind))
 	})
 	for _, i := range intents {
+		if i.Kind == rollout.Complain && !l.next.Ended() {
+			l.answered = append(l.answered, Answer{ID: i.ID, Accepted: true, Message: l.complain(i)})
+			continue
+		}
 		refusal := l.take(i)
 		a := Answer{ID: i.ID, Accepted: refusal == "", Message: refusal}
 		if a.Accepted {

@@ -147,7 +147,9 @@ func (l *look) pass() *outcome {
 		if !r.Judged {
 			continue
 		}
-		judged++
+		if r.Type != rollout.Complaints {
+			judged++ // that nobody complains shows nothing by itself
+		}
 		if !r.NonInferior && !r.Acceptable {
 			return l.hold("inconclusive", fmt.Sprintf("phase %d has been watched to its end and %s is not proven acceptable. Promote, or roll back", n.Phase+1, r.Check), true)
 		}

@@ -99,6 +99,8 @@ type State struct {
 	Passes []PhasePass `json:"passes,omitempty"`
 	// Jobs holds what is known of every job that was asked for, by key.
 	Jobs map[string]JobState `json:"jobs,omitempty"`
+	// Complaints are what people reported by command.
+	Complaints Complaints `json:"complaints,omitzero"`
 	// Cause is why the run rolls back; never overwritten.
 	Cause []Reason `json:"cause,omitempty"`
 

@@ -102,6 +102,10 @@ func (b *builder) take(e record.Entry) {
 }
 
 func asked(i rollout.Intent) string {
+	if i.Kind == rollout.Complain {
+		about := map[rollout.Arm]string{rollout.Canary: "the new version", rollout.Stable: "the old version", "": "a version nobody knows"}[i.Arm]
+		return "reported a complaint about " + about + ": " + i.Reason
+	}
 	text := "asked to " + string(i.Kind)
 	if i.Kind == rollout.Rollback {
 		text = "asked to roll back"

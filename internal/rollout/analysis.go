@@ -10,6 +10,9 @@ type Analysis struct {
 	// Metrics is where samples come from; at most one adapter. None means the
 	// traffic adapter's own statistics, or Prometheus on a cluster.
 	Metrics Adapter `json:"metrics"`
+	// Business is where business figures and complaints come from that Metrics
+	// has none of; at most one adapter.
+	Business Adapter `json:"business,omitzero"`
 	// Checks are the criteria; any of them can roll the run back.
 	Checks []Check `json:"checks" jsonschema:"minItems=1"`
 }

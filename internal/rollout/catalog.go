@@ -13,6 +13,7 @@ const (
 	WorkloadPort Port = "workload"
 	TrafficPort  Port = "traffic"
 	MetricsPort  Port = "metrics"
+	BusinessPort Port = "business"
 	TestPort     Port = "tests"
 	HookPort     Port = "hooks"
 	NotifyPort   Port = "notify"
@@ -25,6 +26,12 @@ type Validator interface {
 	// Validate returns every problem found, each with the field's path below
 	// the configuration, such as "stable.command"; it does no I/O.
 	Validate() []Problem
+}
+
+// Measurer is implemented by configurations of what measures that say whether
+// a check's figures are among it.
+type Measurer interface {
+	Measures(t CheckType, name string) bool
 }
 
 // Problem is one mistake in a file.

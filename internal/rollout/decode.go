@@ -21,6 +21,8 @@ type decoder struct {
 	// inAdapter is set inside an adapter's fields. They may be secrets, so
 	// problems do not quote them.
 	inAdapter bool
+	// measurers are the adapters that say what they measure.
+	measurers []Measurer
 	soundness
 }
 

@@ -72,6 +72,11 @@ func (d *decoder) rollout(root *node) *Rollout {
 	for _, p := range found { // only now: one problem of a field does not hide the next
 		d.report(p)
 	}
+	for _, p := range d.unmeasured(r.Spec.Analysis.Checks) {
+		if d.fine(p.Field) {
+			d.report(p)
+		}
+	}
 	return r
 }
 

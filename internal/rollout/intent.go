@@ -13,6 +13,9 @@ const (
 	Resume IntentKind = "resume"
 	// Rollback sends all traffic back to stable. It beats every other intent.
 	Rollback IntentKind = "rollback"
+	// Complain reports a user's complaint. It asks for nothing: it is counted
+	// and judged.
+	Complain IntentKind = "complain"
 )
 
 // Intent is a person's request to a run. It enters through the store and
@@ -25,6 +28,8 @@ type Intent struct {
 	Actor string     `json:"actor"`
 	// Reason is the person's own words, optional.
 	Reason string `json:"reason,omitempty"`
+	// Arm, with Complain, is the version that the user had; empty when unknown.
+	Arm Arm `json:"arm,omitempty"`
 	// Full, with Promote, ends every remaining phase without waiting.
 	Full bool `json:"full,omitempty"`
 }

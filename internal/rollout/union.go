@@ -111,6 +111,9 @@ func (d *decoder) decodeConfig(en entry, path string, port Port, into *Adapter) 
 			ok = ok && p.Warning
 		}
 	}
+	if m, has := config.(Measurer); has {
+		d.measurers = append(d.measurers, m)
+	}
 	data, err := json.Marshal(config)
 	if err != nil {
 		d.problem(en.value, path, "cannot be kept: "+err.Error(), "write it differently")

@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -65,6 +66,26 @@ func validateChecks(checks []Check, w written, ok sound) []Problem {
 		}
 		all = append(all, validateMargin(at+".rollback", c, w)...)
 		all = append(all, validateCritical(at+".critical", c, w)...)
+	}
+	return all
+}
+
+// unmeasured warns of business checks whose figures nothing in the file brings:
+// they would never be judged. A complaint may also come by command.
+func (d *decoder) unmeasured(checks []Check) []Problem {
+	if d.catalog == nil {
+		return nil
+	}
+	var all []Problem
+	for i, c := range checks {
+		if c.Type != Business || slices.ContainsFunc(d.measurers, func(m Measurer) bool { return m.Measures(c.Type, c.Name) }) {
+			continue
+		}
+		all = append(all, Problem{
+			Field: fmt.Sprintf("spec.analysis.checks[%d]", i), Warning: true,
+			Message: fmt.Sprintf("nothing measures %q, so the check is never judged", c.Name),
+			Mend:    "add spec.analysis.business: {http: {url: …}}, or " + c.Name + " to the queries.business of metrics: {prometheus: …}; to serin judge the figures come with the ticks",
+		})
 	}
 	return all
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,9 +29,12 @@ const (
 // IntentRequest is what a person asks of a run. Who asks is not theirs to say:
 // it is the user at the other end of the socket.
 type IntentRequest struct {
-	Intent rollout.IntentKind `json:"intent" enum:"promote,pause,resume,rollback"`
+	Intent rollout.IntentKind `json:"intent" enum:"promote,pause,resume,rollback,complain"`
 	Reason string             `json:"reason,omitempty" maxLength:"1000" doc:"In the person's own words"`
 	Full   bool               `json:"full,omitempty" doc:"With promote: end every remaining phase"`
+	// Arm or Version says which version the user who complains had.
+	Arm     rollout.Arm `json:"arm,omitempty" enum:"stable,canary" doc:"With complain: the version that the user had, if it is known"`
+	Version string      `json:"version,omitempty" doc:"With complain: the same by its name"`
 }
 
 // IntentAnswer is what became of an intent.
@@ -43,7 +47,7 @@ type IntentAnswer struct {
 }
 
 func (a *api) intents(doc huma.API) {
-	huma.Register(doc, operation(http.MethodPost, "/v1/runs/{id}/intents", "askOfRun", "Promote, pause, resume or roll back a run",
+	huma.Register(doc, operation(http.MethodPost, "/v1/runs/{id}/intents", "askOfRun", "Promote, pause, resume or roll back a run, or report a complaint",
 		http.StatusNotFound, http.StatusConflict, http.StatusForbidden), a.intent)
 }
 
@@ -65,9 +69,13 @@ func (a *api) intent(ctx context.Context, in *struct {
 	if err := a.backend.Owns(r.Rollout); err != nil {
 		return nil, told(err)
 	}
+	arm, err := in.Body.about(r)
+	if err != nil {
+		return nil, told(err)
+	}
 	i := rollout.Intent{
 		ID: rand.Text(), Kind: in.Body.Intent, At: time.Now().UTC(), Actor: who,
-		Reason: in.Body.Reason, Full: in.Body.Full && in.Body.Intent == rollout.Promote,
+		Reason: in.Body.Reason, Arm: arm, Full: in.Body.Full && in.Body.Intent == rollout.Promote,
 	}
 	changes, stop := a.backend.Watch(r.ID)
 	defer stop()
@@ -81,6 +89,27 @@ func (a *api) intent(ctx context.Context, in *struct {
 		return answer(IntentAnswer{ID: i.ID, Message: string(i.Kind) + " is noted; the run has not looked at it yet"}, nil)
 	}
 	return answer(IntentAnswer{ID: i.ID, Answered: true, Accepted: said.Accepted, Message: said.Message}, err)
+}
+
+// about is the arm that a complaint is about; empty when that is not known.
+func (q IntentRequest) about(r store.Run) (rollout.Arm, error) {
+	switch {
+	case q.Intent != rollout.Complain:
+		return "", nil
+	case strings.TrimSpace(q.Reason) == "":
+		return "", fmt.Errorf("%w: a complaint says what is wrong; write it in reason", errInvalid)
+	case q.Version == "":
+		return q.Arm, nil
+	case q.Arm != "":
+		return "", fmt.Errorf("%w: arm and version say the same; keep one", errInvalid)
+	case q.Version == r.StableVersion && q.Version == r.CanaryVersion:
+		return "", fmt.Errorf("%w: both arms of run %s are called %s; write arm instead of version", errInvalid, r.ID, q.Version)
+	case q.Version == r.StableVersion:
+		return rollout.Stable, nil
+	case q.Version == r.CanaryVersion:
+		return rollout.Canary, nil
+	}
+	return "", fmt.Errorf("%w: run %s has no version %q; write %s, %s, or leave it out when it is not known", errInvalid, r.ID, q.Version, r.StableVersion, r.CanaryVersion)
 }
 
 // awaitAnswer returns what became of an intent; store.ErrNotFound when that was

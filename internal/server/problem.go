@@ -55,6 +55,9 @@ var errNotYet = errors.New("not there yet")
 // errForbidden: nobody knows who asks.
 var errForbidden = errors.New("not permitted")
 
+// errInvalid: what was asked makes no sense for this run.
+var errInvalid = errors.New("not valid")
+
 // edge says how the program's errors are told to clients: the first that an
 // error wraps decides.
 var edge = []struct {
@@ -69,6 +72,7 @@ var edge = []struct {
 	{ErrNotRunning, http.StatusServiceUnavailable, CodeNotRunning},
 	{ErrStopping, http.StatusServiceUnavailable, CodeUnavailable},
 	{errNotYet, http.StatusNotFound, CodeNotYet},
+	{errInvalid, http.StatusUnprocessableEntity, CodeInvalid},
 	{errForbidden, http.StatusForbidden, CodeForbidden},
 	{store.ErrNotFound, http.StatusNotFound, CodeNotFound},
 	{store.ErrActive, http.StatusConflict, CodeActive},

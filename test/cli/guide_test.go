@@ -67,3 +67,38 @@ func keys(t *testing.T, data []byte) map[string]bool {
 	walk(v)
 	return all
 }
+
+// The file of the page on business figures is one that lint has nothing to say
+// about, and its endpoint's answer has the figures that the file's checks name.
+func TestTheFileWithBusinessFiguresIsSound(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/guide/figures.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(guide)
+	answer := regexp.MustCompile("(?s)```json\n(.*?)```").FindSubmatch(guide)
+	if file == nil || answer == nil {
+		t.Fatal("the guide shows no file, or no answer")
+	}
+	for _, key := range []string{"versions", "v1", "v2", "conversion", "complaints"} {
+		if !keys(t, answer[1])[key] {
+			t.Errorf("the answer lacks %q", key)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "shop.yaml")
+	lint := func(text string) (string, error) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		out, err := exec.Command(filepath.Join(bin, "serin"), "lint", "-f", path).CombinedOutput()
+		return string(out), err
+	}
+	if out, err := lint(string(file[1])); err != nil || strings.Contains(out, "never judged") {
+		t.Errorf("%v: %s", err, out)
+	}
+	// Without the endpoint, lint says what to configure.
+	without := regexp.MustCompile(`(?m)^    business:\n.*\n`).ReplaceAllString(string(file[1]), "")
+	if out, _ := lint(without); !strings.Contains(out, `nothing measures "conversion"`) || !strings.Contains(out, "business: {http:") {
+		t.Errorf("lint without a source says %s", out)
+	}
+}

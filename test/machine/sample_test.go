@@ -1,7 +1,9 @@
 package machine
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -11,6 +13,7 @@ import (
 	"os/signal"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -41,6 +44,8 @@ func sample(args []string) int {
 	brokenFile := f.String("broken-when", "", "while this file is there, half of the requests answer 500")
 	delay := f.Duration("delay", 0, "time that every answer takes")
 	exits := f.Bool("exits", false, "exits with status 7 before it listens")
+	burn := f.Int("burn", 0, "rounds of work that every answer costs; a thousand are about a millisecond")
+	keep := f.Int("keep", 0, "bytes that every answer leaves in memory")
 	neverReady := f.Bool("never-ready", false, "the health page says no")
 	if err := f.Parse(args); err != nil {
 		return 4
@@ -59,7 +64,18 @@ func sample(args []string) int {
 			http.Error(w, "still warming up", http.StatusServiceUnavailable)
 		}
 	})
+	var mu sync.Mutex
+	var kept [][]byte
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		work := sha256.Sum256([]byte(*version))
+		for range *burn {
+			work = sha256.Sum256(append(work[:], work[:]...))
+		}
+		if *keep > 0 {
+			mu.Lock()
+			kept = append(kept, bytes.Repeat(work[:1], *keep))
+			mu.Unlock()
+		}
 		w.Header().Set(versionHeader, *version)
 		w.Header().Set(pidHeader, strconv.Itoa(os.Getpid()))
 		pause := *delay

@@ -114,3 +114,9 @@ func (u Unit) seconds() float64 {
 // NewConfig returns a pointer to a configuration with its defaults set, for
 // the catalog.
 func NewConfig() any { return &Config{Timeout: rollout.Duration(defaultTimeout)} }
+
+// Measures implements rollout.Measurer.
+func (c Config) Measures(t rollout.CheckType, name string) bool {
+	_, has := c.Queries.Business[name]
+	return t == rollout.Business && has || t == rollout.Complaints && c.Queries.Complaints != ""
+}

@@ -96,10 +96,11 @@ func Catalog() rollout.Catalog {
 			},
 			"istio": func() any { return &struct{}{} },
 		},
-		rollout.MetricsPort: {"prometheus": func() any { return &httpConfig{} }},
-		rollout.TestPort:    {"http": http, "command": func() any { return &endpointsConfig{} }},
-		rollout.HookPort:    {"http": http, rollout.ApprovalKind: func() any { return &struct{}{} }},
-		rollout.NotifyPort:  {"shoutrrr": func() any { return &shoutrrrConfig{} }},
-		rollout.ArchivePort: {"file": func() any { return &httpConfig{} }},
+		rollout.MetricsPort:  {"prometheus": func() any { return &httpConfig{} }},
+		rollout.BusinessPort: {"http": http},
+		rollout.TestPort:     {"http": http, "command": func() any { return &endpointsConfig{} }},
+		rollout.HookPort:     {"http": http, rollout.ApprovalKind: func() any { return &struct{}{} }},
+		rollout.NotifyPort:   {"shoutrrr": func() any { return &shoutrrrConfig{} }},
+		rollout.ArchivePort:  {"file": func() any { return &httpConfig{} }},
 	}
 }

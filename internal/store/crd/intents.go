@@ -35,13 +35,15 @@ func (s *Store) AddIntent(ctx context.Context, run string, i rollout.Intent) err
 		switch {
 		case asked:
 			return nil, nil
+		case i.Kind == rollout.Complain && len(o.Spec.Intents) >= maxComplaints:
+			return nil, errManyComplaints
 		case len(o.Spec.Intents) == 0:
 			return []kube.Op{{Op: "add", Path: kube.Pointer("spec", "intents"), Value: []serinv1.Intent{written(i)}}}, nil
 		}
 		return []kube.Op{{Op: "add", Path: kube.Pointer("spec", "intents", "-"), Value: written(i)}}, nil
 	})
 	switch {
-	case errors.Is(err, store.ErrEnded):
+	case errors.Is(err, store.ErrEnded), errors.Is(err, errManyComplaints):
 		return fmt.Errorf("ask run %s to %s: %w", run, i.Kind, err)
 	case err != nil:
 		return fmt.Errorf("ask run %s to %s: %w", run, i.Kind, explain(err, "patch", runs))
@@ -62,8 +64,14 @@ func (s *Store) AddIntent(ctx context.Context, run string, i rollout.Intent) err
 	return nil
 }
 
+// maxComplaints is how many intents a run may have for another complaint to be
+// taken: what people ask of the run must have room.
+const maxComplaints = 60
+
+var errManyComplaints = fmt.Errorf("%w for more complaints in the run; count them where they arrive, and let analysis read that", store.ErrFull)
+
 func written(i rollout.Intent) serinv1.Intent {
-	out := serinv1.Intent{ID: i.ID, Intent: string(i.Kind), Actor: i.Actor, Reason: i.Reason, Full: i.Full}
+	out := serinv1.Intent{ID: i.ID, Intent: string(i.Kind), Actor: i.Actor, Reason: i.Reason, Full: i.Full, Arm: string(i.Arm)}
 	if !i.At.IsZero() {
 		at := metav1.NewMicroTime(i.At)
 		out.At = &at
@@ -74,7 +82,7 @@ func written(i rollout.Intent) serinv1.Intent {
 // intentOf reads an intent. Who wrote it with kubectl need not say when and
 // who: the API server knows when, and with which program.
 func intentOf(o *serinv1.CanaryRun, i serinv1.Intent) rollout.Intent {
-	out := rollout.Intent{ID: i.ID, Kind: rollout.IntentKind(i.Intent), Actor: i.Actor, Reason: i.Reason, Full: i.Full}
+	out := rollout.Intent{ID: i.ID, Kind: rollout.IntentKind(i.Intent), Actor: i.Actor, Reason: i.Reason, Full: i.Full, Arm: rollout.Arm(i.Arm)}
 	if i.At != nil {
 		out.At = i.At.UTC()
 	}

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"gonum.org/v1/gonum/stat/distuv"
+
 	"serin.dev/serin/internal/rollout"
 )
 
@@ -119,5 +121,54 @@ func gaugeScenarios() []scenario {
 		one("M3 memory, the canary fills up", null, mem(with(func(a at) float64 { return 1 - .5*math.Exp(-a.since.Minutes()/10) })), "not in it", 0, 0),
 		one("M4 memory grows by 1% a minute", fault, mem(grown(leak(.01))), "945 s", 945, 0),
 		one("M5 memory grows by 3% a minute", fault, mem(grown(leak(.03))), "435 s", 435, 0),
+	}
+}
+
+// businessTraffic describes a conversion and complaints.
+type businessTraffic struct {
+	rps float64
+	// rate is stable's conversion, complaints its complaints a request.
+	rate, complaints float64
+	// conversion and complaining are the canary's rates to stable's.
+	conversion, complaining float64
+}
+
+func (b businessTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
+	arm := func(requests, rate, complaints float64) *rollout.Sample {
+		n := poisson(rng, requests)
+		won := 0.0
+		if n > 0 {
+			won = distuv.Binomial{N: n, P: rate, Src: rng}.Rand()
+		}
+		return &rollout.Sample{
+			Requests: &n, Errors: new(0.), Complaints: new(poisson(rng, n*complaints)),
+			Business: map[string]rollout.BusinessSample{"conversion": {Trials: &n, Successes: &won}},
+		}
+	}
+	return func(a at) rollout.Arms {
+		all, share := b.rps*interval.Seconds(), float64(a.weight)/100
+		return rollout.Arms{
+			Stable: arm(all*(1-share), b.rate, b.complaints),
+			Canary: arm(all*share, b.rate*b.conversion, b.complaints*b.complaining),
+		}
+	}
+}
+
+func businessScenarios() []scenario {
+	one := func(name string, k kind, check rollout.Check, b businessTraffic) scenario {
+		return scenario{
+			name: name, kind: k, length: 2 * time.Hour, note: "not in it", source: b.source,
+			config: config(gaugeAlpha, []rollout.Check{check}, halfHours(5, 10, 25, 50)...),
+		}
+	}
+	conversion := rollout.Check{Name: "conversion", Type: rollout.Business, Rollback: rollout.DefaultMargin(rollout.Business)}
+	complaints := rollout.Check{Name: "complaints", Type: rollout.Complaints}
+	return []scenario{
+		one("B1 conversion 3%, 100 rps", null, conversion, businessTraffic{rps: 100, rate: .03, conversion: 1, complaining: 1}),
+		one("B2 conversion 30%, 10 rps", null, conversion, businessTraffic{rps: 10, rate: .3, conversion: 1, complaining: 1}),
+		one("B3 conversion 3% -10%, 100 rps", fault, conversion, businessTraffic{rps: 100, rate: .03, conversion: .9, complaining: 1}),
+		one("B4 conversion 30% -10%, 10 rps", fault, conversion, businessTraffic{rps: 10, rate: .3, conversion: .9, complaining: 1}),
+		one("B5 complaints 1 in 10,000, 100 rps", null, complaints, businessTraffic{rps: 100, rate: .03, complaints: 1e-4, conversion: 1, complaining: 1}),
+		one("B6 complaints 1 in 10,000 x10, 100 rps", fault, complaints, businessTraffic{rps: 100, rate: .03, complaints: 1e-4, conversion: 1, complaining: 10}),
 	}
 }
