@@ -23,6 +23,16 @@ const (
 	Fail         Verdict = "fail"
 )
 
+// Assurance is what a check's bound on false rollbacks rests on.
+type Assurance string
+
+const (
+	// Exact: on proof alone, however the figures are distributed within a tick.
+	Exact Assurance = "exact"
+	// Approximate: on noise that is estimated from the run too.
+	Approximate Assurance = "approximate"
+)
+
 // Result is one check's verdict with its evidence.
 type Result struct {
 	Check   string            `json:"check"`
@@ -62,6 +72,16 @@ type Result struct {
 	// NewClasses are the classes of exceptions that only the canary has had, the
 	// worst first; a check of exceptions has them.
 	NewClasses []ExceptionClass `json:"newClasses,omitempty"`
+	// SinceWeight is the weight at Since.
+	SinceWeight int `json:"sinceWeight,omitempty"`
+	// Noise is φ: by how much the figures are restless beyond what chance alone
+	// makes of events that come one by one; 1: not at all, 0: not known.
+	Noise float64 `json:"noise,omitempty"`
+	// Spread is ω: what instances of one version differ by, as a standard
+	// deviation of the logarithm of the ratio; 0 when nothing is known of it.
+	Spread float64 `json:"spread,omitempty"`
+	// Assurance says what the bound on false rollbacks rests on.
+	Assurance Assurance `json:"assurance,omitempty"`
 	// Flags qualify the verdict, such as "low-evidence", "approximate",
 	// "single-instance", "no-control".
 	Flags []string `json:"flags,omitempty"`

@@ -65,6 +65,7 @@ func (c *complaintCheck) result(r rules, t reading) Result {
 		Judged: true, VetoOnly: true, Verdict: Inconclusive,
 		Ratio: boundedRatio(numerator, denominator), Evidence: eValue(ev.log),
 	}
+	res.Noise = c.Counts.Noise.Phi()
 	if numerator+denominator > 0 {
 		at := r.starts[ev.start].At
 		res.Since = &at

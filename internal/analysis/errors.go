@@ -80,6 +80,7 @@ func (e *errorCheck) result(r rules, t reading) Result {
 	if numerator > 0 && denominator > 0 {
 		res.Low, res.High = bounds(math.Log(numerator/denominator), total(countInformation)/phi, r.alpha*math.Exp(e.Counts.Sums.Stakes.logOf(ev.start)))
 	}
+	res.Noise = phi
 	e.explain(r, t, phi, &res)
 	if numerator+denominator > 0 {
 		at := r.starts[ev.start].At

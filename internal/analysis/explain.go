@@ -1,7 +1,10 @@
 package analysis
 
 import (
+	"fmt"
 	"math"
+	"slices"
+	"strings"
 	"time"
 
 	"serin.dev/serin/internal/stats"
@@ -88,4 +91,59 @@ func smallestRatio(most float64, gained func(r float64) float64) float64 {
 		}
 	}
 	return math.Exp(hi)
+}
+
+// qualify fills in what follows from the rest of a result.
+func (r *Result) qualify(starts []StartPoint) {
+	if !r.Judged {
+		return
+	}
+	r.Assurance = Exact
+	if slices.Contains(r.Flags, "approximate") {
+		r.Assurance = Approximate
+	}
+	if r.Since == nil {
+		return
+	}
+	for _, s := range starts {
+		if s.At.Equal(*r.Since) {
+			r.SinceWeight = s.Weight
+		}
+	}
+}
+
+// restless is the noise from which on it is worth a word.
+const restless = 1.05
+
+// Explain says in a line what a result rests on and what it could still miss;
+// clock writes times. It is empty for a check that is not judged.
+func (r Result) Explain(clock func(time.Time) string) string {
+	if !r.Judged {
+		return ""
+	}
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	if r.Since != nil {
+		since := "since " + clock(*r.Since)
+		if r.SinceWeight > 0 {
+			since += fmt.Sprintf(" (at %d %%)", r.SinceWeight)
+		}
+		add("%s", since)
+	}
+	if r.Affected >= 1 {
+		add("about %s affected", plural(int(math.Round(r.Affected)), "request"))
+	}
+	if r.Detectable > 0 {
+		add("would see %s by the phase's end", times(r.Detectable))
+	}
+	if r.Noise > restless {
+		add("noise φ %s", number(r.Noise))
+	}
+	if r.Spread > 0 {
+		add("instances ω %s", percent(r.Spread))
+	}
+	if r.Assurance != "" {
+		add("%s", r.Assurance)
+	}
+	return strings.Join(parts, ", ")
 }

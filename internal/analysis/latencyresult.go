@@ -238,6 +238,15 @@ func (l *latencyCheck) flag(r rules, t reading, f finding, res *Result) {
 
 // explain adds what helps a person to weigh the verdict.
 func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
+	between := f.with
+	if !t.control {
+		between = f.without
+	}
+	res.Spread = math.Sqrt(between)
+	res.Noise = l.Body.Noise.Phi()
+	if i := f.leader - engineTails; i >= 0 && i < len(l.Tails) {
+		res.Noise = l.Tails[i].Counts.Noise.Phi()
+	}
 	if f.leader == engineBody {
 		if shift, variance, ok := l.Body.estimate(f.start, r.starts); ok {
 			res.Low, res.High = bounds(shift, 1/(variance+f.with), r.alpha*bodyStake*math.Exp(l.Body.Sums.Stakes.logOf(f.start)))

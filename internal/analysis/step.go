@@ -132,6 +132,7 @@ func (s *State) judge(cfg Config, i int, t reading) Result {
 	}
 	said := j.result(r, t)
 	said.Check, said.Type, said.Needed = res.Check, res.Type, res.Needed
+	said.qualify(s.Starts)
 	if cs.Missed >= missedLimit {
 		said.withhold("its figures are missing since " + plural(cs.Missed, "tick"))
 	}

@@ -124,6 +124,9 @@ func (c *command) simulateAll(ctx context.Context, plan engine.Plan, asked []str
 		bar.end()
 		return err
 	}
+	if len(asked) > 0 {
+		judged = nil // what else the plan could see was not asked
+	}
 	into.Findings, err = simulate.Findings(ctx, o, into.Scenarios, judged)
 	bar.end()
 	return err

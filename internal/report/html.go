@@ -140,6 +140,9 @@ func checkLines(r Report) []checkLine {
 		}
 		if res := c.Result.Result; res != nil {
 			l.Message = c.Result.Message
+			if e := res.Explain(clock); e != "" {
+				l.Message += "; " + e
+			}
 			l.Verdict, l.Class = "not judged", "none"
 			if res.Judged {
 				l.Verdict, l.Class = string(res.Verdict), string(res.Verdict)

@@ -243,6 +243,9 @@ func (b *builder) result(d record.Decision, reason engine.Reason, t *rollout.Tic
 	if t == nil || d.Decision == engine.Rollback && !b.decided.At.IsZero() {
 		return
 	}
+	if r := reason.Detectable; r > 1 && (c.Finest == 0 || r < c.Finest) {
+		c.Finest, c.FinestIn = r, d.Phase
+	}
 	if reason.Evidence > c.Peak {
 		c.Peak, c.PeakAt = reason.Evidence, d.At
 	}

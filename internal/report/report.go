@@ -160,6 +160,11 @@ type CheckRow struct {
 	Peak   float64
 	PeakAt time.Time
 
+	// Finest is the smallest ratio that would have been found by the end of the
+	// phase FinestIn, the best of the run; 0 when it was never known.
+	Finest   float64
+	FinestIn int
+
 	points []checkPoint
 	// first is the first tick of the streak beyond the margin, if it is in one.
 	first, worst, last *SampleRow

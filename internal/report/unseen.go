@@ -35,6 +35,16 @@ func (b *builder) unseen() []string {
 			add("Check %s was not judged: %s.", c.Name, strings.TrimSuffix(c.Result.Message, "."))
 		}
 	}
+	for _, c := range b.r.Checks {
+		if !c.Judged || c.Finest == 0 {
+			continue
+		}
+		text := fmt.Sprintf("Check %s could still have missed a rise of less than %s: that much is found by the end of phase %d, where the figures said most", c.Name, ratio(c.Finest), c.FinestIn)
+		if c.Margin > 1 && c.Finest > c.Margin {
+			text += fmt.Sprintf("; its margin is %s", ratio(c.Margin))
+		}
+		add("%s.", text)
+	}
 	for _, f := range slices.Sorted(maps.Keys(b.flags)) {
 		words := flagWords[f]
 		if words == "" {

@@ -184,7 +184,11 @@ func smallest(ctx context.Context, o Options, t rollout.CheckType) (Finding, boo
 	what := map[rollout.CheckType]string{rollout.ErrorRate: "error rate", rollout.ResponseTime: "response time", rollout.CPU: "processor time", rollout.Memory: "memory"}[t]
 	f := Finding{Kind: "smallest", Check: t}
 	if last.share(last.RolledBack) < found {
-		f.Text = fmt.Sprintf("no rise of the %s is surely found at %s: even %gx is rolled back in %s of runs only", what, at(o), ladder[hi], percent(last.share(last.RolledBack)))
+		where := "at " + at(o)
+		if t == rollout.CPU || t == rollout.Memory {
+			where = fmt.Sprintf("with %d of stable's instances", o.Traffic.Instances)
+		}
+		f.Text = fmt.Sprintf("no rise of the %s is surely found %s: %gx is rolled back in %s of runs", what, where, ladder[hi], percent(last.share(last.RolledBack)))
 		return f, true, nil
 	}
 	for hi-lo > 1 {

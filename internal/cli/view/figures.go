@@ -93,6 +93,9 @@ func (p page) arms() []row {
 // tall is the height from which a check is told in words too.
 const tall = 30
 
+// taller is the height from which it is also told what its verdict rests on.
+const taller = 36
+
 // checks says what is held against the canary, and how much is missing.
 func (p page) checks() []row {
 	bounds, evidence, amountAt, verdictAt, barLength := 21, 37, 50, 65, 12
@@ -127,6 +130,9 @@ func (p page) checks() []row {
 		rows = append(rows, r.at(amountAt).add(plain, amount).at(verdictAt).add(s, word))
 		if p.height >= tall {
 			rows = append(rows, row{}.add(dim, strings.Repeat(" ", 13)+c.Message))
+			if p.height >= taller {
+				rows = append(rows, row{}.add(dim, strings.Repeat(" ", 13)+c.Explained))
+			}
 		}
 	}
 	if len(unjudged) > 0 {

@@ -95,6 +95,8 @@ type Check struct {
 	Proven     bool
 	Acceptable bool
 	Message    string
+	// Explained says what the verdict rests on and what it could still miss.
+	Explained string
 }
 
 // Hold is a reason to keep the weight where it is.
