@@ -8,6 +8,7 @@ import (
 	"gonum.org/v1/gonum/stat/distuv"
 
 	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/stats"
 )
 
 // errorTraffic describes requests and errors of a run.
@@ -95,12 +96,14 @@ func errorScenarios() []scenario {
 	checks := []rollout.Check{{Name: "errors", Type: rollout.ErrorRate, Rollback: rollout.Margin{Ratio: 2}}}
 	cfg := config(errorAlpha, checks, halfHours(5, 10, 25, 50)...)
 	make := func(name string, k kind, e errorTraffic, note string) scenario {
-		return scenario{name: name, kind: k, length: 2 * time.Hour, config: cfg, source: e.source, note: note}
+		return scenario{name: name, kind: k, length: 2 * time.Hour, config: cfg, source: e.source, note: note, rules: errorRules}
 	}
 	nulls := func(name string, e errorTraffic, note string) scenario { return make(name, null, e, note) }
 	faults := func(name string, e errorTraffic, note string, median, rate float64) scenario {
 		s := make(name, fault, e, note)
 		s.noteMedian, s.noteRate = median, rate
+		s.bound = waldCounts(e, e.ratio(at{}), .05, errorAlpha)
+		s.escape = e.rps >= 10
 		return s
 	}
 	late := faults("R9 3x from minute 20, 100 rps 1%", errorTraffic{rps: 100, rate: .01, ratio: func(a at) float64 {
@@ -110,6 +113,7 @@ func errorScenarios() []scenario {
 		return 3
 	}}, "240 s", 240, 0)
 	late.onset = 20 * time.Minute
+	late.bound = waldCounts(errorTraffic{rps: 100, rate: .01}, 3, .05, errorAlpha)
 	big := faults("R8 4x only at >= 25%, 100 rps 1%", errorTraffic{rps: 100, rate: .01, ratio: func(a at) float64 {
 		if a.weight < 25 {
 			return 1
@@ -117,6 +121,7 @@ func errorScenarios() []scenario {
 		return 4
 	}}, "50 s", 50, 0)
 	big.onset = time.Hour
+	big.bound = waldCounts(errorTraffic{rps: 100, rate: .01}, 4, .25, errorAlpha)
 	return []scenario{
 		nulls("N1 100 rps 1%", errorTraffic{rps: 100, rate: .01}, "0"),
 		nulls("N2 10 rps .1%", errorTraffic{rps: 10, rate: .001}, ".1%"),
@@ -140,4 +145,17 @@ func errorScenarios() []scenario {
 		big,
 		late,
 	}
+}
+
+// waldCounts is the bound for a rate that is so many times stable's at a share
+// of the traffic: ln(1/alpha) over the evidence that a second carries, times
+// what clumps take away.
+func waldCounts(e errorTraffic, ratio, share, alpha float64) float64 {
+	if ratio <= 1 {
+		return 0
+	}
+	a := share / (1 - share)
+	perSecond := e.rps * e.rate * (1 - share + ratio*share)
+	gain := stats.Divergence(stats.CanaryShare(ratio, a), stats.CanaryShare(1, a)) * perSecond
+	return math.Log(1/alpha) / gain * max(1, 2*e.clump-1)
 }

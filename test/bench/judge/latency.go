@@ -154,10 +154,20 @@ func latencyScenarios() []scenario {
 		if l.buckets.bounds == nil {
 			l.buckets = native
 		}
-		return scenario{
+		s := scenario{
 			name: name, kind: k, length: 30 * time.Minute, warmup: time.Minute, config: cfg, source: l.source,
-			note: note, noteMedian: median, noteRate: rate,
+			note: note, noteMedian: median, noteRate: rate, rules: latencyRules,
 		}
+		switch {
+		case l.shift > 0:
+			// Each second compares 5 % of the requests with the others, by the
+			// logarithm of their times, whose standard deviation is 1.
+			s.bound = math.Log(1/latencyAlpha) / (l.shift * l.shift / 2 * l.rps * .05 * .95)
+		case l.slowest > 0:
+			// Five times as many are above stable's p99: no clearer edge is there.
+			s.bound = waldCounts(errorTraffic{rps: l.rps, rate: .01}, 5, .05, latencyAlpha)
+		}
+		return s
 	}
 	return []scenario{
 		make("L1 null, diurnal", null, latencyTraffic{rps: 100, diurnal: .3}, "0", 0, 0),

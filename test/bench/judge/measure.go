@@ -10,24 +10,34 @@ import (
 	"serin.dev/serin/internal/rollout"
 )
 
-// outcome is what became of a scenario's runs: when each was rolled back,
-// negative for never.
+// outcome is what became of a scenario's runs.
 type outcome struct {
+	// rolledBack says when each was rolled back, negative for never.
 	rolledBack []time.Duration
-	took       time.Duration
+	// promoted counts those that were not, and that no phase's end held up.
+	promoted int
+	// peers are the times of the other rules, on the first runs.
+	peers [][]time.Duration
+	took  time.Duration
 }
 
-// measure draws and judges runs on every core. Run i of a scenario is the same
-// whatever the number of cores and of runs.
-func measure(s scenario, runs int, seed uint64) outcome {
+// measure draws and judges runs on every core; the first of them are shown to
+// the scenario's other rules too. Run i of a scenario is the same whatever the
+// number of cores and of runs.
+func measure(s scenario, runs, peerRuns int, seed uint64) outcome {
 	began := time.Now()
-	o := outcome{rolledBack: make([]time.Duration, runs)}
+	o := outcome{rolledBack: make([]time.Duration, runs), peers: make([][]time.Duration, min(peerRuns, runs))}
+	promoted := make([]bool, runs)
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for i := range next {
-				o.rolledBack[i] = judgeRun(s, rand.New(rand.NewPCG(seed, hash(s.name)+uint64(i))))
+				random := func() *rand.Rand { return rand.New(rand.NewPCG(seed, hash(s.name)+uint64(i))) }
+				o.rolledBack[i], promoted[i] = judgeRun(s, random())
+				if i < len(o.peers) {
+					o.peers[i] = peersRun(s, random())
+				}
 			}
 		})
 	}
@@ -36,8 +46,37 @@ func measure(s scenario, runs int, seed uint64) outcome {
 	}
 	close(next)
 	workers.Wait()
+	for _, p := range promoted {
+		if p {
+			o.promoted++
+		}
+	}
 	o.took = time.Since(began)
 	return o
+}
+
+// peersRun shows a run to the scenario's other rules and returns when each
+// rolled back, negative for never.
+func peersRun(s scenario, rng *rand.Rand) []time.Duration {
+	draw := s.source(rng)
+	times := make([]time.Duration, len(s.rules))
+	decide := make([]func(time.Duration, rollout.Arms) bool, len(s.rules))
+	for i, r := range s.rules {
+		times[i], decide[i] = -1, r.begin()
+	}
+	left := len(s.rules)
+	for i := 0; left > 0 && time.Duration(i)*interval < s.length; i++ {
+		since := time.Duration(i) * interval
+		phase := phaseAt(s.config.Phases, since)
+		drawn := draw(at{index: i, since: since, weight: s.config.Phases[phase].Weight, phase: phase})
+		for k := range decide {
+			if times[k] < 0 && decide[k](since+interval, drawn) {
+				times[k] = since + interval
+				left--
+			}
+		}
+	}
+	return times
 }
 
 // hash is FNV-1a, so that scenarios differ in their random numbers.
@@ -50,12 +89,15 @@ func hash(s string) uint64 {
 }
 
 // judgeRun shows one run to the analysis and returns the time from the run's
-// beginning to the end of the tick that rolls it back, or -1.
-func judgeRun(s scenario, rng *rand.Rand) time.Duration {
+// beginning to the end of the tick that rolls it back (or holds it, where that
+// is what is looked for), or -1; and whether all phases might end when they were
+// over, so that it was promoted.
+func judgeRun(s scenario, rng *rand.Rand) (rolledBack time.Duration, promoted bool) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	draw := s.source(rng)
 	state := analysis.Start(s.config)
 	var assessment analysis.Assessment
+	promoted = true
 	for i := 0; time.Duration(i)*interval < s.length; i++ {
 		since := time.Duration(i) * interval
 		phase := phaseAt(s.config.Phases, since)
@@ -68,11 +110,17 @@ func judgeRun(s scenario, rng *rand.Rand) time.Duration {
 		state, assessment = analysis.Step(s.config, state, tick, phase)
 		for _, r := range assessment.Results {
 			if r.Verdict == analysis.Fail {
-				return since + interval
+				return since + interval, false
+			}
+			if phaseAt(s.config.Phases, since+interval) != phase || since+interval >= s.length {
+				promoted = promoted && r.Acceptable
 			}
 		}
+		if s.holds && assessment.Hold != "" {
+			return since + interval, false
+		}
 	}
-	return -1
+	return -1, promoted
 }
 
 func phaseAt(phases []rollout.Phase, since time.Duration) int {

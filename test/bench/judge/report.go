@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"gonum.org/v1/gonum/stat/distuv"
 )
@@ -15,27 +16,13 @@ const significance = 0.05
 // With few runs a median is mostly chance: then it only fails when a sign test
 // says that it is slower.
 func report(s scenario, o outcome, few bool) (ok bool, line string) {
-	var early, rolledBack int
-	var times []float64
-	for _, d := range o.rolledBack {
-		switch {
-		case d < 0:
-			times = append(times, math.Inf(1))
-		case d <= s.onset:
-			// Rolled back before there was a fault: no detection.
-			early++
-			rolledBack++
-			times = append(times, math.Inf(1))
-		default:
-			rolledBack++
-			times = append(times, (d - s.onset - s.warmup).Seconds())
-		}
-	}
+	times, rolledBack, early := detections(s, o.rolledBack, s.warmup)
 	n := len(times)
 	rate := float64(rolledBack) / float64(n)
 	alpha := s.config.Analysis.Alpha
 	line = fmt.Sprintf("%-44s %5d runs  rolled back %6.2f%%", s.name, n, 100*rate)
 	ok = true
+	promoted := float64(o.promoted) / float64(n)
 	switch s.kind {
 	case null:
 		p := atLeast(rolledBack, n, alpha)
@@ -44,7 +31,6 @@ func report(s scenario, o outcome, few bool) (ok bool, line string) {
 	case tolerated:
 		line += "                      "
 	case fault:
-		slices.Sort(times)
 		median, p90 := quantile(times, 0.5), quantile(times, 0.9)
 		line += fmt.Sprintf("  median %6s p90 %6s", secondsText(median), secondsText(p90))
 		if s.noteMedian > 0 {
@@ -54,6 +40,10 @@ func report(s scenario, o outcome, few bool) (ok bool, line string) {
 			// As many as the note's, but for the chance of this sample.
 			ok = ok && rate >= s.noteRate-2*math.Sqrt(s.noteRate*(1-s.noteRate)/float64(n))
 		}
+		if s.escape {
+			line += fmt.Sprintf("  escaped %.2f%%", 100*promoted)
+			ok = ok && (few || atLeast(o.promoted, n, escapeRate) >= significance)
+		}
 		if early > 0 {
 			line += fmt.Sprintf(" (%d early)", early)
 		}
@@ -62,7 +52,66 @@ func report(s scenario, o outcome, few bool) (ok bool, line string) {
 	if !ok {
 		verdict = "NOT MET"
 	}
-	return ok, fmt.Sprintf("%-104s  note: %-22s %-8s %s", line, s.note, verdict, o.took.Round(1e8))
+	line = fmt.Sprintf("%-120s  note: %-14s %-8s %s", line, s.note, verdict, o.took.Round(1e8))
+	if len(o.peers) > 0 && len(s.rules) > 0 {
+		line += "\n" + peersLine(s, o)
+	}
+	return ok, line
+}
+
+// escapeRate is how many bad canaries may be promoted.
+const escapeRate = 0.01
+
+// detections turns the times of rollbacks into sorted times from the fault's
+// beginning, infinite where there was none or one before it.
+func detections(s scenario, at []time.Duration, warmup time.Duration) (times []float64, rolledBack, early int) {
+	for _, d := range at {
+		switch {
+		case d < 0:
+			times = append(times, math.Inf(1))
+		case d <= s.onset:
+			early++
+			rolledBack++
+			times = append(times, math.Inf(1))
+		default:
+			rolledBack++
+			times = append(times, (d - s.onset - warmup).Seconds())
+		}
+	}
+	slices.Sort(times)
+	return times, rolledBack, early
+}
+
+// peersLine says what the other rules made of the first runs.
+func peersLine(s scenario, o outcome) string {
+	line := fmt.Sprintf("      of the first %d:", len(o.peers))
+	for i, r := range s.rules {
+		at := make([]time.Duration, len(o.peers))
+		for k, times := range o.peers {
+			at[k] = times[i]
+		}
+		times, rolledBack, early := detections(s, at, 0)
+		line += fmt.Sprintf("  %s %.1f%%", r.name, 100*float64(rolledBack)/float64(len(at)))
+		if s.kind == fault {
+			line += fmt.Sprintf(" (%s)", secondsText(quantile(times, 0.5)))
+		}
+		if early > 0 {
+			line += fmt.Sprintf(" %d early", early)
+		}
+	}
+	return line
+}
+
+// gap is how many times the bound a scenario's median is. No rule decides in
+// less than two ticks; a median below the bound, which is one of the mean at the
+// first weight, counts as 1. ok is false where there is no bound or no median.
+func gap(s scenario, o outcome) (g float64, ok bool) {
+	times, _, _ := detections(s, o.rolledBack, s.warmup)
+	median := quantile(times, 0.5)
+	if s.kind != fault || s.bound == 0 || math.IsInf(median, 0) {
+		return 0, false
+	}
+	return max(1, median/max(s.bound, 2*interval.Seconds())), true
 }
 
 // slower says whether more than half of the times are longer than a median, by

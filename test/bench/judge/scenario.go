@@ -29,6 +29,15 @@ type scenario struct {
 	// warmup is taken off the time to detection: the note's figures have none.
 	warmup time.Duration
 	config analysis.Config
+	// bound is the least mean time in seconds that any test of this alpha needs
+	// from the fault's beginning at the weight it has then (Wald 1945); 0 where
+	// it is not known.
+	bound float64
+	// holds says that a hold is what is looked for, escape that a promoted
+	// canary has escaped.
+	holds, escape bool
+	// rules are other tools' that the same runs are shown to.
+	rules []rule
 	// source draws a run: a function from tick to tick.
 	source func(*rand.Rand) func(at) rollout.Arms
 	// note is what the design note reports; noteMedian and noteRate are bars
