@@ -135,8 +135,16 @@ func newCounts(p stakes) counts {
 }
 
 func (c counts) clone() counts {
-	c.Bets = c.Bets.clone(0)
-	c.Sums = c.Sums.clone()
+	s := make(slab, countFloats)
+	return c.cloneIn(&s)
+}
+
+// countFloats is how many numbers a copy needs.
+const countFloats = countLikelihoods*len(clumpSizes) + countTotals
+
+func (c counts) cloneIn(s *slab) counts {
+	c.Bets = s.clone(c.Bets)
+	c.Sums.Total = s.clone(c.Sums.Total)
 	return c
 }
 

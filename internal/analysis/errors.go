@@ -1,7 +1,6 @@
 package analysis
 
 import (
-	"fmt"
 	"math"
 
 	"serin.dev/serin/internal/rollout"
@@ -25,7 +24,11 @@ func newErrorCheck(starts int) *errorCheck {
 }
 
 func (e *errorCheck) clone() *errorCheck {
-	return &errorCheck{Counts: e.Counts.clone(), Phase: e.Phase.clone()}
+	s := make(slab, countFloats+goodRatioCount)
+	c := *e
+	c.Counts = e.Counts.cloneIn(&s)
+	c.Phase = e.Phase.cloneIn(&s)
+	return &c
 }
 
 func (e *errorCheck) newPhase() { e.Phase = newProceedCounts() }
@@ -142,9 +145,9 @@ func (e *errorCheck) message(r rules, res Result, total func(int) float64, t rea
 		known, _ := e.Counts.levelNow()
 		stable, against = known.estimate, "against stable's earlier"
 	}
-	size := fmt.Sprintf("errors %s stable (%s %s %s)", times(res.Ratio), percent(canary), against, percent(stable))
+	size := "errors " + times(res.Ratio) + " stable (" + percent(canary) + " " + against + " " + percent(stable) + "), "
 	if res.NonInferior {
-		return fmt.Sprintf("%s, shown not to be worse (odds 1:%s)", size, number(res.NonInferiority))
+		return size + "shown not to be worse (odds 1:" + number(res.NonInferiority) + ")"
 	}
-	return fmt.Sprintf("%s, %s", size, odds(res.Evidence, 1/r.alpha))
+	return size + odds(res.Evidence, 1/r.alpha)
 }

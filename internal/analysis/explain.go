@@ -38,7 +38,9 @@ func detectableCount(p proceedCounts, stableRate, phi, alpha float64, elapsed, l
 	stable := stableRate * p.StableExposure * whole
 	need := (math.Log(1/alpha) + 3) * phi
 	equal := stats.CanaryShare(1, a)
-	return smallestRatio(100, func(r float64) float64 {
+	// To second order: where to begin.
+	guess := math.Exp(math.Sqrt(2 * need / (stable * (1 + a) * equal * (1 - equal))))
+	return smallestRatio(100, guess, func(r float64) float64 {
 		return stable*(1+r*a)*stats.Divergence(stats.CanaryShare(r, a), equal) - need
 	})
 }
@@ -59,8 +61,8 @@ func detectableShift(variance, alpha float64) float64 {
 // smallestRatio is the ratio from 1 to most from which on what is gained is not
 // negative, to a millionth; 0 when not even at most. gained rises with the
 // ratio. By regula falsi on the logarithm (Dowell and Jarratt 1971), which takes
-// a third of the steps of a bisection.
-func smallestRatio(most float64, gained func(r float64) float64) float64 {
+// a third of the steps of a bisection; guess is where it begins.
+func smallestRatio(most, guess float64, gained func(r float64) float64) float64 {
 	lo, hi := 0.0, math.Log(most)
 	below, above := gained(1), gained(most)
 	switch {
@@ -68,6 +70,17 @@ func smallestRatio(most float64, gained func(r float64) float64) float64 {
 		return 0
 	case below >= 0:
 		return 1
+	}
+	for _, r := range [...]float64{guess / 1.1, guess * 1.1} {
+		at := math.Log(r)
+		if !(at > lo && at < hi) {
+			continue
+		}
+		if g := gained(r); g < 0 {
+			lo, below = at, g
+		} else {
+			hi, above = at, g
+		}
 	}
 	for range 60 {
 		at := hi - above*(hi-lo)/(above-below)

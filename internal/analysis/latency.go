@@ -78,11 +78,12 @@ func newLatencyCheck(starts int) *latencyCheck {
 }
 
 func (l *latencyCheck) clone() *latencyCheck {
+	s := make(slab, len(tails)*(countFloats+goodRatioCount)+2*meanTotals)
 	c := *l
-	c.Guard = l.Guard.clone()
-	c.Body = l.Body.clone()
+	c.Guard = l.Guard.cloneIn(&s)
+	c.Body = l.Body.cloneIn(&s)
 	for i := range l.Tails {
-		c.Tails[i] = l.Tails[i].clone()
+		c.Tails[i] = l.Tails[i].cloneIn(&s)
 	}
 	c.Sketch.Cells = l.Sketch.Cells.clone(0)
 	c.Spread = l.Spread.clone()

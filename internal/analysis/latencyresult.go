@@ -301,17 +301,17 @@ func (l *latencyCheck) sizeText(f finding, ratio float64) string {
 	if i := f.leader - engineTails; i >= 0 && i < len(l.Tails) {
 		q := &l.Tails[i]
 		total := func(n int) float64 { return q.Counts.since(f.start, n) }
-		text := fmt.Sprintf("%s of response times %s stable: %s of the canary's are above %s", tails[i].name, times(ratio),
-			percent(total(countCanaryEvents)/max(1, total(countCanaryExposure))), seconds(q.Edge))
+		text := tails[i].name + " of response times " + times(ratio) + " stable: " +
+			percent(total(countCanaryEvents)/max(1, total(countCanaryExposure))) + " of the canary's are above " + seconds(q.Edge)
 		if n := total(countStableExposure); n > 0 {
-			text += fmt.Sprintf(", %s of stable's", percent(total(countStableEvents)/n))
+			text += ", " + percent(total(countStableEvents)/n) + " of stable's"
 		}
 		return text
 	}
 	if l.coarse() {
-		return fmt.Sprintf("mean response time %s stable", times(ratio))
+		return "mean response time " + times(ratio) + " stable"
 	}
-	return fmt.Sprintf("typical response time %s stable", times(ratio))
+	return "typical response time " + times(ratio) + " stable"
 }
 
 // spreadText says why more requests will not help, and what would.

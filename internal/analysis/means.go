@@ -68,6 +68,11 @@ func newMeans(p stakes) means {
 	return means{Sums: newSums(meanTotals, p), Noise: stats.Dispersion{Prior: meanNoise}}
 }
 
+func (m means) cloneIn(s *slab) means {
+	m.Sums.Total = s.clone(m.Sums.Total)
+	return m
+}
+
 func (m means) clone() means {
 	m.Sums = m.Sums.clone()
 	return m

@@ -61,9 +61,9 @@ func times(r float64) string {
 // odds writes an e-value and its threshold as odds against chance.
 func odds(e, needed float64) string {
 	if e < 1 {
-		return fmt.Sprintf("no evidence of harm; odds of 1:%s needed", number(needed))
+		return "no evidence of harm; odds of 1:" + number(needed) + " needed"
 	}
-	return fmt.Sprintf("odds 1:%s against chance; 1:%s needed", number(e), number(needed))
+	return "odds 1:" + number(e) + " against chance; 1:" + number(needed) + " needed"
 }
 
 func plural(n int, what string) string {

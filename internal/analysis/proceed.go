@@ -41,8 +41,8 @@ func newProceedCounts() proceedCounts {
 	return proceedCounts{Likelihoods: make(Vector, goodRatioCount)}
 }
 
-func (p proceedCounts) clone() proceedCounts {
-	p.Likelihoods = p.Likelihoods.clone(0)
+func (p proceedCounts) cloneIn(s *slab) proceedCounts {
+	p.Likelihoods = s.clone(p.Likelihoods)
 	return p
 }
 

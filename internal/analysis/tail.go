@@ -36,9 +36,9 @@ func newTail(p stakes) tail {
 	return tail{Counts: newCounts(p), Phase: newProceedCounts()}
 }
 
-func (q tail) clone() tail {
-	q.Counts = q.Counts.clone()
-	q.Phase = q.Phase.clone()
+func (q tail) cloneIn(s *slab) tail {
+	q.Counts = q.Counts.cloneIn(s)
+	q.Phase = q.Phase.cloneIn(s)
 	return q
 }
 

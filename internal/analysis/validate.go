@@ -78,6 +78,9 @@ func validateSample(s *rollout.Sample) error {
 			return fmt.Errorf("exceptions[%d].%w", i, err)
 		}
 	}
+	if len(s.ByInstance) == 0 {
+		return nil
+	}
 	wrong := ""
 	for name, in := range s.ByInstance {
 		// The first by name, so that the same tick gives the same error.
@@ -100,6 +103,9 @@ const (
 )
 
 func validateUse(field string, use map[string]float64, most float64) error {
+	if len(use) == 0 {
+		return nil
+	}
 	wrong, found := "", false
 	for name, v := range use {
 		if !(v >= 0 && v <= most) && (!found || name < wrong) {

@@ -39,6 +39,24 @@ func (v *Vector) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
+// slab is one piece of memory for the copies of many vectors.
+type slab []float64
+
+// clone returns a copy of v from the slab.
+func (s *slab) clone(v Vector) Vector {
+	switch n := len(v); {
+	case v == nil:
+		return nil
+	case n > len(*s):
+		return v.clone(0)
+	default:
+		c := (*s)[:n:n]
+		*s = (*s)[n:]
+		copy(c, v)
+		return Vector(c)
+	}
+}
+
 // clone returns a copy with room for extra more numbers, so that nothing is
 // shared with v.
 func (v Vector) clone(extra int) Vector {

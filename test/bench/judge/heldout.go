@@ -19,12 +19,30 @@ func heldOut() []scenario {
 			weights = []int{5, 10, 25, 50}
 		}
 		cfg := config(errorAlpha, checks, halfHours(weights...)...)
-		return scenario{name: name, kind: null, length: time.Duration(len(weights)) * 30 * time.Minute, config: cfg, source: source, note: "not in it"}
+		return scenario{name: name, kind: null, length: time.Duration(len(weights)) * 30 * time.Minute, config: cfg, source: source, note: "not in it", rules: errorRules}
 	}
 	clumps := func(rps, rate, clump float64) func(*rand.Rand) func(at) rollout.Arms {
 		return errorTraffic{rps: rps, rate: rate, clump: clump}.source
 	}
+	faults := func(name string, source func(*rand.Rand) func(at) rollout.Arms) scenario {
+		s := nulls(name, source)
+		s.kind = fault
+		return s
+	}
+	usual := errorTraffic{rps: 100, rate: .01}
+	ejected := faults("E1 canary fails and is ejected after a minute", ejected(usual))
+	ejected.onset, ejected.holds = time.Minute, true
+	// Errors and response times go wrong together: two checks share alpha.
+	both := faults("M1 2x errors and 1.2x as slow", together(2, math.Log(1.2)))
+	both.config.Analysis.Alpha = .005
+	both.config.Analysis.Checks = append(checks, rollout.Check{Name: "latency", Type: rollout.ResponseTime, Rollback: rollout.Margin{Increase: .10}})
 	return []scenario{
+		nulls("S1 counters of an arm reset now and then", resetting(usual)),
+		nulls("S2 a tenth of the scrapes missing", missing(usual)),
+		nulls("S3 a user's errors, 12 within a minute", users(100, .01)),
+		faults("S4 3x, retries of the canary's errors", stormOfCanary(100, .01, 3)),
+		ejected,
+		both,
 		nulls("H1 clumps of 50, 100 rps 1%", clumps(100, .01, 50)),
 		nulls("H2 clumps of 50, 1000 rps 1%", clumps(1000, .01, 50)),
 		nulls("H3 clumps of 20, 1000 rps .01%", clumps(1000, .0001, 20)),
@@ -112,5 +130,133 @@ func arms(requests, errors, stableRequests, stableErrors float64) rollout.Arms {
 	return rollout.Arms{
 		Canary: &rollout.Sample{Requests: &requests, Errors: &errors},
 		Stable: &rollout.Sample{Requests: &stableRequests, Errors: &stableErrors},
+	}
+}
+
+// resetting loses a part of what an arm counted in a tick, once in ten minutes:
+// its counters began again inside it.
+func resetting(e errorTraffic) func(*rand.Rand) func(at) rollout.Arms {
+	return func(rng *rand.Rand) func(at) rollout.Arms {
+		draw := e.source(rng)
+		return func(a at) rollout.Arms {
+			drawn := draw(a)
+			for _, s := range []*rollout.Sample{drawn.Canary, drawn.Stable} {
+				if rng.Float64() < 1.0/60 {
+					kept := rng.Float64()
+					requests := math.Floor(kept * *s.Requests)
+					errors := 0.0
+					if *s.Errors > 0 {
+						errors = distuv.Binomial{N: *s.Errors, P: kept, Src: rng}.Rand()
+					}
+					requests = max(requests, errors)
+					s.Requests, s.Errors = &requests, &errors
+				}
+			}
+			return drawn
+		}
+	}
+}
+
+// missing leaves out an arm now and then; what it did is in its next tick.
+func missing(e errorTraffic) func(*rand.Rand) func(at) rollout.Arms {
+	return func(rng *rand.Rand) func(at) rollout.Arms {
+		draw := e.source(rng)
+		var owedStable, owedCanary [2]float64
+		late := func(s *rollout.Sample, owed *[2]float64) *rollout.Sample {
+			requests, errors := *s.Requests+owed[0], *s.Errors+owed[1]
+			if rng.Float64() < .1 {
+				*owed = [2]float64{requests, errors}
+				return nil
+			}
+			*owed = [2]float64{}
+			return &rollout.Sample{Requests: &requests, Errors: &errors}
+		}
+		return func(a at) rollout.Arms {
+			drawn := draw(a)
+			return rollout.Arms{Stable: late(drawn.Stable, &owedStable), Canary: late(drawn.Canary, &owedCanary)}
+		}
+	}
+}
+
+// users are errors of single users who try again: twelve within a minute, all
+// on the arm that the user is on.
+func users(rps, rate float64) func(*rand.Rand) func(at) rollout.Arms {
+	const tries, ticks = 12, 6
+	return func(rng *rand.Rand) func(at) rollout.Arms {
+		var trying [2][ticks]float64
+		return func(a at) rollout.Arms {
+			share := float64(a.weight) / 100
+			var requests, errors [2]float64
+			for arm, part := range []float64{share, 1 - share} {
+				requests[arm] = poisson(rng, rps*interval.Seconds()*part)
+				began := poisson(rng, rps*interval.Seconds()*part*rate/tries)
+				copy(trying[arm][1:], trying[arm][:])
+				trying[arm][0] = began
+				for _, n := range trying[arm] {
+					errors[arm] += n * tries / ticks
+				}
+				requests[arm] = max(requests[arm], errors[arm])
+			}
+			return arms(requests[0], errors[0], requests[1], errors[1])
+		}
+	}
+}
+
+// stormOfCanary is a canary with so many times stable's rate whose errors are
+// tried again there, each with probability one half, and fail again as often.
+func stormOfCanary(rps, rate, ratio float64) func(*rand.Rand) func(at) rollout.Arms {
+	return func(rng *rand.Rand) func(at) rollout.Arms {
+		draw := errorTraffic{rps: rps, rate: rate, ratio: always(ratio)}.source(rng)
+		return func(a at) rollout.Arms {
+			drawn := draw(a)
+			requests, errors := *drawn.Canary.Requests, *drawn.Canary.Errors
+			for failed := errors; failed > 0; {
+				again := distuv.Binomial{N: failed, P: .5, Src: rng}.Rand()
+				requests += again
+				failed = 0
+				if again > 0 {
+					failed = distuv.Binomial{N: again, P: .5, Src: rng}.Rand()
+				}
+				errors += failed
+			}
+			drawn.Canary = &rollout.Sample{Requests: &requests, Errors: &errors}
+			return drawn
+		}
+	}
+}
+
+// ejected is a canary that fails so often from the first minute on that a mesh
+// takes nine tenths of its requests away, the failing ones.
+func ejected(e errorTraffic) func(*rand.Rand) func(at) rollout.Arms {
+	return func(rng *rand.Rand) func(at) rollout.Arms {
+		draw := e.source(rng)
+		return func(a at) rollout.Arms {
+			drawn := draw(a)
+			if a.since < time.Minute {
+				return drawn
+			}
+			left, none := math.Floor(*drawn.Canary.Requests/10), 0.0
+			moved := *drawn.Stable.Requests + *drawn.Canary.Requests - left
+			drawn.Canary = &rollout.Sample{Requests: &left, Errors: &none}
+			drawn.Stable = &rollout.Sample{Requests: &moved, Errors: drawn.Stable.Errors}
+			return drawn
+		}
+	}
+}
+
+// together is a canary with more errors that is slower too.
+func together(ratio, shift float64) func(*rand.Rand) func(at) rollout.Arms {
+	return func(rng *rand.Rand) func(at) rollout.Arms {
+		failing := errorTraffic{rps: 100, rate: .01, ratio: always(ratio)}.source(rng)
+		slow := latencyTraffic{rps: 100, shift: shift, buckets: native}.source(rng)
+		return func(a at) rollout.Arms {
+			drawn := slow(a)
+			wrong := failing(a)
+			for _, arm := range [][2]*rollout.Sample{{drawn.Canary, wrong.Canary}, {drawn.Stable, wrong.Stable}} {
+				errors := min(*arm[1].Errors, *arm[0].Requests)
+				arm[0].Errors = &errors
+			}
+			return drawn
+		}
 	}
 }
