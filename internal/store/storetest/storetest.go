@@ -306,6 +306,15 @@ func testIntents(t *testing.T, s store.Store) {
 	if len(open) != 1 || open[0].ID != "3" {
 		t.Errorf("open after the answers: %s", asJSON(t, open))
 	}
+	complaint := rollout.Intent{ID: "4", Kind: rollout.Complain, Actor: "li", Reason: "no basket", Arm: rollout.Canary, At: recordtest.Start()}
+	must(t, s.AddIntent(ctx(t), "a", complaint))
+	open, err = s.Intents(ctx(t), "a")
+	must(t, err)
+	if len(open) != 2 || open[1].Arm != rollout.Canary || open[1].Reason != complaint.Reason {
+		t.Errorf("open with a complaint: %s", asJSON(t, open))
+	}
+	_, err = s.Save(ctx(t), loaded(t, s), store.Change{Answered: []engine.Answer{{ID: "4", Accepted: true}}})
+	must(t, err)
 	// An intent that was answered is not heard again.
 	must(t, s.AddIntent(ctx(t), "a", rollout.Intent{ID: "2", Kind: rollout.Pause, Actor: "li", At: recordtest.Start()}))
 	if open, _ = s.Intents(ctx(t), "a"); len(open) != 1 {
@@ -316,6 +325,14 @@ func testIntents(t *testing.T, s store.Store) {
 	if a.Accepted || a.Message != "no" {
 		t.Errorf("answer %+v", a)
 	}
+}
+
+// loaded is the run as it is stored now.
+func loaded(t *testing.T, s store.Store) store.Run {
+	t.Helper()
+	r, err := s.Load(ctx(t), "a")
+	must(t, err)
+	return r
 }
 
 func testEnded(t *testing.T, s store.Store) {
