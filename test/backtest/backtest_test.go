@@ -11,6 +11,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -319,5 +320,52 @@ func TestTheExpectedTrafficIsReadFromStablesLastDay(t *testing.T) {
 	}
 	if !strings.Contains(a.TrafficFrom, "from Prometheus") {
 		t.Errorf("the figures come from %q", a.TrafficFrom)
+	}
+}
+
+// Every command of the guide is carried out, with the guide's times moved to
+// when the samples are.
+func TestTheGuideToBacktestsWorks(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/guide/backtest.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, err := os.ReadFile("../../internal/report/testdata/errors.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := past()
+	server := prometheus.StartRecorded(t, release(from, true, 0, 0).openMetrics())
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"shop.yaml":    strings.NewReplacer("URL", server.URL, "MARGIN", "2").Replace(file),
+		"bolder.yaml":  strings.NewReplacer("URL", server.URL, "MARGIN", "20").Replace(file),
+		"record.jsonl": string(record),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	moved := strings.NewReplacer("http://prometheus:9090", server.URL,
+		"2026-03-03T10:00:00Z", at(from.Add(35*time.Minute)), "2026-03-03T10:35:00Z", at(from.Add(69*time.Minute)),
+		"2026-03-03T10:15:00Z", at(from.Add(50*time.Minute)))
+	carriedOut := 0
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(guide, -1) {
+		for line := range strings.Lines(moved.Replace(string(block[1]))) {
+			code, out, errs := serin(t, strings.Fields(line)[1:]...)
+			// The release in the record went bad a minute before its end.
+			want := "would have rolled back"
+			if strings.Contains(line, "--record") {
+				want = "shop.yaml would "
+			}
+			if code != 0 || !strings.Contains(out, want) {
+				t.Errorf("%sexit code %d\n%s%s", line, code, out, errs)
+			}
+			carriedOut++
+		}
+	}
+	if carriedOut != 3 {
+		t.Errorf("%d commands were carried out", carriedOut)
 	}
 }

@@ -102,3 +102,38 @@ func TestTheFileWithBusinessFiguresIsSound(t *testing.T) {
 		t.Errorf("lint without a source says %s", out)
 	}
 }
+
+// Every command of the guide to simulating is carried out, on the files that the
+// guide shows.
+func TestTheGuideToSimulatingWorks(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/guide/simulate.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindAllSubmatch(guide, -1)
+	for i, name := range []string{"shop.yaml", "ours.yaml"} {
+		if len(files) != 2 {
+			t.Fatalf("the guide shows %d files, want two", len(files))
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), files[i][1], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	carriedOut := 0
+	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(guide, -1) {
+		for line := range strings.Lines(string(block[1])) {
+			argv := strings.Fields(line)
+			cmd := exec.Command(filepath.Join(bin, argv[0]), argv[1:]...)
+			cmd.Dir = dir
+			out, err := cmd.CombinedOutput()
+			if err != nil || len(out) == 0 {
+				t.Errorf("%s%v\n%s", line, err, out)
+			}
+			carriedOut++
+		}
+	}
+	if carriedOut < 5 {
+		t.Errorf("%d commands were carried out", carriedOut)
+	}
+}
