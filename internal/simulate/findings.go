@@ -112,7 +112,7 @@ func told(o Outcome, of Options) (Finding, bool) {
 			f.Kind, f.Text = "missed", fmt.Sprintf("%s would be missed at %s: %s", subject(o), at(of), ends(o))
 		}
 	case Either:
-		if o.share(o.RolledBack) < 0.05 {
+		if o.share(o.RolledBack) < 0.05 && o.Promoted > 0 {
 			f.Kind, f.Text = "tolerated", fmt.Sprintf("%s would not be rolled back at %s: it is within the margins; %s", subject(o), at(of), ends(o))
 		}
 	}

@@ -39,7 +39,7 @@ func Library() []Scenario {
 		bad("gone", "its figures vanish after 10 minutes", Fault{After: minutes(10), NoFigures: MissingCanary}),
 		bad("blind", "all figures vanish after 10 minutes", Fault{After: minutes(10), NoFigures: MissingBoth}),
 		bad("exceptions", "a new exception in 1 of 1,000 requests", Fault{Exceptions: 1}),
-		bad("critical", "a critical exception in 1 of 100,000 requests", Fault{Exceptions: 0.01, Critical: true}),
+		{Name: "critical", Description: "a critical exception in 1 of 100,000 requests: the first one waits for a person", Expect: Either, Faults: []Fault{{Exceptions: 0.01, Critical: true}}},
 		bad("cpu-50", "50 % more processor time", Fault{CPU: 1.5}),
 		bad("memory-50", "50 % more memory", Fault{Memory: 1.5}),
 		bad("leak", "its memory doubles in an hour", Fault{Leak: 1}),
