@@ -57,12 +57,16 @@ type Histogram struct {
 	Sum *float64 `json:"sum,omitempty"`
 }
 
-// Exception is how often one class of exception was seen at one instance.
+// Exception is how often one class of exception was seen at one instance. A
+// count of 0 says that the class is known there from before the run.
 type Exception struct {
 	Class    string  `json:"class"`
 	Instance string  `json:"instance,omitempty"`
 	Count    float64 `json:"count"`
 	Critical bool    `json:"critical,omitempty"`
+	// Stack is where the first of the class was thrown, for people: frames, a
+	// line each, and nothing of the message.
+	Stack string `json:"stack,omitempty"`
 }
 
 // BusinessSample is one business metric in a tick: a conversion (Trials and

@@ -81,6 +81,7 @@ func (r *Runner) observeTick(ctx context.Context, o *engine.Observation) {
 		return
 	}
 	r.measure(ctx, &arms)
+	r.listen(ctx, &arms)
 	instances := func(s *rollout.Sample, g workload.Group) {
 		if s != nil && s.Instances == nil {
 			n := len(g.Instances)
@@ -108,6 +109,37 @@ func (r *Runner) measure(ctx context.Context, arms *rollout.Arms) {
 	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary} {
 		if s != nil && s.CPU == nil && s.Memory == nil {
 			s.CPU, s.Memory = usage[arm].CPU, usage[arm].Memory
+		}
+	}
+}
+
+// mostHeld is how many exceptions are held for an arm without a sample.
+const mostHeld = 1000
+
+// listen adds the exceptions that the workload's logs tell of, where the source
+// of the figures gives none. Those of an arm without a sample come with the next
+// one.
+func (r *Runner) listen(ctx context.Context, arms *rollout.Arms) {
+	thrower, ok := r.ports.Workload.(workload.Thrower)
+	if !ok {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+	defer cancel()
+	thrown, err := thrower.Exceptions(ctx)
+	if err != nil {
+		r.effects.failed("read logs", r.opts.Now(), err)
+		return
+	}
+	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary} {
+		list, read := thrown[arm]
+		list = append(r.thrown[arm], list...)
+		delete(r.thrown, arm)
+		switch {
+		case s == nil:
+			r.thrown[arm] = list[:min(len(list), mostHeld)]
+		case s.Exceptions == nil && read:
+			s.Exceptions = list
 		}
 	}
 }

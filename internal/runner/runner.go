@@ -82,8 +82,10 @@ type Runner struct {
 	resumed bool
 	// status and router are the latest that was seen of both, to go on with
 	// when one cannot be read.
-	status  workload.Status
-	router  traffic.Observed
+	status workload.Status
+	router traffic.Observed
+	// thrown are exceptions that wait for a sample of their arm.
+	thrown  map[rollout.Arm][]rollout.Exception
 	ticks   *collector
 	effects effects
 
@@ -123,7 +125,8 @@ func New(id string, ports Ports, opts Options) *Runner {
 	}
 	return &Runner{
 		ports: ports, opts: opts, id: id, resumed: true,
-		ticks: newCollector(ports.Metrics, opts),
+		thrown: map[rollout.Arm][]rollout.Exception{},
+		ticks:  newCollector(ports.Metrics, opts),
 	}
 }
 

@@ -2,6 +2,7 @@ package process
 
 import (
 	"net"
+	"os"
 	"strconv"
 	"sync"
 )
@@ -15,6 +16,8 @@ type instance struct {
 
 	stop chan struct{} // closed by requestStop
 	done chan struct{} // closed when supervise has returned
+	// logFrom is where in its log it began.
+	logFrom int64
 
 	// record belongs to supervise alone, so that it can be written to a slow
 	// disk while others look at the rest.
@@ -49,9 +52,12 @@ func (w *Workload) newInstance(g *group, name string) *instance {
 	}
 	// One of that name may have ended while Serin was away.
 	if r, ok := w.buried[name]; ok && r.Group == g.id {
-		i.record.Port, i.record.Restarts, i.record.Streak = r.Port, r.Restarts, r.Streak
+		i.record.Port, i.record.Restarts, i.record.Streak, i.record.LogFrom = r.Port, r.Restarts, r.Streak, r.LogFrom
 		delete(w.buried, name)
+	} else if info, err := os.Stat(w.logFile(name)); err == nil {
+		i.record.LogFrom = info.Size()
 	}
+	i.logFrom = i.record.LogFrom
 	return i
 }
 

@@ -61,7 +61,11 @@ func (w *Workload) rotateLogs() {
 			if info, err := os.Stat(path); err != nil || info.Size() < w.logLimit {
 				continue
 			}
-			if err := rotate(path, w.cfg.Logs.Keep); err != nil {
+			w.tails.mu.Lock()
+			err := rotate(path, w.cfg.Logs.Keep)
+			w.tails.rotated(name, path)
+			w.tails.mu.Unlock()
+			if err != nil {
 				w.log.Warn("a log could not be kept on rotation and was emptied", "file", path, "error", err)
 			}
 		}

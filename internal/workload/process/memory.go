@@ -179,6 +179,7 @@ func (w *Workload) BeginRun(candidate workload.Version) error {
 	w.memory.Promoted = false
 	w.remember()
 	w.pruneLogs()
+	w.tails.forget(w)
 	return nil
 }
 

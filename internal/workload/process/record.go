@@ -26,6 +26,8 @@ type record struct {
 	Restarts int `json:"restarts,omitempty"`
 	Streak   int `json:"streak,omitempty"`
 	Moves    int `json:"moves,omitempty"`
+	// LogFrom is where in its log it began: what is before is an earlier one's.
+	LogFrom int64 `json:"logFrom,omitempty"`
 	// Stopping says that it was asked to end.
 	Stopping bool `json:"stopping,omitempty"`
 }

@@ -93,6 +93,7 @@ func (w *Workload) adopt(r record, p *process) *instance {
 	g := w.group(r.Group)
 	i := w.newInstance(g, r.Name)
 	i.record = r
+	i.logFrom = r.LogFrom
 	i.process = p
 	i.everReady = true
 	i.url = "http://" + i.address()

@@ -52,6 +52,7 @@ type Workload struct {
 	running sync.WaitGroup
 	changed chan struct{}
 	usage   meter
+	tails   tails
 	ports   ports
 
 	mu        sync.Mutex
@@ -68,6 +69,7 @@ var (
 	_ workload.Notifier = (*Workload)(nil)
 	_ workload.Meter    = (*Workload)(nil)
 	_ workload.Logger   = (*Workload)(nil)
+	_ workload.Thrower  = (*Workload)(nil)
 	_ rollout.Validator = (*Config)(nil)
 )
 
