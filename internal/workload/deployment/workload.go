@@ -35,6 +35,8 @@ type Workload struct {
 	promoting time.Time
 	// restarts counts by pod, so that a pod that is replaced still counts.
 	restarts map[types.UID]int
+	// thrown is how far the logs have been read for exceptions.
+	thrown readers
 }
 
 var (
@@ -56,7 +58,7 @@ func New(c Config, env Env) (*Workload, error) {
 	if r.Canary.ReplicaSet == "" {
 		r.Canary.ReplicaSet = setName(c.Name, r.Canary.Hash)
 	}
-	w := &Workload{Target: t, run: r, changed: make(chan struct{}, 1), restarts: map[types.UID]int{}}
+	w := &Workload{Target: t, run: r, changed: make(chan struct{}, 1), restarts: map[types.UID]int{}, thrown: readers{born: env.now()}}
 	if env.Events != nil {
 		if err := env.Events.add(w); err != nil {
 			return nil, fmt.Errorf("carry a run of Deployment %s: %w", t.key(), err)
