@@ -150,6 +150,16 @@ func (e *exceptionCheck) critical() (n float64, worst int) {
 	return n, worst
 }
 
+// certain says that a check fails whatever was compared: a policy needs no
+// figures of stable.
+func (c *checkState) certain() bool {
+	if c.Exceptions == nil {
+		return false
+	}
+	n, _ := c.Exceptions.critical()
+	return n >= criticalLimit
+}
+
 // holding is the class whose single critical occurrence in this phase holds the
 // run.
 func (e *exceptionCheck) holding() (at int, held bool) {

@@ -126,7 +126,7 @@ func (s *State) judge(cfg Config, i int, t reading) Result {
 	}
 	s.measure(cs, j.add(r, t), t)
 	res.Needed = 1 / cs.Alpha
-	if !cs.Seen {
+	if !cs.Seen && !cs.certain() {
 		res.Message = "not measured: no tick has held this check's figures of both arms"
 		return res
 	}

@@ -133,7 +133,7 @@ func (r *Runner) listen(ctx context.Context, arms *rollout.Arms) {
 	}
 	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary} {
 		list, read := thrown[arm]
-		list = append(r.thrown[arm], list...)
+		list = append(append([]rollout.Exception{}, r.thrown[arm]...), list...)
 		delete(r.thrown, arm)
 		switch {
 		case s == nil:

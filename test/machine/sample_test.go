@@ -43,6 +43,8 @@ func sample(args []string) int {
 	wrong := f.Float64("errors", 0, "fraction of requests that answer 500")
 	brokenFile := f.String("broken-when", "", "while this file is there, half of the requests answer 500")
 	delay := f.Duration("delay", 0, "time that every answer takes")
+	raises := f.Float64("raises", 0, "fraction of requests that write an exception to the log and are answered all the same")
+	panics := f.Float64("panics", 0, "fraction of requests whose handler panics")
 	exits := f.Bool("exits", false, "exits with status 7 before it listens")
 	burn := f.Int("burn", 0, "rounds of work that every answer costs; a thousand are about a millisecond")
 	keep := f.Int("keep", 0, "bytes that every answer leaves in memory")
@@ -88,6 +90,12 @@ func sample(args []string) int {
 		broken := *wrong
 		if _, err := os.Stat(*brokenFile); *brokenFile != "" && err == nil {
 			broken = 0.5
+		}
+		if rand.Float64() < *panics {
+			panic("the order of user 4711 is nil")
+		}
+		if rand.Float64() < *raises {
+			fmt.Fprint(os.Stderr, "Traceback (most recent call last):\n  File \"/app/shop/cart.py\", line 12, in add\n    pay(card)\nTimeoutError: card 4711\n")
 		}
 		if rand.Float64() < broken {
 			w.Header().Set(wantedHeader, "yes")

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/common/model"
 
+	logged "serin.dev/serin/internal/exceptions"
 	"serin.dev/serin/internal/rollout"
 )
 
@@ -99,7 +100,10 @@ func (t *tick) number(f *figures, q query, s series[float64], by float64, aside 
 		if class == "" {
 			class = "unknown"
 		}
-		critical := t.plan.critical != "" && s.labels[model.LabelName(t.plan.critical)] == "true"
+		critical := s.labels[model.LabelName(t.plan.critical)] == "true"
+		if t.plan.critical == "" {
+			critical = logged.Critical(class)
+		}
 		f.exceptions[exception{class, instance, critical}] += by
 	case complaints:
 		f.complaints += by
