@@ -189,6 +189,15 @@ func (d described) checks(b *strings.Builder) {
 		fmt.Fprintf(t, "  %s\t%s\tratio %s\tevidence %.3g of %.3g\t%s\n", c.Name, c.Verdict, ratio, c.Evidence, c.Needed, c.Message)
 	}
 	_ = t.Flush() // a strings.Builder does not fail
+	for _, c := range d.view.Checks {
+		for _, x := range c.NewClasses {
+			critical := ""
+			if x.Critical {
+				critical = ", critical"
+			}
+			fmt.Fprintf(b, "  new in the canary: %q, %.0f times in %d ticks, first at %s%s\n", x.Class, x.Count, x.Ticks, x.First.Local().Format("15:04:05"), critical)
+		}
+	}
 }
 
 func (d described) decisions(b *strings.Builder) {

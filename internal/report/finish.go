@@ -53,7 +53,7 @@ func (b *builder) exceptional() {
 		}
 		name, _, _ := strings.Cut(class, "@")
 		for _, s := range r.Stacks {
-			if name != "" && strings.Contains(s.Text, name) {
+			if name != "" && row.Stack == "" && strings.Contains(s.Text, name) {
 				row.Stack = s.Text
 				break
 			}

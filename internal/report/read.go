@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -199,6 +200,7 @@ func (b *builder) throw(t rollout.Tick) {
 			b.exceptions[x.Class] = row
 		}
 		row.Count += x.Count
+		row.Stack = cmp.Or(row.Stack, x.Stack)
 		row.Critical = row.Critical || x.Critical
 	}
 }

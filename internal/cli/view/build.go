@@ -148,6 +148,7 @@ func (m *Model) checks(run store.Run) {
 			check.Verdict, check.Judged, check.Message = r.Verdict, r.Judged, r.Message
 			check.Ratio, check.Low, check.High = r.Ratio, r.Low, r.High
 			check.Evidence, check.Needed = r.Evidence, r.Needed
+			check.NewClasses = r.NewClasses
 			check.Explained = r.Explain(func(at time.Time) string { return at.Local().Format("15:04") })
 			check.Proof, check.Proven, check.Acceptable = r.NonInferiority, r.NonInferior, r.Acceptable
 		}

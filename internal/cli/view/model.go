@@ -97,6 +97,8 @@ type Check struct {
 	Message    string
 	// Explained says what the verdict rests on and what it could still miss.
 	Explained string
+	// NewClasses are the classes of exceptions that only the canary has had.
+	NewClasses []analysis.ExceptionClass
 }
 
 // Hold is a reason to keep the weight where it is.
