@@ -26,7 +26,8 @@ const (
 // Where figures come in steps, a tick ends right after one, as near to its
 // interval as that is: nothing is gained by waiting with figures that are there,
 // and nothing seen by ending before they come. The first tick ends with the
-// first figures, and may be short.
+// first figures, and may be short; the second with the last of the first
+// interval.
 type collector struct {
 	source metrics.Source
 	opts   Options
@@ -37,6 +38,8 @@ type collector struct {
 	// yet.
 	meant time.Time
 	first bool
+	// full is when the first interval is over, where the first tick ends sooner.
+	full time.Time
 	// retry is when figures that are late are asked for again; zero when none
 	// are.
 	retry time.Time
@@ -87,6 +90,7 @@ func (c *collector) poll(ctx context.Context, now time.Time, interval time.Durat
 		c.begin(ctx, now, now, true)
 		c.drop()
 		c.since, c.next, c.meant, c.first, c.weight = now, now.Add(interval), now.Add(interval), true, weight
+		c.full = time.Time{}
 		return none()
 	}
 	if c.result == nil {
@@ -134,25 +138,33 @@ func (c *collector) advance(ended, now time.Time) {
 	c.next = c.meant
 	if at, every := c.pace(); every > 0 {
 		c.next = nearest(c.meant, at, every)
+		if !c.full.IsZero() {
+			for c.next = nearest(now, at, every).Add(every); !c.next.Add(every).After(c.full); {
+				c.next = c.next.Add(every)
+			}
+			c.meant = c.next
+		}
 		if !c.next.After(now) {
 			c.next = c.next.Add(every)
 		}
 	}
+	c.full = time.Time{}
 }
 
 // alignFirst has the first tick end with the first figures.
 func (c *collector) alignFirst() {
 	at, every := c.pace()
-	if !c.first || every <= 0 {
+	if !c.first || every <= 0 || !c.full.IsZero() {
 		return
 	}
 	// Figures of a few moments say too little to be a tick.
-	least := c.since.Add(every / 4)
+	least := c.since.Add(every / 2)
 	first := nearest(least, at, every)
 	if first.Before(least) {
 		first = first.Add(every)
 	}
 	if first.Before(c.next) {
+		c.full = c.next
 		c.next, c.meant = first, first
 	}
 }

@@ -68,10 +68,10 @@ func TestATickEndsRightAfterItsFiguresHaveCome(t *testing.T) {
 		first           float64 // figures, after the start
 		ends            []float64
 	}{
-		{"twice an interval", 10, 5, 2, []float64{2.3, 12.3, 22.3, 32.3}},
+		{"twice an interval", 10, 5, 3, []float64{3.3, 8.3, 18.3, 28.3}},
 		{"once an interval", 5, 5, 4, []float64{4.3, 9.3, 14.3}},
-		{"the first figures come too soon to be a tick", 10, 5, 0.5, []float64{5.8, 15.8, 25.8}},
-		{"the interval is no whole number of steps", 10, 4, 1, []float64{1.3, 13.3, 21.3, 33.3, 41.3}},
+		{"the first figures come too soon to be a tick", 10, 5, 0.5, []float64{5.8, 10.8, 20.8}},
+		{"the interval is no whole number of steps", 10, 4, 1, []float64{5.3, 9.3, 21.3, 29.3, 41.3}},
 		{"less often than ticks", 5, 15, 2, []float64{5, 10, 15}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
