@@ -183,7 +183,7 @@ func (c *collector) pace() (at time.Time, every time.Duration) {
 		return time.Time{}, 0
 	}
 	p := paced.Pace()
-	if p.Every > c.interval {
+	if p.Every > c.interval+c.interval/10 { // what is measured is never quite even
 		return time.Time{}, 0
 	}
 	return p.At, p.Every

@@ -70,6 +70,7 @@ func TestATickEndsRightAfterItsFiguresHaveCome(t *testing.T) {
 	}{
 		{"twice an interval", 10, 5, 3, []float64{3.3, 8.3, 18.3, 28.3}},
 		{"once an interval", 5, 5, 4, []float64{4.3, 9.3, 14.3}},
+		{"once an interval, a little late", 5, 5.01, 4, []float64{4.3, 9.31, 14.32}},
 		{"the first figures come too soon to be a tick", 10, 5, 0.5, []float64{5.8, 10.8, 20.8}},
 		{"the interval is no whole number of steps", 10, 4, 1, []float64{5.3, 9.3, 21.3, 29.3, 41.3}},
 		{"less often than ticks", 5, 15, 2, []float64{5, 10, 15}},
