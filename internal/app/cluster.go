@@ -37,6 +37,7 @@ type cluster struct {
 	clientset kubernetes.Interface
 	telemetry *telemetry
 	events    *builtin.Events
+	crowd     builtin.Crowd
 
 	mu     sync.Mutex
 	stores map[string]*crd.Store // by namespace
@@ -56,7 +57,7 @@ func (c *cluster) env(r rollout.Rollout) builtin.ClusterEnv {
 			Client: kube.Fresh(c.mgr.GetClient(), c.mgr.GetAPIReader()), Live: c.mgr.GetAPIReader(),
 			Namespace: r.Metadata.Namespace, Rollout: r.Metadata.Name, Logger: c.opts.Logger,
 		},
-		Pods: c.clientset.CoreV1(), Events: c.events, HoldAlways: c.opts.HoldAlways,
+		Pods: c.clientset.CoreV1(), Events: c.events, Crowd: &c.crowd, HoldAlways: c.opts.HoldAlways,
 		Prometheus: c.opts.Prometheus, Preset: c.opts.Preset,
 	}
 }

@@ -24,6 +24,9 @@ import (
 	"serin.dev/serin/internal/workload/deployment"
 )
 
+// Crowd spreads the questions of many runs. All runs share one.
+type Crowd = prometheus.Crowd
+
 // Events tell runs of changes of their workloads. All runs share one.
 type Events = deployment.Events
 
@@ -35,6 +38,7 @@ type ClusterEnv struct {
 	kube.Env
 	Pods       corev1client.PodsGetter
 	Events     *Events
+	Crowd      *Crowd
 	HoldAlways bool
 	// Prometheus is asked where a rollout names no metrics, and Preset whose
 	// counters it has.
@@ -273,7 +277,7 @@ func sourceOf(r rollout.Rollout, env ClusterEnv, observe func(context.Context) (
 	}
 	return prometheus.New(config, prometheus.Env{
 		Rollout: r.Metadata.Name, Namespace: r.Metadata.Namespace, Workload: deployed.Name,
-		Services: armServices(r), Cluster: true, Interval: time.Duration(r.Spec.Analysis.Interval), Logger: env.Logger,
+		Services: armServices(r), Cluster: true, Interval: time.Duration(r.Spec.Analysis.Interval), Logger: env.Logger, Crowd: env.Crowd,
 		Groups: func(ctx context.Context) (map[rollout.Arm]prometheus.Group, error) {
 			status, err := observe(ctx)
 			if err != nil {

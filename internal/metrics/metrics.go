@@ -35,8 +35,9 @@ type Paced interface {
 
 // Pace is when figures come.
 type Pace struct {
-	// At is the time of the latest figures that were collected, and Every how far
-	// apart they come; 0 while that is not known.
+	// At is the time of the latest figures that were collected, or somewhat later
+	// where they are better asked for later; Every is how far apart they come, 0
+	// while that is not known.
 	At    time.Time
 	Every time.Duration
 	// Waiting: the latest Collect came before figures that are due, so it

@@ -28,7 +28,9 @@ type Env struct {
 	// Recorded reads what was recorded earlier: everything is asked as of the
 	// end of each tick, as it would have been answered then.
 	Recorded bool
-	Logger   *slog.Logger
+	// Crowd is shared by the sources of a program; nil where there are few.
+	Crowd  *Crowd
+	Logger *slog.Logger
 }
 
 // Group is what is known of one arm while a run goes on.

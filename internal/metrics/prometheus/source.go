@@ -38,6 +38,7 @@ type Source struct {
 
 	pacing sync.Mutex
 	pace   metrics.Pace
+	place  place
 }
 
 // state is what was counted since began.
@@ -65,7 +66,7 @@ func New(cfg Config, env Env) (*Source, error) {
 		}
 	}
 	p, _ := newPlan(cfg, env.Cluster)
-	s := &Source{cfg: cfg, env: env, plan: p, log: env.Logger}
+	s := &Source{cfg: cfg, env: env, plan: p, log: env.Logger, place: place{crowd: env.Crowd}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -97,6 +98,7 @@ func (s *Source) Collect(ctx context.Context, since, now time.Time) (rollout.Arm
 		s.state = newState(since)
 	}
 	s.end = now
+	s.place.join()
 	arms, err := s.collect(ctx, now)
 	if err != nil {
 		return rollout.Arms{}, fmt.Errorf("read Prometheus: %w", err)
@@ -258,6 +260,7 @@ func (s *Source) paces(now time.Time) {
 		}
 		p.Every = max(p.Every, gap)
 	}
+	p.At = p.At.Add(s.place.later(p.Every))
 	s.pacing.Lock()
 	defer s.pacing.Unlock()
 	s.pace = p
@@ -308,6 +311,9 @@ func (s *Source) addUsage(ctx context.Context, c *client, groups map[rollout.Arm
 
 // Close implements metrics.Source.
 func (s *Source) Close() error {
+	s.mu.Lock()
+	s.place.leave()
+	s.mu.Unlock()
 	s.http.CloseIdleConnections()
 	return nil
 }
