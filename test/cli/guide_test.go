@@ -137,3 +137,22 @@ func TestTheGuideToSimulatingWorks(t *testing.T) {
 		t.Errorf("%d commands were carried out", carriedOut)
 	}
 }
+
+// The file of the page on exceptions is one that lint has no error in.
+func TestTheFileWithCriticalExceptionsIsSound(t *testing.T) {
+	guide, err := os.ReadFile("../../docs/guide/exceptions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindSubmatch(guide)
+	if file == nil {
+		t.Fatal("the guide shows no file")
+	}
+	path := filepath.Join(t.TempDir(), "shop.yaml")
+	if err := os.WriteFile(path, file[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command(filepath.Join(bin, "serin"), "lint", "-f", path).CombinedOutput(); err != nil || strings.Contains(string(out), "critical") {
+		t.Errorf("%v: %s", err, out)
+	}
+}
