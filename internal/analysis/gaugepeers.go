@@ -185,11 +185,19 @@ func (p *peers) learn(s int, w gaugeWindow) {
 }
 
 // over is the placebo over the window w of start s, and no less than the mean of
-// what windows about as long have shown.
+// what windows about as long have shown. Levels over longer windows vary less,
+// so theirs are a floor as well.
 func (p *peers) over(s int, w gaugeWindow) placebo {
 	now := p.seen(s, w)
-	if u := p.Usual[octave(w.n)]; now.freedom > 0 && u.N > 0 {
-		now.level = max(now.level, u.Level/u.N)
+	if now.freedom == 0 {
+		return now
+	}
+	for i := octave(w.n); i < windowOctaves; i++ {
+		if u := p.Usual[i]; u.N > 0 {
+			now.level = max(now.level, u.Level/u.N)
+		}
+	}
+	if u := p.Usual[octave(w.n)]; u.N > 0 {
 		now.slope = max(now.slope, u.Slope/u.N/(w.n*w.n))
 	}
 	return now
@@ -231,9 +239,13 @@ func (p *peers) inArms(variance float64) float64 {
 // reach the threshold: the evidence of a normal value at the threshold must be
 // as rare as alpha for a Student value too.
 func inflation(freedom, alpha float64) float64 {
-	t := stats.StudentQuantile(alpha/2, freedom)
+	t := stats.StudentQuantile(alpha/looks, freedom)
 	return max(1, t*t/(2*(math.Log(1/alpha)+mixtureCost)))
 }
+
+// looks is as how many independent looks the many dependent ones count: slow
+// noise is another draw every few minutes.
+const looks = 8
 
 // mixtureCost is about what the mixtures over sizes and starts cost, in nats.
 const mixtureCost = 2

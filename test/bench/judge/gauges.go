@@ -98,7 +98,7 @@ func gaugeScenarios() []scenario {
 	quiet := gaugeTraffic{spread: .03, noise: .01, memory: .9}
 	with := func(ratio func(at) float64) gaugeTraffic { g := usual; g.ratio = ratio; return g }
 	grown := func(ratio func(at) float64) gaugeTraffic { g := quiet; g.ratio = ratio; return g }
-	late := one("C9 CPU +50% from minute 15", fault, with(func(a at) float64 {
+	late := one("U9 CPU +50% from minute 15", fault, with(func(a at) float64 {
 		if a.since < 15*time.Minute {
 			return 1
 		}
@@ -106,16 +106,16 @@ func gaugeScenarios() []scenario {
 	}), "not in it", 0, 0)
 	late.onset, late.warmup = 15*time.Minute, 0
 	return []scenario{
-		one("C1 CPU, noise .7 from tick to tick", null, gaugeTraffic{spread: .05, noise: .03, memory: .7}, "0", 0, 0),
-		one("C2 CPU, noise .9", null, gaugeTraffic{spread: .05, noise: .03, memory: .9}, "0", 0, 0),
-		one("C3 CPU, noise .97", null, gaugeTraffic{spread: .05, noise: .03, memory: .97}, ".1%", 0, 0),
-		one("C4 CPU, noise .97 of 15%, load +-60%", null, gaugeTraffic{spread: .05, noise: .15, memory: .97, diurnal: .6}, "not in it", 0, 0),
-		one("C5 CPU, instances differ by 20%", null, gaugeTraffic{spread: .2, noise: .05, memory: .9}, "not in it", 0, 0),
-		one("C6 CPU, three stable instances, 10%", null, gaugeTraffic{stable: 3, spread: .1, noise: .05, memory: .9}, "not in it", 0, 0),
-		one("C7 CPU +30%", fault, with(always(1.3)), "345 s, 75%", 345, .75),
-		one("C8 CPU +50%", fault, with(always(1.5)), "120 s, 99.7%", 120, .997),
+		one("U1 CPU, noise .7 from tick to tick", null, gaugeTraffic{spread: .05, noise: .03, memory: .7}, "0", 0, 0),
+		one("U2 CPU, noise .9", null, gaugeTraffic{spread: .05, noise: .03, memory: .9}, "0", 0, 0),
+		one("U3 CPU, noise .97", null, gaugeTraffic{spread: .05, noise: .03, memory: .97}, ".1%", 0, 0),
+		one("U4 CPU, noise .97 of 15%, load +-60%", null, gaugeTraffic{spread: .05, noise: .15, memory: .97, diurnal: .6}, "not in it", 0, 0),
+		one("U5 CPU, instances differ by 20%", null, gaugeTraffic{spread: .2, noise: .05, memory: .9}, "not in it", 0, 0),
+		one("U6 CPU, three stable instances, 10%", null, gaugeTraffic{stable: 3, spread: .1, noise: .05, memory: .9}, "not in it", 0, 0),
+		one("U7 CPU +30%", fault, with(always(1.3)), "345 s, 75%", 345, .75),
+		one("U8 CPU +50%", fault, with(always(1.5)), "120 s, 99.7%", 120, .997),
 		late,
-		one("C10 CPU 2.5x, three stable instances", fault, gaugeTraffic{stable: 3, spread: .05, noise: .03, memory: .9, ratio: always(2.5)}, "not in it", 0, 0),
+		one("U10 CPU 2.5x, three stable instances", fault, gaugeTraffic{stable: 3, spread: .05, noise: .03, memory: .9, ratio: always(2.5)}, "not in it", 0, 0),
 		one("M1 memory, noise .9", null, mem(usual), "0", 0, 0),
 		one("M2 memory, noise .97 of 10%", null, mem(gaugeTraffic{spread: .05, noise: .1, memory: .97}), "not in it", 0, 0),
 		one("M3 memory, the canary fills up", null, mem(with(func(a at) float64 { return 1 - .5*math.Exp(-a.since.Minutes()/10) })), "not in it", 0, 0),
