@@ -289,16 +289,13 @@ func (c *counts) total(t countTick, canaryWeight, stableWeight, information floa
 //
 // All events of a tick may be one clump as long as too little was seen of the
 // noise. Then n such ticks fall on the canary with probability share^n, and may
-// reach the threshold only when that is below alpha. Half of what the mixture
-// over starts and engines takes from C's evidence at the first start may be
-// added: the other half is for what comes later. A clump is the less likely the
-// larger it is.
+// reach the threshold only when that is below alpha. A clump is the less likely
+// the larger it is.
 func (c *counts) limit(rule countRule, x, share float64) float64 {
 	needed := math.Log(1 / rule.alpha)
 	limit := (needed + gridCost) / 2
 	if c.Clumps.Pairs < knownPairs && share > 0 {
-		mixed := math.Ln2 - c.Sums.Stakes.logOf(0)
-		limit = min(limit, -math.Log(share)*(1+mixed/needed/2)+math.Log1p(x/largeClump))
+		limit = min(limit, math.Log1p(x/largeClump)-math.Log(share))
 	}
 	return c.phi() * limit
 }

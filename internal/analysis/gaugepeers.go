@@ -82,7 +82,7 @@ func (p peers) clone() peers {
 	p.List = slices.Clone(p.List)
 	for i := range p.List {
 		e := &p.List[i]
-		e.Now, e.D, e.ID = e.Now.clone(0), slices.Clone(e.D), slices.Clone(e.ID)
+		e.Now, e.D, e.ID = e.Now.clone(), slices.Clone(e.D), slices.Clone(e.ID)
 	}
 	return p
 }

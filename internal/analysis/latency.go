@@ -85,7 +85,7 @@ func (l *latencyCheck) clone() *latencyCheck {
 	for i := range l.Tails {
 		c.Tails[i] = l.Tails[i].cloneIn(&s)
 	}
-	c.Sketch.Cells = l.Sketch.Cells.clone(0)
+	c.Sketch.Cells = l.Sketch.Cells.clone()
 	c.Spread = l.Spread.clone()
 	return &c
 }

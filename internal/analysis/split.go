@@ -46,7 +46,7 @@ func newSplitCheck() splitCheck {
 }
 
 func (c splitCheck) clone() splitCheck {
-	c.Odds = c.Odds.clone(0)
+	c.Odds = c.Odds.clone()
 	return c
 }
 

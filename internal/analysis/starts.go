@@ -108,7 +108,7 @@ func newSums(n int, p stakes) sums { return sums{Total: make(Vector, n), Stakes:
 
 // clone shares the marks, which are never changed: mark makes new ones.
 func (u sums) clone() sums {
-	u.Total = u.Total.clone(0)
+	u.Total = u.Total.clone()
 	return u
 }
 

@@ -48,7 +48,7 @@ func (s *slab) clone(v Vector) Vector {
 	case v == nil:
 		return nil
 	case n > len(*s):
-		return v.clone(0)
+		return v.clone()
 	default:
 		c := (*s)[:n:n]
 		*s = (*s)[n:]
@@ -57,11 +57,10 @@ func (s *slab) clone(v Vector) Vector {
 	}
 }
 
-// clone returns a copy with room for extra more numbers, so that nothing is
-// shared with v.
-func (v Vector) clone(extra int) Vector {
+// clone returns a copy.
+func (v Vector) clone() Vector {
 	if v == nil {
 		return nil
 	}
-	return append(make(Vector, 0, len(v)+extra), v...)
+	return append(make(Vector, 0, len(v)), v...)
 }

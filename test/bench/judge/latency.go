@@ -159,7 +159,8 @@ func latencyScenarios() []scenario {
 			note: note, noteMedian: median, noteRate: rate, rules: latencyRules,
 		}
 		switch {
-		case l.shift > 0:
+		case l.shift > 0 && l.buckets.step == native.step:
+			// (The same fault in other buckets counts once.)
 			// Each second compares 5 % of the requests with the others, by the
 			// logarithm of their times, whose standard deviation is 1.
 			s.bound = math.Log(1/latencyAlpha) / (l.shift * l.shift / 2 * l.rps * .05 * .95)

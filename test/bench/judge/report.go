@@ -28,7 +28,7 @@ func report(s scenario, o outcome, few bool) (ok bool, line string) {
 		p := atLeast(rolledBack, n, alpha)
 		ok = p >= significance
 		line += fmt.Sprintf("  alpha %.2f%%, p %.3f", 100*alpha, p)
-	case tolerated:
+	case tolerated, limit:
 		line += "                      "
 	case fault:
 		median, p90 := quantile(times, 0.5), quantile(times, 0.9)

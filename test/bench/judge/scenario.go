@@ -18,6 +18,8 @@ const (
 	tolerated
 	// fault: it is worse by more.
 	fault
+	// limit: it is no worse, and its noise is beyond what the guarantee covers.
+	limit
 )
 
 // scenario is a family of synthetic runs.
