@@ -39,7 +39,6 @@ func TestExceptionsAreJudgedAsAPersonWould(t *testing.T) {
 		nonInferior, acceptable bool
 		hold, message, flag     string
 		unjudged                bool
-		ticks                   int // of the last stretch that a rollback took at most
 	}
 	for name, c := range map[string]struct {
 		cfg    analysis.Config

@@ -53,7 +53,7 @@ func (e *exceptionCheck) result(r rules, t reading) Result {
 		o := e.Open[lead]
 		res.Verdict, res.Since = Fail, new(o.First)
 		res.Message = fmt.Sprintf("%s is new: in the canary %s in %s, never in stable%s, %s",
-			o.Class, plural(int(min(o.Count, 1e9)), "time"), plural(o.Ticks, "tick"), e.others(lead), odds(res.Evidence, 1/r.alpha))
+			o.Class, plural(int(min(o.Count, 1e9)), "time"), plural(o.Ticks, "tick"), e.others(), odds(res.Evidence, 1/r.alpha))
 		return res
 	case keyed >= needed:
 		res.Verdict = Fail
@@ -103,7 +103,7 @@ func (e *exceptionCheck) message(r rules, res Result, inPhase, suspect int, birt
 	case suspect >= 0:
 		o := e.Open[suspect]
 		return fmt.Sprintf("%s only in the canary so far, %s in %s%s; %s",
-			o.Class, plural(int(min(o.Count, 1e9)), "time"), plural(o.Ticks, "tick"), e.others(suspect), odds(res.Evidence, 1/r.alpha))
+			o.Class, plural(int(min(o.Count, 1e9)), "time"), plural(o.Ticks, "tick"), e.others(), odds(res.Evidence, 1/r.alpha))
 	case births:
 		return e.births(res, r)
 	case !e.Measured:
@@ -130,7 +130,7 @@ func (e *exceptionCheck) births(res Result, r rules) string {
 }
 
 // others tells of the open classes beside one.
-func (e *exceptionCheck) others(than int) string {
+func (e *exceptionCheck) others() string {
 	n := len(e.Open) + len(e.Shed) - 1
 	if n <= 0 {
 		return ""

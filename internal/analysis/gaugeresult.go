@@ -206,7 +206,7 @@ func (g *gaugeCheck) result(r rules, t reading) Result {
 		if f.pair {
 			likely = enough
 		}
-		res.Acceptable = !(likely && large) && (g.Measured > 0 || !t.control)
+		res.Acceptable = (!likely || !large) && (g.Measured > 0 || !t.control)
 	}
 	res.Message = g.message(r, t, f, res, large)
 	return res

@@ -17,7 +17,7 @@ func Record(r io.Reader) (record.Header, []rollout.Tick, error) {
 		case e.Header != nil:
 			header = *e.Header
 		case e.Input != nil:
-			if t := e.Input.Observation().Tick; t != nil && !(len(ticks) > 0 && !t.At.After(ticks[len(ticks)-1].At)) {
+			if t := e.Input.Observation().Tick; t != nil && (len(ticks) == 0 || t.At.After(ticks[len(ticks)-1].At)) {
 				ticks = append(ticks, *t)
 			}
 		}

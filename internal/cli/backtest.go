@@ -208,7 +208,7 @@ func (c *command) series(ctx context.Context, f backtestFlags, p plannedFile, w 
 	if err != nil {
 		return nil, usage("%s: %w", p.file, err)
 	}
-	defer rec.Close()
+	defer func() { _ = rec.Close() }()
 	var weights []int
 	for _, ph := range p.plan.Phases {
 		weights = append(weights, ph.Weight)

@@ -138,7 +138,7 @@ func (c *command) measuredTraffic(ctx context.Context, file string) (simulate.Tr
 	if err != nil {
 		return simulate.Traffic{}, "", usage("--measured: %s: %w", file, err)
 	}
-	defer rec.Close()
+	defer func() { _ = rec.Close() }()
 	t, over, err := rec.Usual(ctx)
 	if err != nil {
 		return t, "", unreachable("--measured: %w", err)

@@ -178,7 +178,7 @@ func (w *outside) drawIntent(t *rapid.T) rollout.Intent {
 	kinds := []rollout.IntentKind{rollout.Promote, rollout.Promote, rollout.Pause, rollout.Resume, rollout.Rollback, rollout.Complain, "dance"}
 	return rollout.Intent{
 		Arm: rapid.SampledFrom([]rollout.Arm{"", rollout.Stable, rollout.Canary}).Draw(t, "arm"),
-		ID: fmt.Sprint(w.asks), Actor: "ana", At: w.now,
+		ID:  fmt.Sprint(w.asks), Actor: "ana", At: w.now,
 		Kind: rapid.SampledFrom(kinds).Draw(t, "intent"), Full: rapid.IntRange(0, 3).Draw(t, "full") == 0,
 	}
 }

@@ -46,7 +46,7 @@ func goType(typ, message string) (name string, known bool) {
 }
 
 func (r *Reader) beginGo(line string) *trace {
-	prefix, rest := "", line
+	var prefix, rest string
 	at := strings.Index(line, "panic: ")
 	if i := strings.Index(line, "http: panic serving "); i >= 0 {
 		_, message, _ := strings.Cut(line[i+len("http: panic serving "):], ": ")

@@ -32,7 +32,7 @@ func clean(s string, longest int) string {
 		for end < len(s) && alphanumeric(s[end]) {
 			if c := s[end]; c >= '0' && c <= '9' {
 				digits++
-			} else if !(c >= 'a' && c <= 'f') {
+			} else if c < 'a' || c > 'f' {
 				hex = false
 			}
 			end++

@@ -94,12 +94,12 @@ type arm struct {
 }
 
 type instance struct {
-	name                    string
-	times, cpu, memory      float64
-	cpuNoise, memoryNoise   float64
-	requests, seconds, errs float64
-	sample                  rollout.InstanceSample
-	histogram               rollout.Histogram
+	name                  string
+	times, cpu, memory    float64
+	cpuNoise, memoryNoise float64
+	requests, seconds     float64
+	sample                rollout.InstanceSample
+	histogram             rollout.Histogram
 }
 
 func newSource(rng *rand.Rand, s Scenario, t Traffic, a rollout.Analysis) *source {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // writeUse writes a rollout with four instances that is judged by what they
@@ -113,11 +114,13 @@ func TestComplaintsRollBack(t *testing.T) {
 	if out := h.must("describe", "shop"); !strings.Contains(out, "1 about the canary, 0 about stable, 1 with the version not known") {
 		t.Errorf("describe does not count them:\n%s", out)
 	}
-	for range 8 {
-		// The run may be rolled back by one of them.
+	// People go on complaining, one after another: all at once may be one angry
+	// person, and proves less. The run is rolled back by one of them.
+	for range 60 {
 		if code, _, _ := h.serin("complain", "shop", "--arm", "canary", "cannot log in"); code != 0 {
 			break
 		}
+		time.Sleep(time.Second)
 	}
 	run.says("rolled back after")
 	v.stop()

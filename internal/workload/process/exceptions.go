@@ -27,7 +27,6 @@ const (
 // places are kept in a file, so that a later Serin goes on where this one was.
 type tails struct {
 	mu    sync.Mutex
-	file  string
 	logs  map[string]*tail
 	begun bool
 }
