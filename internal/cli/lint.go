@@ -80,7 +80,7 @@ With --schema it prints the JSON Schema of such a file, for editors.`,
 			if err != nil {
 				return err
 			}
-			result.OK = result.OK && !(strict && len(result.Problems) > 0)
+			result.OK = result.OK && (!strict || len(result.Problems) == 0)
 			if err := print(c.out, *out, result, result.text); err != nil {
 				return err
 			}
