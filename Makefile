@@ -61,6 +61,7 @@ check: ## formatting, vet, linters, generated files up to date
 	$(GO) vet -tags plane ./test/...
 	$(TOOL) golangci-lint run --timeout 10m $(PKGS)
 	$(GO) mod tidy -diff
+	cd test/chart && $(GO) mod tidy -diff # follows the main module's versions
 	$(MAKE) verify-generated
 
 .PHONY: vuln
