@@ -111,6 +111,9 @@ const (
 type Assessment struct {
 	Results []Result `json:"results"`
 	Data    Data     `json:"data"`
+	// Missing says which check's figures are late or missing, and why, where it
+	// is not an arm's that are.
+	Missing string `json:"missing,omitempty"`
 	// Hold, when not empty, is a reason to keep the weight where it is that is
 	// not a missing sample: the split check's alarm, or a critical exception.
 	// HoldRule is the reason's name: empty for the split.

@@ -24,6 +24,9 @@ type distribution struct {
 	// seconds is the sum of the times; known says whether it was measured.
 	seconds float64
 	known   bool
+	// fullest is the upper edge of the bucket with the most of them, on the
+	// logarithm, most how many it has.
+	fullest, most float64
 }
 
 // bucketLogs returns the logarithms of a bucket's edges. The first bucket is
@@ -80,6 +83,9 @@ func describe(h *rollout.Histogram) (d distribution, ok bool) {
 		upper, edge = i, hi
 		g := (lo + hi) / 2
 		d.n += c
+		if c > d.most {
+			d.fullest, d.most = hi, c
+		}
 		sum += c * g
 		squares += c * g * g
 		seconds := bucketMiddle(h.Bounds, i, g)

@@ -16,6 +16,9 @@ type latencyCheck struct {
 	Spread spread           `json:"spread"`
 	Level  stableTimes      `json:"level"`
 	Phase  phaseShift       `json:"phase"`
+
+	// why says why the latest tick's times could not be compared.
+	why string
 }
 
 // stableTimes is what is known of stable's response times over the run.
@@ -33,6 +36,8 @@ type stableTimes struct {
 	Ticks    float64 `json:"ticks,omitempty"`
 	// Fine is how many of Requests lay in narrow buckets.
 	Fine float64 `json:"fine,omitempty"`
+	// Wide tells the latest wide buckets from others.
+	Wide grid `json:"wide,omitzero"`
 }
 
 // phaseShift is the comparison of means within one phase.
@@ -40,6 +45,10 @@ type phaseShift struct {
 	Shift       float64 `json:"shift,omitempty"`
 	Information float64 `json:"information,omitempty"`
 	Seconds     float64 `json:"seconds,omitempty"`
+	// Canary are the canary's response times, added up, and Expected what they
+	// would be at stable's mean; both 0 while sums are not measured.
+	Canary   float64 `json:"canary,omitempty"`
+	Expected float64 `json:"expected,omitempty"`
 }
 
 // The stake of each engine of the check.
@@ -112,6 +121,7 @@ func (l *latencyCheck) tailRule(r rules) countRule {
 func (l *latencyCheck) coarse() bool { return l.Level.Fine < 0.9*l.Level.Requests }
 
 func (l *latencyCheck) add(r rules, t reading) bool {
+	l.why = ""
 	canary, ok := latencyOf(t.canary)
 	if !ok {
 		return false
@@ -120,10 +130,15 @@ func (l *latencyCheck) add(r rules, t reading) bool {
 	if t.control && !ok {
 		return false
 	}
-	if t.control && !comparable(canary, stable, l.coarse()) {
-		return false
+	if t.control {
+		if canary, stable, l.why = alike(canary, stable, l.coarse()); l.why != "" {
+			return false
+		}
 	}
 	if !t.control {
+		if l.why = l.Level.unlike(canary, l.coarse()); l.why != "" {
+			return false
+		}
 		stable = histogram{}
 	}
 	l.Spread.add(t.stable, t.canary, stable.distribution)
@@ -146,15 +161,6 @@ func latencyOf(s *rollout.Sample) (histogram, bool) {
 	}
 	d, ok := describe(s.Latency)
 	return histogram{d, s.Latency}, ok
-}
-
-// comparable says whether two histograms' scores can be compared: always when
-// they are fine, else only with the same buckets.
-func comparable(a, b histogram, coarse bool) bool {
-	if a.n == 0 || b.n == 0 || a.fine >= 0.9*a.n && b.fine >= 0.9*b.n && !coarse {
-		return true
-	}
-	return sameGrid(a.of.Bounds, b.of.Bounds)
 }
 
 // compare takes in what both arms' times, or the canary's and stable's level,
@@ -193,6 +199,8 @@ func (l *latencyCheck) compare(r rules, t reading, canary, stable histogram) {
 		l.Phase.Shift += tick.requests / tick.variance * tick.shift
 		l.Phase.Information += tick.requests / tick.variance
 		l.Phase.Seconds += tick.duration
+		l.Phase.Canary += tick.canarySeconds
+		l.Phase.Expected += tick.expectedSeconds
 		l.compareTails(r, t, canary, stable)
 	}
 }
@@ -233,6 +241,9 @@ func (l *latencyCheck) learn(r rules, stable histogram) {
 	v.Squares += stable.n * off * (stable.mean - v.Mean)
 	v.Seconds += stable.seconds
 	v.Fine += stable.fine
+	if !stable.isFine() {
+		v.Wide = gridOf(stable.of.Bounds)
+	}
 	v.Ticks++
 
 	chosen := true

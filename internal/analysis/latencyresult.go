@@ -54,7 +54,11 @@ func (l *latencyCheck) find(r rules) finding {
 	}
 	f := finding{with: with, without: without, log: stats.LogSumExp(logs[:])}
 	for i := range logs {
-		if logs[i] > logs[f.leader] {
+		// A tail without an edge has nothing to say yet, and the guard of a warm
+		// canary nothing any more.
+		t := i - engineTails
+		silent := i == engineGuard && l.Warm.Done || t >= 0 && t < len(l.Tails) && l.Tails[t].Edge == 0
+		if !silent && logs[i] > logs[f.leader] {
 			f.leader = i
 		}
 	}
@@ -161,7 +165,14 @@ func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 	variance := l.Body.variance(l.Phase.Information, l.Phase.Seconds) + between
 	proof := goodShiftEvidence(shift, variance, m)
 	tailsBearable := true
-	if !l.coarse() {
+	if l.coarse() {
+		// In wide buckets a slower canary may look like stable: the means must
+		// not say otherwise.
+		if mean, noise, ok := l.Phase.means(l.Level.Variance); ok {
+			proof = min(proof, goodShiftEvidence(mean, l.Body.Noise.Phi()*noise+wandering(l.Phase.Seconds)+between, m))
+			tailsBearable = mean <= math.Log(r.margin)+math.Sqrt(noise)
+		}
+	} else {
 		// The typical time's proof says nothing of the slowest: p95 must be
 		// shown to be within the rollback margin too, where it can be.
 		p95 := &l.Tails[0]
@@ -192,6 +203,18 @@ func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 		res.Acceptable = true
 		res.Flags = append(res.Flags, "immaterial")
 	}
+}
+
+// means is the logarithm of the ratio of the arms' mean response times in the
+// phase and its variance, by their sums; ok is false when there are none. Times
+// are taken to vary like those of an exponential distribution: what wide buckets
+// say of it is no better.
+func (p *phaseShift) means(variance float64) (ratio, noise float64, ok bool) {
+	requests := p.Information * max(leastVariance, variance)
+	if p.Canary <= 0 || p.Expected <= 0 || requests <= 0 {
+		return 0, 0, false
+	}
+	return math.Log(p.Canary / p.Expected), 1 / requests, true
 }
 
 // leastDelay is the difference in seconds below which a slower canary is no
@@ -298,6 +321,9 @@ func (l *latencyCheck) message(r rules, t reading, f finding, res Result) string
 }
 
 func (l *latencyCheck) sizeText(f finding, ratio float64) string {
+	if l.coarse() {
+		return "mean response time " + times(ratio) + " stable"
+	}
 	if i := f.leader - engineTails; i >= 0 && i < len(l.Tails) {
 		q := &l.Tails[i]
 		total := func(n int) float64 { return q.Counts.since(f.start, n) }
@@ -307,9 +333,6 @@ func (l *latencyCheck) sizeText(f finding, ratio float64) string {
 			text += ", " + percent(total(countStableEvents)/n) + " of stable's"
 		}
 		return text
-	}
-	if l.coarse() {
-		return "mean response time " + times(ratio) + " stable"
 	}
 	return "typical response time " + times(ratio) + " stable"
 }

@@ -40,13 +40,19 @@ func Step(cfg Config, s State, t rollout.Tick, phase int) (State, Assessment) {
 		r.stable = t.Arms.Stable
 	}
 	results := make([]Result, len(s.Checks))
-	missed := 0
+	missed, missing := 0, ""
 	for i := range s.Checks {
 		results[i] = s.judge(cfg, i, r)
-		missed = max(missed, s.Checks[i].Missed)
+		if n := s.Checks[i].Missed; n > missed {
+			missed, missing = n, results[i].Check+": "+s.Checks[i].missing()
+		}
+	}
+	if s.Data.Missed >= missed {
+		missing = "" // it is the arms that are missing
 	}
 	a := Assessment{
 		Results: results,
+		Missing: missing,
 		Data:    s.Data.verdict(s.Timing.Gone, missed),
 		Hold:    s.Split.alarm(t.Weight),
 	}
@@ -134,7 +140,7 @@ func (s *State) judge(cfg Config, i int, t reading) Result {
 	said.Check, said.Type, said.Needed = res.Check, res.Type, res.Needed
 	said.qualify(s.Starts)
 	if cs.Missed >= missedLimit {
-		said.withhold("its figures are missing since " + plural(cs.Missed, "tick"))
+		said.withhold(cs.missing())
 	}
 	return said
 }
@@ -143,12 +149,30 @@ func (s *State) judge(cfg Config, i int, t reading) Result {
 // had requests and no figures. A tick whose scrape failed is counted with the
 // data, not here.
 func (s *State) measure(cs *checkState, measured bool, t reading) {
+	// What arrived and cannot be compared was measured, to no avail.
+	cs.Seen = cs.Seen || measured || cs.why() != ""
 	switch {
 	case measured:
-		cs.Seen, cs.Missed = true, 0
+		cs.Missed = 0
 	case cs.Seen && !cs.vetoes() && t.canary != nil && (t.stable != nil || !t.control) && t.hasRequests():
 		cs.Missed++
 	}
+}
+
+// why says why the latest tick's figures could not be compared, if they arrived.
+func (cs *checkState) why() string {
+	if cs.Latency == nil {
+		return ""
+	}
+	return cs.Latency.why
+}
+
+// missing says since when a check's figures are missing, and why.
+func (cs *checkState) missing() string {
+	if why := cs.why(); why != "" {
+		return why + " (since " + plural(cs.Missed, "tick") + ")"
+	}
+	return "its figures are missing since " + plural(cs.Missed, "tick")
 }
 
 // hasRequests says whether the canary had requests, and stable too where there

@@ -251,7 +251,11 @@ func (l *look) noData() *outcome {
 	if l.next.Assessment.Data != analysis.DataMissing && l.sinceFresh() <= maxStep*l.plan.Analysis.Interval {
 		return nil
 	}
-	return l.holdOrRollBack("noData", "no figures of both arms for "+round(l.sinceFresh())+"; no data is never a pass")
+	what := "no figures of both arms for " + round(l.sinceFresh())
+	if missing := l.next.Assessment.Missing; missing != "" {
+		what = missing
+	}
+	return l.holdOrRollBack("noData", what+"; no data is never a pass")
 }
 
 func (l *look) stableDown() *outcome {

@@ -33,7 +33,7 @@ func heldOut() []scenario {
 	ejected := faults("E1 canary fails and is ejected after a minute", ejected(usual))
 	ejected.onset, ejected.holds = time.Minute, true
 	// Errors and response times go wrong together: two checks share alpha.
-	both := faults("X1 2x errors and 1.2x as slow", together(2, math.Log(1.2)))
+	both := faults("S5 2x errors and 1.2x as slow", together(2, math.Log(1.2)))
 	both.config.Analysis.Alpha = .005
 	both.config.Analysis.Checks = append(checks, rollout.Check{Name: "latency", Type: rollout.ResponseTime, Rollback: rollout.Margin{Increase: .10}})
 	// Noise that goes on over ticks on one arm: no test that decides in two
