@@ -107,6 +107,7 @@ func crashEverywhere(t *testing.T, server func(*testing.T) (client.WithWatch, st
 	for _, dead := range []bool{false, true} {
 		for _, after := range []bool{false, true} {
 			t.Run(fmt.Sprintf("dead %v, after %v", dead, after), func(t *testing.T) {
+				t.Parallel()
 				n := 1
 				for ; ; n += step {
 					c, namespace := server(t)

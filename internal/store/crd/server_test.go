@@ -5,15 +5,18 @@ package crd_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-logr/logr"
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,6 +41,7 @@ var cluster *plane.Plane
 
 func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
+	_ = flag.Set("test.parallel", "6") // what they do is mostly wait
 	os.Exit(plane.Run(m, plane.Options{Manifests: []string{"../../kube/crds"}, NoControllers: true}, &cluster))
 }
 
@@ -58,7 +62,34 @@ func newNamespace(t *testing.T) (string, *rest.Config) {
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "store"}},
 	}, metav1.CreateOptions{})
 	must(t, err)
+	awaitRights(t, name, "store", crd.Rules())
 	return name, cluster.User("store")
+}
+
+// awaitRights waits until the API server acts by the rights that were given to
+// a user: it learns of them from a watch of its own.
+func awaitRights(t *testing.T, namespace, user string, rules []rbacv1.PolicyRule) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for _, r := range rules {
+		resource, sub, _ := strings.Cut(r.Resources[0], "/")
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{
+				Namespace: namespace, Verb: r.Verbs[0], Group: r.APIGroups[0], Resource: resource, Subresource: sub,
+			},
+		}}
+		for {
+			got, err := cluster.Client.AuthorizationV1().SubjectAccessReviews().Create(t.Context(), review, metav1.CreateOptions{})
+			must(t, err)
+			if got.Status.Allowed {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%s may not %s %s in %s after a minute: %s", user, r.Verbs[0], r.Resources[0], namespace, got.Status.Reason)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
 }
 
 func clientFor(t *testing.T, config *rest.Config) client.WithWatch {
@@ -87,8 +118,10 @@ func cached(t *testing.T, namespace string, config *rest.Config) *crd.Store {
 }
 
 func TestConformsOnAnAPIServer(t *testing.T) {
+	t.Parallel()
 	t.Run("asking it each time", func(t *testing.T) {
 		open := func(t *testing.T) store.Store {
+			t.Parallel()
 			namespace, config := newNamespace(t)
 			return crd.New(crd.Options{Client: clientFor(t, config), Namespace: namespace})
 		}
@@ -99,6 +132,7 @@ func TestConformsOnAnAPIServer(t *testing.T) {
 	})
 	t.Run("reading from a cache", func(t *testing.T) {
 		storetest.Run(t, func(t *testing.T) store.Store {
+			t.Parallel()
 			namespace, config := newNamespace(t)
 			return cached(t, namespace, config)
 		})
@@ -126,20 +160,28 @@ func shared(open func(*testing.T, string, *rest.Config) store.Store) func(*testi
 }
 
 func TestNoLineIsLostOrDoubledOnAnAPIServer(t *testing.T) {
+	t.Parallel()
 	crashEverywhere(t, func(t *testing.T) (client.WithWatch, string) {
 		namespace, config := newNamespace(t)
 		return clientFor(t, config), namespace
 	}, 7)
 }
 
-// counted counts the requests that reach the API server; watches are opened
-// once and do not count.
-func counted(config *rest.Config, requests *atomic.Int64) *rest.Config {
+// requests are those that reached the API server; watches are opened once and do
+// not count.
+type requests struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (q *requests) counted(config *rest.Config) *rest.Config {
 	config = rest.CopyConfig(config)
 	config.Wrap(func(next http.RoundTripper) http.RoundTripper {
 		return tripper(func(r *http.Request) (*http.Response, error) {
 			if r.URL.Query().Get("watch") == "" {
-				requests.Add(1)
+				q.mu.Lock()
+				q.list = append(q.list, r.Method+" "+r.URL.Path)
+				q.mu.Unlock()
 			}
 			return next.RoundTrip(r)
 		})
@@ -147,18 +189,41 @@ func counted(config *rest.Config, requests *atomic.Int64) *rest.Config {
 	return config
 }
 
+// take returns the requests since the last time.
+func (q *requests) take() []string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := q.list
+	q.list = nil
+	return list
+}
+
 type tripper func(*http.Request) (*http.Response, error)
 
 func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func TestALookIsOneRequestAndIdlingNone(t *testing.T) {
+	t.Parallel()
 	namespace, config := newNamespace(t)
-	var requests atomic.Int64
-	s := cached(t, namespace, counted(config, &requests))
+	var asked requests
+	s := cached(t, namespace, asked.counted(config))
 	must(t, s.Create(t.Context(), storetest.NewRun(t, "shop", "shop-1"), []record.Line{storetest.Line("header")}, nil))
 	r, err := s.Load(t.Context(), "shop-1")
 	must(t, err)
-	before := requests.Load()
+	// A run that the cache does not show yet is asked for, so that one that was
+	// deleted is not gone on with. From when it shows, nothing is.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		asked.take()
+		if _, err := s.Intents(t.Context(), r.ID); err != nil {
+			t.Fatal(err)
+		}
+		if len(asked.take()) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the cache does not show the run after a minute")
+		}
+	}
 	const looks = 20
 	for i := range looks {
 		if _, err := s.Intents(t.Context(), r.ID); err != nil {
@@ -167,11 +232,11 @@ func TestALookIsOneRequestAndIdlingNone(t *testing.T) {
 		r.Version, err = s.Save(t.Context(), r, store.Change{Lines: []record.Line{storetest.Line(fmt.Sprint(i))}})
 		must(t, err)
 	}
-	if n := requests.Load() - before; n != looks {
-		t.Errorf("%d looks took %d requests", looks, n)
+	if list := asked.take(); len(list) != looks {
+		t.Errorf("%d looks took %d requests: %s", looks, len(list), strings.Join(list, ", "))
 	}
 	time.Sleep(200 * time.Millisecond) // the cache sees the latest write
-	before = requests.Load()
+	asked.take()
 	for range 50 {
 		_, err := s.Due(t.Context(), time.Now(), 100)
 		must(t, err)
@@ -182,12 +247,13 @@ func TestALookIsOneRequestAndIdlingNone(t *testing.T) {
 		_, err = s.Lines(t.Context(), r.ID, 5, 0)
 		must(t, err)
 	}
-	if n := requests.Load() - before; n != 0 {
-		t.Errorf("looking at what did not change took %d requests", n)
+	if list := asked.take(); len(list) != 0 {
+		t.Errorf("looking at what did not change took requests: %s", strings.Join(list, ", "))
 	}
 }
 
 func TestAnIntentWrittenWithKubectl(t *testing.T) {
+	t.Parallel()
 	namespace, config := newNamespace(t)
 	s := cached(t, namespace, config)
 	must(t, s.Create(t.Context(), storetest.NewRun(t, "shop", "shop-1"), []record.Line{storetest.Line("header")}, nil))
@@ -254,6 +320,7 @@ func TestAnIntentWrittenWithKubectl(t *testing.T) {
 }
 
 func TestWhoMayNotIsToldWhatToGrant(t *testing.T) {
+	t.Parallel()
 	namespace, config := newNamespace(t)
 	s := crd.New(crd.Options{Client: clientFor(t, config), Namespace: namespace})
 	must(t, s.Create(t.Context(), storetest.NewRun(t, "shop", "shop-1"), nil, nil))
@@ -266,15 +333,15 @@ func TestWhoMayNotIsToldWhatToGrant(t *testing.T) {
 
 	// A person who may ask and read, and no more.
 	in := metav1.ObjectMeta{Namespace: namespace, Name: "person"}
-	_, err = cluster.Client.RbacV1().Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: in, Rules: []rbacv1.PolicyRule{
-		{APIGroups: []string{"serin.dev"}, Resources: []string{"canaryruns"}, Verbs: []string{"get", "list", "patch"}},
-	}}, metav1.CreateOptions{})
+	rules := []rbacv1.PolicyRule{{APIGroups: []string{"serin.dev"}, Resources: []string{"canaryruns"}, Verbs: []string{"get", "list", "patch"}}}
+	_, err = cluster.Client.RbacV1().Roles(namespace).Create(t.Context(), &rbacv1.Role{ObjectMeta: in, Rules: rules}, metav1.CreateOptions{})
 	must(t, err)
 	_, err = cluster.Client.RbacV1().RoleBindings(namespace).Create(t.Context(), &rbacv1.RoleBinding{
 		ObjectMeta: in, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: "person"},
 		Subjects: []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: "maria"}},
 	}, metav1.CreateOptions{})
 	must(t, err)
+	awaitRights(t, namespace, "maria", rules)
 	person := crd.New(crd.Options{Client: clientFor(t, cluster.User("maria")), Namespace: namespace})
 	if _, err := person.Save(t.Context(), r, store.Change{}); err == nil || !strings.Contains(err.Error(), `grant the verb "update" on "canaryruns/status"`) {
 		t.Errorf("saving: %v", err)
@@ -291,6 +358,7 @@ func TestWhoMayNotIsToldWhatToGrant(t *testing.T) {
 }
 
 func TestAnAPIServerThatIsNotThere(t *testing.T) {
+	t.Parallel()
 	config := rest.CopyConfig(cluster.Admin)
 	_, there := newNamespace(t)
 	config.Host = "https://127.0.0.1:1"
