@@ -4,6 +4,7 @@ package prometheus_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -24,6 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	prometheus.Main()
+	_ = flag.Set("test.parallel", "8") // what they do is mostly wait
 	os.Exit(m.Run())
 }
 
@@ -178,7 +180,9 @@ func (k *ticks) meanwhile(t *testing.T, tolerate bool, f func()) {
 }
 
 func TestPrometheusConforms(t *testing.T) {
+	t.Parallel()
 	metricstest.Run(t, func(t *testing.T) metricstest.Harness {
+		t.Parallel()
 		s := open(t)
 		return metricstest.Harness{
 			Source: s.source(t),
@@ -247,6 +251,7 @@ func plus(all ...[2]float64) (sum [2]float64) {
 }
 
 func TestAProgramThatStartsAnewIsCountedOnce(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	k := begin(t, s.source(t))
 	var canary [2]float64
@@ -270,6 +275,7 @@ func TestAProgramThatStartsAnewIsCountedOnce(t *testing.T) {
 }
 
 func TestMissedScrapesAreJoinedToTheNextTick(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	k := begin(t, s.source(t))
 	s.canary.Load(t, 20, 5)
@@ -293,6 +299,7 @@ func TestMissedScrapesAreJoinedToTheNextTick(t *testing.T) {
 }
 
 func TestANewPodIsCountedFromItsStartAndAnOldOneFromItsFirstScrape(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	old := prometheus.NewApp(t)
 	old.Load(t, 50, 20) // before anything is counted
@@ -314,6 +321,7 @@ func TestANewPodIsCountedFromItsStartAndAnOldOneFromItsFirstScrape(t *testing.T)
 }
 
 func TestAPodThatEndsIsCountedToItsLastScrapeAndNotWaitedFor(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	other := prometheus.NewApp(t)
 	s.Scrape(t, prometheus.Target{Address: other.Address, Labels: label(rollout.Canary, "canary-b")})
@@ -343,6 +351,7 @@ func TestAPodThatEndsIsCountedToItsLastScrapeAndNotWaitedFor(t *testing.T) {
 }
 
 func TestAnArmWhosePodsBecomeKnownIsCountedFromThenOn(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	cfg := s.config()
 	cfg.Queries = adapter.Queries{
@@ -378,6 +387,7 @@ func TestAnArmWhosePodsBecomeKnownIsCountedFromThenOn(t *testing.T) {
 }
 
 func TestPrometheusIsKilledAndComesBack(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	k := begin(t, s.source(t))
 	stable, canary := start(t, s.stable), start(t, s.canary)
@@ -392,6 +402,7 @@ func TestPrometheusIsKilledAndComesBack(t *testing.T) {
 }
 
 func TestEverythingElseThatATickHolds(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	source := s.source(t, func(c *adapter.Config) {
 		q := &c.Queries
@@ -440,6 +451,7 @@ func TestEverythingElseThatATickHolds(t *testing.T) {
 }
 
 func TestDiagnoseNamesWhatIsMissing(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	s.stable.Load(t, 3, 0)
 	s.Await(t, `sum(http_requests_total{arm="stable"})`, 3)

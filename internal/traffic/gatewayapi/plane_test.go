@@ -5,6 +5,7 @@ package gatewayapi_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
@@ -45,6 +46,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	_ = flag.Set("test.parallel", "8") // what they do is mostly wait
 	os.Exit(plane.Run(m, plane.Options{
 		Kubelet: &kubelet.Options{Programs: map[string][]string{"pod": {self, podArg}}},
 		Gateway: true,
@@ -228,7 +230,9 @@ func (f *fixture) count(n int) (int, error) {
 }
 
 func TestGatewayAPIConforms(t *testing.T) {
+	t.Parallel()
 	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		t.Parallel()
 		f := start(t, "HTTPRoute")
 		r := f.router(t, f.config())
 		if err := r.Prepare(t.Context()); err != nil {
@@ -252,7 +256,9 @@ func TestGatewayAPIConforms(t *testing.T) {
 
 // TestRequestsThroughTraefikConform counts real requests, at the client.
 func TestRequestsThroughTraefikConform(t *testing.T) {
+	t.Parallel()
 	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		t.Parallel()
 		f := twoGroups(t, "HTTPRoute")
 		host := f.Namespace + ".test"
 		r := f.router(t, f.config())
@@ -330,6 +336,7 @@ func becomes(t *testing.T, r *gatewayapi.Router, ok func(traffic.Observed) bool)
 }
 
 func TestAWeightIsInEffectWhenEveryParentFollows(t *testing.T) {
+	t.Parallel()
 	f := start(t, "GRPCRoute")
 	r := f.router(t, f.config())
 	apply(t, r, split(5))
@@ -349,6 +356,7 @@ func TestAWeightIsInEffectWhenEveryParentFollows(t *testing.T) {
 }
 
 func TestRoutesThatCannotBeSplitAreRefused(t *testing.T) {
+	t.Parallel()
 	f := start(t, "HTTPRoute")
 	u, err := f.read(t.Context())
 	if err != nil {
@@ -384,6 +392,7 @@ func TestRoutesThatCannotBeSplitAreRefused(t *testing.T) {
 }
 
 func TestARouteOfAnotherNamespaceNeedsAGrant(t *testing.T) {
+	t.Parallel()
 	f := start(t, "HTTPRoute")
 	infra := f.Namespace + "-infra"
 	if _, err := running.Client.CoreV1().Namespaces().Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: infra}}, metav1.CreateOptions{}); err != nil {
@@ -415,6 +424,7 @@ spec:
 
 // Lowering to 0 is one write, and waits for no endpoint and no gateway.
 func TestGoingBackDependsOnNothing(t *testing.T) {
+	t.Parallel()
 	f := start(t, "HTTPRoute")
 	r := f.router(t, f.config())
 	apply(t, r, split(50))

@@ -5,6 +5,7 @@ package istio_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -41,6 +42,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+	_ = flag.Set("test.parallel", "6") // what they do is mostly wait
 	os.Exit(plane.Run(m, plane.Options{
 		Kubelet:   &kubelet.Options{FakeReady: true},
 		Manifests: []string{filepath.Join(dir, "kubernetes", "customresourcedefinitions.gen.yaml")},
@@ -276,14 +278,18 @@ func harness(t *testing.T, f *fixture, c istio.Config, count func(int) (int, err
 }
 
 func TestHostsConform(t *testing.T) {
+	t.Parallel()
 	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		t.Parallel()
 		f := start(t, hosts)
 		return harness(t, f, config(), f.countHosts)
 	})
 }
 
 func TestSubsetsConform(t *testing.T) {
+	t.Parallel()
 	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		t.Parallel()
 		f := start(t, subsets)
 		return harness(t, f, bySubsets(), f.countSubsets)
 	})
@@ -309,6 +315,7 @@ func observe(t *testing.T, r *istio.Router) traffic.Observed {
 }
 
 func TestOnlyWeightsAndHashesAreWritten(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		manifest string
 		config   istio.Config
@@ -395,6 +402,7 @@ func scrub(v any) {
 }
 
 func TestAnotherWriterIsNamed(t *testing.T) {
+	t.Parallel()
 	f := start(t, hosts)
 	r := f.router(t, config(), running.Admin)
 	apply(t, r, split(5))
@@ -433,6 +441,7 @@ func TestAnotherWriterIsNamed(t *testing.T) {
 }
 
 func TestWhatIsMissingIsSaid(t *testing.T) {
+	t.Parallel()
 	f := start(t, strings.ReplaceAll(hosts, "shop-stable", "shop"))
 	r := f.router(t, config(), running.Admin)
 	err := r.Prepare(t.Context())
@@ -485,6 +494,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 
 // The adapter works with its rules and no more, and says which one is missing.
 func TestRulesAreEnoughAndAMissingOneIsNamed(t *testing.T) {
+	t.Parallel()
 	f := start(t, hosts)
 	grant := func(user string, rules []rbacv1.PolicyRule) *rest.Config {
 		role := &rbacv1.Role{Rules: rules}
@@ -617,6 +627,7 @@ func TestConflictsAndSilenceOfTheAPIServer(t *testing.T) {
 // Nobody's request is without an endpoint while the tested pods become stable,
 // nor when the run goes back from there.
 func TestPromotionAndTheWayBackServeEveryRequest(t *testing.T) {
+	t.Parallel()
 	f := start(t, hosts)
 	r := f.router(t, config(), running.Admin)
 	apply(t, r, split(0))

@@ -5,6 +5,7 @@ package service_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"os"
@@ -30,6 +31,7 @@ import (
 var running *plane.Plane
 
 func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "4") // what they do is mostly wait
 	os.Exit(plane.Run(m, plane.Options{Kubelet: &kubelet.Options{FakeReady: true}}, &running))
 }
 
@@ -59,7 +61,9 @@ func router(t *testing.T, g *groups.Groups) *service.Router {
 func pods(weight int) int { return max(service.CanaryPods(stable, weight), 1) }
 
 func TestServiceConforms(t *testing.T) {
+	t.Parallel()
 	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		t.Parallel()
 		g := start(t)
 		g.Scale(t, "new", 1)
 		r := router(t, g)
@@ -146,6 +150,7 @@ func becomes(t *testing.T, r *service.Router, ok func(traffic.Observed) bool) {
 }
 
 func TestTooManyPodsForTheWeightAreRefused(t *testing.T) {
+	t.Parallel()
 	g := start(t)
 	g.Scale(t, "old", 10)
 	g.Scale(t, "new", 1)
@@ -177,6 +182,7 @@ func TestTooManyPodsForTheWeightAreRefused(t *testing.T) {
 }
 
 func TestASelectorChangedBySomebodyIsNamed(t *testing.T) {
+	t.Parallel()
 	g := start(t)
 	g.Scale(t, "new", 1)
 	r := router(t, g)
@@ -194,6 +200,7 @@ func TestASelectorChangedBySomebodyIsNamed(t *testing.T) {
 }
 
 func TestRestLeavesTheServiceAsItWas(t *testing.T) {
+	t.Parallel()
 	g := start(t)
 	g.Scale(t, "new", 1)
 	read := func() *corev1.Service {

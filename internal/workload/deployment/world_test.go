@@ -6,11 +6,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -55,7 +57,8 @@ const (
 
 func TestMain(m *testing.M) {
 	workloadtest.MaybeSample()
-	log.SetLogger(logr.Discard()) // what reflectors say when a test ends
+	_ = flag.Set("test.parallel", "6") // what they do is mostly wait
+	log.SetLogger(logr.Discard())      // what reflectors say when a test ends
 	self, err := os.Executable()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -82,12 +85,10 @@ func admin(t *testing.T) client.Client {
 }
 
 // install gives Serin its account, its rights and the policy, once.
-func install(t *testing.T) {
-	t.Helper()
-	if serin != nil {
-		return
-	}
-	c, ctx := cluster.Client, t.Context()
+var install = sync.OnceValue(func() error {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	c := cluster.Client
 	_, errNS := c.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: serinNamespace}}, metav1.CreateOptions{})
 	_, errSA := c.CoreV1().ServiceAccounts(serinNamespace).Create(ctx, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: "serin"}}, metav1.CreateOptions{})
 	_, errRole := c.RbacV1().ClusterRoles().Create(ctx, &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: "serin"}, Rules: deployment.Rules()}, metav1.CreateOptions{})
@@ -100,46 +101,55 @@ func install(t *testing.T) {
 	_, errPolicy := c.AdmissionregistrationV1().MutatingAdmissionPolicies().Create(ctx, p, metav1.CreateOptions{})
 	_, errBinding := c.AdmissionregistrationV1().MutatingAdmissionPolicyBindings().Create(ctx, b, metav1.CreateOptions{})
 	if err := errors.Join(errNS, errSA, errRole, errBind, errPolicy, errBinding); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	var err error
 	if serin, err = cluster.ServiceAccount(ctx, serinNamespace, "serin"); err != nil {
-		t.Fatal(err)
+		return err
 	}
-	awaitPolicy(t)
-}
+	return awaitPolicy(ctx)
+})
 
 // awaitPolicy waits until the API server acts by the policy.
-func awaitPolicy(t *testing.T) {
+func awaitPolicy(ctx context.Context) error {
 	d := sampleDeployment("probe", 0)
 	d.Namespace, d.Labels = serinNamespace, map[string]string{serinv1.RolloutLabel: "probe"}
-	c := admin(t)
-	if err := c.Create(t.Context(), d); err != nil {
-		t.Fatal(err)
+	c, err := client.New(cluster.Admin, client.Options{Scheme: kube.Scheme()})
+	if err != nil {
+		return err
 	}
-	eventually(t, "the policy is in force", func() error {
+	if err := c.Create(ctx, d); err != nil {
+		return err
+	}
+	return within("the policy is in force", func() error {
 		patch := fmt.Sprintf(`{"spec":{"template":{"metadata":{"annotations":{"at":%q}}}}}`, time.Now())
-		if err := c.Patch(t.Context(), d, client.RawPatch("application/strategic-merge-patch+json", []byte(patch))); err != nil {
+		if err := c.Patch(ctx, d, client.RawPatch("application/strategic-merge-patch+json", []byte(patch))); err != nil {
 			return err
 		}
 		if !d.Spec.Paused {
 			return errors.New("a changed template is not held")
 		}
-		return c.Delete(t.Context(), d)
+		return c.Delete(ctx, d)
 	})
 }
 
 // eventually asks again until there is no error.
 func eventually(t *testing.T, what string, ask func() error) {
 	t.Helper()
+	if err := within(what, ask); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func within(what string, ask func() error) error {
 	deadline := time.Now().Add(limit)
 	for {
 		err := ask()
 		if err == nil {
-			return
+			return nil
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %s: %v", what, limit, err)
+			return fmt.Errorf("%s: not within %s: %w", what, limit, err)
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
@@ -190,10 +200,14 @@ type world struct {
 
 var config = deployment.Config{Name: "shop"}
 
-// newWorld makes the Deployment shop, waits until it serves and attaches it.
+// newWorld makes the Deployment shop, waits until it serves and attaches it. The
+// test runs beside others from here on.
 func newWorld(t *testing.T, n int32, change ...func(*appsv1.Deployment)) *world {
 	t.Helper()
-	install(t)
+	t.Parallel()
+	if err := install(); err != nil {
+		t.Fatal(err)
+	}
 	w := &world{T: t, admin: admin(t)}
 	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
 	if err := w.admin.Create(t.Context(), ns); err != nil {
