@@ -90,17 +90,8 @@ func (t *trace) takeAt(line string) bool {
 		if !ok {
 			return false
 		}
-		if a.other {
-			t.over = true
-			return false
-		}
-		if strings.HasSuffix(trimmed, "{") {
-			a.open = true
-		}
-		if !a.suppressed && !a.settled {
-			t.add(f)
-		}
-		return true
+		remember(t.memo.at, line, f)
+		return t.takeAtFrame(f, strings.HasSuffix(trimmed, "{"))
 	case strings.HasPrefix(trimmed, "Caused by: "):
 		if a.suppressed && trimmed != line {
 			return true
@@ -130,6 +121,20 @@ func (t *trace) takeAt(line string) bool {
 	name, _ := typeToken(trimmed)
 	a.other = a.other || name != ""
 	return false
+}
+
+// takeAtFrame takes in a frame; open says that properties follow.
+func (t *trace) takeAtFrame(f frame, open bool) bool {
+	a := &t.at
+	if a.other {
+		t.over = true
+		return false
+	}
+	a.open = a.open || open
+	if !a.suppressed && !a.settled {
+		t.add(f)
+	}
+	return true
 }
 
 // cause takes in what caused the exception.

@@ -105,9 +105,9 @@ func (t *trace) takeGo(line string) bool {
 		g.done, g.name = true, ""
 		return true
 	case g.name != "" && strings.Contains(trimmed, ".go:"):
-		if !g.done {
+		if !g.done && !t.settled() {
 			place, _, _ := strings.Cut(trimmed, " ")
-			t.add(goFrame(g.name, place))
+			t.add(t.memo.goFrame(g.name, place))
 		}
 		g.name = ""
 		return true
@@ -126,12 +126,25 @@ func (t *trace) takeGo(line string) bool {
 	return false
 }
 
-func goFrame(call, place string) frame {
-	name := goName(call)
-	path := call
-	if i := strings.LastIndexByte(path, '('); i > 0 {
-		path = path[:i]
+// goCall is a function of Go's, by how it is called.
+type goCall struct {
+	name string
+	// own says that it is no function of the standard library.
+	own bool
+}
+
+func (m *memo) goFrame(call, place string) frame {
+	path := withoutArguments(call)
+	c, ok := m.calls[path]
+	if !ok {
+		c = goCallOf(path)
+		remember(m.calls, path, c)
 	}
+	return frame{name: c.name, place: shortPlace(place), own: c.own && !contains(place, "/pkg/mod/", "/vendor/", "/usr/local/go/src/", "@v")}
+}
+
+func goCallOf(path string) goCall {
+	name := goName(path)
 	pkg := path
 	if i := strings.LastIndexByte(path, '/'); i >= 0 {
 		dot := strings.IndexByte(path[i:], '.')
@@ -142,9 +155,7 @@ func goFrame(call, place string) frame {
 		pkg = path[:dot]
 	}
 	first, _, _ := strings.Cut(pkg, "/")
-	own := name != "" && !goStandard[first] && call[0] != '(' && name != "panic" &&
-		!contains(place, "/pkg/mod/", "/vendor/", "/usr/local/go/src/", "@v")
-	return frame{name: name, place: shortPlace(place), own: own}
+	return goCall{name, name != "" && !goStandard[first] && path[0] != '(' && name != "panic"}
 }
 
 // goStandard are the first parts of the paths of the standard library.
@@ -158,26 +169,32 @@ var goStandard = map[string]bool{
 	"unicode": true, "unique": true, "unsafe": true, "weak": true, "panic": true,
 }
 
-// goName is "cart.Cart.add" of "serin.dev/shop/cart.(*Cart).add.func1(0xc000…)".
-func goName(call string) string {
-	s := call
-	// The arguments are behind the last parenthesis that opens at the end.
+// withoutArguments is a call without its arguments, which are behind the last
+// parenthesis that opens at the end.
+func withoutArguments(call string) string {
 	depth := 0
-	for i := len(s) - 1; i >= 0; i-- {
-		if s[i] == ')' {
+	for i := len(call) - 1; i >= 0; i-- {
+		if call[i] == ')' {
 			depth++
-		} else if s[i] == '(' {
+		} else if call[i] == '(' {
 			if depth--; depth == 0 {
-				s = s[:i]
-				break
+				return call[:i]
 			}
 		}
 	}
+	return call
+}
+
+// goMarks are what of a function's path is no part of its name.
+var goMarks = strings.NewReplacer("(*", "", ")", "", "(", "", "-fm", "", "%2e", ".")
+
+// goName is "cart.Cart.add" of "serin.dev/shop/cart.(*Cart).add.func1".
+func goName(s string) string {
 	if i := strings.LastIndexByte(s, '/'); i >= 0 {
 		s = s[i+1:]
 	}
 	s = strings.ReplaceAll(s, "[...]", "")
-	s = strings.NewReplacer("(*", "", ")", "", "(", "", "-fm", "", "%2e", ".").Replace(s)
+	s = goMarks.Replace(s)
 	parts := strings.Split(s, ".")
 	kept := parts[:0]
 	for i, p := range parts {

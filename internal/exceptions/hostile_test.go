@@ -3,8 +3,10 @@ package exceptions_test
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -161,6 +163,35 @@ func ordinary(lines []string) []byte {
 	return b.Bytes()
 }
 
+// BenchmarkTraces reads logs of which every line is of an exception, or looks as
+// if it were.
+func BenchmarkTraces(b *testing.B) {
+	logs := map[string]string{
+		"errors without a stack": "2026-01-01T10:00:00.123Z ERROR [worker-3] shop.cart : could not reach the payment service: ConnectionError after 3 tries, giving up\n",
+		"json errors":            `{"level":"error","ts":1767261600.123,"caller":"cart/cart.go:12","msg":"could not add","error":"connection refused","request":"8c1f","user":"somebody","took":"12ms"}` + "\n",
+		"json with a stack":      `{"level":"error","time":"2026-01-01T10:00:00Z","msg":"unhandled","exception":{"type":"java.io.IOException","stacktrace":"java.io.IOException: x\n\tat com.shop.disk.Disk.write(Disk.java:9)\n\tat com.shop.disk.Disk.flush(Disk.java:19)\n\tat com.shop.Main.main(Main.java:5)"}}` + "\n",
+	}
+	all := ""
+	for _, c := range traces {
+		all += c.log + "\n2026-01-01 10:00:00 INFO all is well\n2026-01-01 10:00:01 INFO still\n"
+	}
+	logs["all runtimes"] = all
+	logs["java"] = "java.lang.IllegalStateException: cart is closed\n" + strings.Repeat("\tat org.springframework.web.servlet.FrameworkServlet.service(FrameworkServlet.java:897)\n\tat com.shop.cart.CartService.add(CartService.java:61)\n", 15) + "2026-01-01 10:00:00 INFO all is well\n"
+	logs["python"] = "Traceback (most recent call last):\n" + strings.Repeat("  File \"/usr/lib/python3/site-packages/flask/app.py\", line 2073, in wsgi_app\n    response = self.full_dispatch_request()\n", 15) + "  File \"/app/cart.py\", line 3, in add\n    pay(card)\nValueError: no such card\n2026-01-01 10:00:00 INFO all is well\n"
+	logs["go"] = "panic: runtime error: index out of range [5] with length 3\n\ngoroutine 1 [running]:\n" + strings.Repeat("example.com/shop/cart.(*Cart).Add(0xc000012345, 0x5)\n\t/src/shop/cart/cart.go:12 +0x1d\n", 15) + "exit status 2\n2026-01-01 10:00:00 INFO all is well\n"
+	for _, name := range slices.Sorted(maps.Keys(logs)) {
+		log := []byte(strings.Repeat(logs[name], 1+(4<<20)/len(logs[name])))
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(log)))
+			b.ReportAllocs()
+			r := exceptions.NewReader()
+			for b.Loop() {
+				_, _ = r.Write(log)
+			}
+		})
+	}
+}
+
 func BenchmarkReader(b *testing.B) {
 	for name, lines := range map[string][]string{
 		"text": {
@@ -185,5 +216,20 @@ func BenchmarkReader(b *testing.B) {
 				b.Fatalf("seen %v", seen)
 			}
 		})
+	}
+}
+
+// What was read before changes nothing of what is read: every log has its
+// classes after any other, and again and again.
+func TestWhatWasReadBeforeChangesNothing(t *testing.T) {
+	r := exceptions.NewReader()
+	rng := rand.New(rand.NewPCG(7, 1))
+	for i := range 2000 {
+		c := traces[rng.IntN(len(traces))]
+		_, _ = r.Write([]byte(c.log))
+		r.Skip()
+		if got := written(r); got != c.want {
+			t.Fatalf("log %d, %s: classes are %q, want %q", i, c.name, got, c.want)
+		}
 	}
 }

@@ -50,6 +50,10 @@ type Reader struct {
 	seen   map[string]*Seen
 	cut    int
 	stacks map[string]bool
+
+	memo *memo
+	// inner reads the traces inside structured lines.
+	inner *Reader
 }
 
 // header is a line that may turn out to be the header of a trace.
@@ -60,7 +64,7 @@ type header struct {
 
 // NewReader returns a reader that has seen nothing.
 func NewReader() *Reader {
-	return &Reader{seen: map[string]*Seen{}, stacks: map[string]bool{}}
+	return &Reader{seen: map[string]*Seen{}, stacks: map[string]bool{}, memo: newMemo()}
 }
 
 // Write takes in a piece of the log, which may begin and end anywhere in a line.
@@ -96,7 +100,15 @@ func (r *Reader) keep(p []byte) {
 func (r *Reader) Skip() {
 	r.end()
 	r.part, r.skip = r.part[:0], false
-	r.before = [lookBack]header{}
+	r.forget()
+}
+
+// forget forgets the lines before.
+func (r *Reader) forget() {
+	for i := range r.before {
+		r.before[i].n = 0
+	}
+	r.next = 0
 }
 
 // Take returns what was seen since the last call, by class, and of how many

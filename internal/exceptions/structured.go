@@ -42,14 +42,14 @@ type fields struct {
 // json takes in a structured line.
 func (r *Reader) json(line []byte) {
 	var f fields
-	s := scanner{data: line}
+	s := scanner{data: line, memo: r.memo}
 	s.object("", 0, &f)
 	if quiet(f.level) {
 		return
 	}
 	var t *trace
 	if f.stack != "" {
-		t = traceIn(f.stack)
+		t = r.traceIn(f.stack)
 	}
 	panicked := f.level == "panic" || f.level == "dpanic"
 	switch {
@@ -80,8 +80,27 @@ func (r *Reader) json(line []byte) {
 }
 
 // traceIn reads a trace that is a text by itself; nil when it is none.
-func traceIn(stack string) *trace {
-	inner := NewReader()
+func (r *Reader) traceIn(stack string) *trace {
+	known, ok := r.memo.stacks[stack]
+	if !ok {
+		known = r.readTrace(stack)
+		r.memo.rememberStack(stack, known)
+	}
+	if known == nil {
+		return nil
+	}
+	t := *known // whoever asks changes it, without adding to its stack
+	return &t
+}
+
+func (r *Reader) readTrace(stack string) *trace {
+	if r.inner == nil {
+		r.inner = &Reader{seen: map[string]*Seen{}, stacks: map[string]bool{}, memo: r.memo}
+	}
+	inner := r.inner
+	inner.cur = nil
+	inner.forget()
+	clear(inner.seen)
 	n := 0
 	var found *trace
 	for line := range strings.Lines(stack) {
@@ -95,7 +114,7 @@ func traceIn(stack string) *trace {
 		}
 	}
 	if found == nil {
-		return bareStack(stack)
+		return r.bareStack(stack)
 	}
 	if !found.believed() {
 		return nil
@@ -105,8 +124,8 @@ func traceIn(stack string) *trace {
 
 // bareStack reads a stack of frames without a header: Go's functions with their
 // files, as zap writes them, or frames that begin with "at".
-func bareStack(stack string) *trace {
-	t := &trace{kind: atTrace, typ: "error"}
+func (r *Reader) bareStack(stack string) *trace {
+	t := &trace{kind: atTrace, typ: "error", memo: r.memo}
 	name, n := "", 0
 	for line := range strings.Lines(stack) {
 		if n++; n > 400 {
@@ -125,7 +144,7 @@ func bareStack(stack string) *trace {
 			t.pythonFrame(line)
 		case strings.Contains(line, ".go:") && name != "":
 			place, _, _ := strings.Cut(line, " ")
-			t.add(goFrame(name, place))
+			t.add(r.memo.goFrame(name, place))
 			name = ""
 		case strings.Contains(line, ".rb:"):
 			if f, _, ok := rubyFrame(line); ok {
@@ -198,7 +217,7 @@ func (f *fields) take(parent, key, value string) {
 	case "level", "severity", "lvl", "@l", "levelname", "loglevel", "log_level":
 		f.level = strings.ToLower(value)
 	case "function", "func", "funcname", "method":
-		f.function = goName(value + "()")
+		f.function = goName(withoutArguments(value + "()"))
 	case "caller", "source", "file":
 		if f.caller == "" {
 			f.caller = callerName(value)
@@ -241,6 +260,7 @@ type scanner struct {
 	at   int
 	// values counts, so that a line of nothing but braces costs no more than any.
 	values int
+	memo   *memo
 }
 
 const (
@@ -274,10 +294,20 @@ func (s *scanner) object(parent string, depth int, f *fields) bool {
 			return false
 		}
 		s.blank()
-		if !s.value(parent, strings.ToLower(string(raw)), depth, f) {
+		if !s.value(parent, s.small(raw), depth, f) {
 			return false
 		}
 	}
+}
+
+// small is a key in small letters.
+func (s *scanner) small(raw []byte) string {
+	if key, ok := s.memo.keys[string(raw)]; ok {
+		return key
+	}
+	key := strings.ToLower(string(raw))
+	remember(s.memo.keys, string(raw), key)
+	return key
 }
 
 // value walks through the value of a key.

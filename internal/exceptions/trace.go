@@ -1,6 +1,7 @@
 package exceptions
 
 import (
+	"bytes"
 	"strings"
 )
 
@@ -51,6 +52,7 @@ type trace struct {
 	// prefix is what stood before the header in its line, such as a time or a
 	// pod's name: the lines that follow have one like it.
 	prefix string
+	memo   *memo
 
 	golang goState
 	python pythonState
@@ -61,7 +63,14 @@ type trace struct {
 // take shows the trace the next line and says whether it is part of it. The
 // line is good only during the call.
 func (t *trace) take(line []byte) bool {
-	text := string(unprefixed(line, t.prefix))
+	rest := unprefixed(line, t.prefix)
+	if t.kind == atTrace {
+		if f, ok := t.memo.at[string(rest)]; ok {
+			mine := t.takeAtFrame(f, bytes.HasSuffix(rest, []byte("{")))
+			return t.taken(mine)
+		}
+	}
+	text := string(rest)
 	mine := false
 	switch t.kind {
 	case goTrace:
@@ -77,6 +86,11 @@ func (t *trace) take(line []byte) bool {
 	case single:
 		t.over = true
 	}
+	return t.taken(mine)
+}
+
+// taken notes whether a line was the trace's.
+func (t *trace) taken(mine bool) bool {
 	if mine {
 		t.foreign = 0
 		return true
@@ -117,8 +131,16 @@ func (t *trace) add(f frame) {
 	if f.own && t.own == "" {
 		t.own = f.name
 	}
-	t.show("  at " + f.name + place(f.place))
+	if t.roomy() {
+		t.show("  at " + f.name + place(f.place))
+	}
 }
+
+// roomy says whether the stack that is kept may take a line more.
+func (t *trace) roomy() bool { return t.shown < stackLines && t.stack.Len() < stackBytes }
+
+// settled says that further frames would change nothing.
+func (t *trace) settled() bool { return t.own != "" && t.any != "" && !t.roomy() }
 
 func place(p string) string {
 	if p == "" {
@@ -139,8 +161,11 @@ func (t *trace) restart(typ string) {
 
 // show adds a line to the stack that is kept.
 func (t *trace) show(line string) {
+	if !t.roomy() {
+		return
+	}
 	line = printable(line)
-	if t.shown >= stackLines || t.stack.Len()+len(line) > stackBytes {
+	if t.stack.Len()+len(line) > stackBytes {
 		return
 	}
 	t.shown++
@@ -169,6 +194,7 @@ func (r *Reader) begin(line []byte) *trace {
 		(*Reader).beginGo, (*Reader).beginPython, (*Reader).beginAt, (*Reader).beginPHP, (*Reader).beginRuby, (*Reader).beginSingle,
 	} {
 		if t := look(r, text); t != nil {
+			t.memo = r.memo
 			if t.typ != "" {
 				head := t.stack.String()
 				t.stack.Reset()
@@ -199,7 +225,10 @@ func (r *Reader) beginSingle(line string) *trace {
 		return &trace{kind: single, typ: "panic", critical: true, own: rustPlace(rest)}
 	}
 	// A lack of memory often leaves no stack.
-	if typ, rest := typeToken(text(line)); criticalType(typ) && strings.HasPrefix(text(line), "java.lang.") {
+	if !strings.HasPrefix(text(line), "java.lang.") {
+		return nil
+	}
+	if typ, rest := typeToken(text(line)); criticalType(typ) {
 		return &trace{kind: single, typ: typ, critical: criticalType(typ) || criticalText(rest)}
 	}
 	return nil
