@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"reflect"
+	"slices"
 	"time"
 
 	"serin.dev/serin/internal/engine"
@@ -80,6 +81,9 @@ type Runner struct {
 	backlog store.Change
 
 	resumed bool
+	// owed is a rollback that was decided and never saved, when the run turned
+	// out to be somebody else's meanwhile. It is asked for again of their state.
+	owed *rollout.Intent
 	// status and router are the latest that was seen of both, to go on with
 	// when one cannot be read.
 	status workload.Status
@@ -158,10 +162,17 @@ func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 		errs = append(errs, r.route(ctx, d.Want), r.act(ctx, d.Want))
 		return Outcome{WakeAt: r.wakeAt(d)}, errors.Join(errs...)
 	}
+	owed := r.unsaved != nil && r.run.State.Status == engine.RollingBack
 	saved := r.save(ctx, o, d)
 	if errors.Is(saved, store.ErrConflict) {
 		// Somebody else carries the run; their state counts.
 		r.loaded = false
+		if owed && r.owed == nil {
+			r.owed = &rollout.Intent{
+				ID: "owed-" + o.At.Format(time.RFC3339Nano), Kind: rollout.Rollback, At: o.At, Actor: "serin",
+				Reason: "a rollback had been decided and could not be saved: " + firstMessage(d),
+			}
+		}
 		return Outcome{WakeAt: r.opts.Now().Add(100 * time.Millisecond)}, saved
 	}
 	errs = append(errs, saved)
@@ -171,6 +182,9 @@ func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 	}
 	if saved == nil || d.Kind == engine.Rollback {
 		errs = append(errs, r.act(ctx, d.Want))
+	}
+	if saved == nil {
+		r.owed = nil
 	}
 	r.resumed = false
 	return Outcome{Ended: d.Next.Ended() && saved == nil, WakeAt: r.wakeAt(d)}, errors.Join(errs...)
@@ -234,6 +248,9 @@ func (r *Runner) intents(ctx context.Context) ([]rollout.Intent, error) {
 	answered := map[string]bool{}
 	for _, a := range r.backlog.Answered {
 		answered[a.ID] = true
+	}
+	if r.owed != nil {
+		intents = append(slices.Clip(intents), *r.owed)
 	}
 	var open []rollout.Intent
 	for _, i := range intents {

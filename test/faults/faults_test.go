@@ -89,6 +89,15 @@ func TestFaults(t *testing.T) {
 	}
 }
 
+// Seeds of longer soaks that found something.
+func TestSeedsOfSoaks(t *testing.T) {
+	for _, seed := range []uint64{15821, 35481, 45881} {
+		if res := simulate(seed, scheduleOf(seed), nil); res.Violation != "" {
+			t.Errorf("seed %d\n%s", seed, dialogue(seed, scheduleOf(seed)))
+		}
+	}
+}
+
 // Every pair of kinds, the second right after the first, at moments spread over
 // a run.
 func TestPairsOfFaults(t *testing.T) {

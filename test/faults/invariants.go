@@ -24,7 +24,9 @@ type violation struct{ text string }
 type checker struct {
 	// floor: the weight must not rise above it any more (-1: no floor).
 	rolledBack string
-	// lowered: the weight went from above 0 to 0 and nothing was saved since.
+	// lowered: the weight went from above 0 to 0 and nothing was saved since. At
+	// the end of a promotion the tested instances are both arms: that is no
+	// rollback.
 	lowered bool
 	// fresh counts the ticks with figures in the durable phase.
 	fresh int
@@ -67,7 +69,7 @@ func (c *checker) routed(w *world, s traffic.Split) {
 	if s.Promoted && durable.Status != engine.Promoting && durable.Status != engine.Promoted {
 		c.broken("S3", "the stable arm moved to the canary in %s", durable.Position())
 	}
-	if w.weight > 0 && s.Weight == 0 {
+	if w.weight > 0 && s.Weight == 0 && !s.Promoted {
 		c.lowered = true
 	}
 }
