@@ -128,4 +128,7 @@ const HoldCritical = "criticalException"
 type Config struct {
 	Analysis rollout.Analysis
 	Phases   []rollout.Phase
+	// Baseline says that the plan has one; a tick without its figures is said to
+	// lack them.
+	Baseline bool
 }

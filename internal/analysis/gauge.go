@@ -152,19 +152,25 @@ func (g *gaugeCheck) add(r rules, t reading) bool {
 	if !ok || !t.control {
 		return false
 	}
-	stable, ok := useOf(kind, t.stable)
+	stable, ok := useOf(kind, t.old)
 	if !ok {
 		return false
 	}
 	g.Measured++
 	z := compareUse(kind, canary, stable)
-	g.Canary.add(canary.mean)
-	g.Stable.add(stable.mean)
-	above := max(0, z)
-	g.Trend.add(above)
 	g.Warm.add(r.timing, t.dt, max(instanceCount(t.canary), len(canary.names)), z, 1/(usualNoise*usualNoise))
 	g.Peers.count(len(canary.names), len(stable.names))
-	if !g.Warm.Done {
+	against := stable
+	baseline, fresh := useOf(kind, t.baseline)
+	if fresh {
+		against, z = baseline, compareUse(kind, canary, baseline)
+		g.Peers.Baseline = len(baseline.names)
+	}
+	g.Canary.add(canary.mean)
+	g.Stable.add(against.mean)
+	above := max(0, z)
+	g.Trend.add(above)
+	if !g.Warm.Done && !fresh {
 		return true
 	}
 	i := g.Sums.Total[gaugeTicks]
@@ -172,7 +178,7 @@ func (g *gaugeCheck) add(r rules, t reading) bool {
 		g.Sums.Total[n] += v
 	}
 	g.Noise.add(z)
-	g.Peers.add(kind, i, stable, t.stable.ByInstance)
+	g.Peers.add(kind, i, stable, t.old.ByInstance)
 	g.Pair.add(z)
 	for s := range g.Sums.starts() {
 		g.Peers.learn(s, g.window(s))

@@ -23,6 +23,8 @@ type peers struct {
 	// Canary and Stable are how many instances each arm has.
 	Canary int `json:"canary,omitempty"`
 	Stable int `json:"stable,omitempty"`
+	// Baseline is how many the canary was compared with, where that was one.
+	Baseline int `json:"baseline,omitempty"`
 	// Usual is what placebos have shown so far, by the length of the window:
 	// eight ticks, sixteen, and so on.
 	Usual [windowOctaves]usualPlacebo `json:"usual"`
@@ -231,7 +233,11 @@ func (p *peers) seen(s int, w gaugeWindow) placebo {
 
 // inArms turns the variance of one instance into that of the arms' comparison.
 func (p *peers) inArms(variance float64) float64 {
-	return variance * (1/float64(max(1, p.Canary)) + 1/float64(max(1, p.Stable)))
+	against := p.Stable
+	if p.Baseline > 0 {
+		against = min(p.Baseline, max(1, p.Stable))
+	}
+	return variance * (1/float64(max(1, p.Canary)) + 1/float64(max(1, against)))
 }
 
 // inflation is by how much a variance that was estimated with so many degrees

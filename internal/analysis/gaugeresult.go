@@ -213,7 +213,8 @@ func (g *gaugeCheck) result(r rules, t reading) Result {
 }
 
 func (g *gaugeCheck) flag(r rules, t reading, f gaugeFinding, res *Result) {
-	if !g.Warm.Done {
+	t.flagPeer(res)
+	if t.baseline == nil && !g.Warm.Done {
 		res.Flags = append(res.Flags, "warming-up")
 	}
 	if !t.control {
@@ -248,6 +249,9 @@ func (g *gaugeCheck) message(r rules, t reading, f gaugeFinding, res Result, lar
 		return what + ": too few ticks to compare yet"
 	}
 	text := fmt.Sprintf("%s %s stable (%s an instance, stable's %s)", what, times(res.Ratio), g.amount(r, g.Canary.Mean), g.amount(r, g.Stable.Mean))
+	if t.baseline != nil {
+		text = fmt.Sprintf("%s %s the baseline (%s an instance, the baseline's %s)", what, times(res.Ratio), g.amount(r, g.Canary.Mean), g.amount(r, g.Stable.Mean))
+	}
 	if f.leak {
 		text += fmt.Sprintf(", growing by %s a phase more than stable's", percent(math.Expm1(f.window.slope*phaseTicks(r))))
 	}

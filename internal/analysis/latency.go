@@ -16,9 +16,18 @@ type latencyCheck struct {
 	Spread spread           `json:"spread"`
 	Level  stableTimes      `json:"level"`
 	Phase  phaseShift       `json:"phase"`
+	// Base is what is known of the baseline's response times.
+	Base baseTimes `json:"base,omitzero"`
 
 	// why says why the latest tick's times could not be compared.
 	why string
+}
+
+// baseTimes is the fading mean of the variance of a baseline's score within a
+// tick, and the requests behind it.
+type baseTimes struct {
+	Variance float64 `json:"variance,omitempty"`
+	Weight   float64 `json:"weight,omitempty"`
 }
 
 // stableTimes is what is known of stable's response times over the run.
@@ -126,7 +135,7 @@ func (l *latencyCheck) add(r rules, t reading) bool {
 	if !ok {
 		return false
 	}
-	stable, ok := latencyOf(t.stable)
+	stable, ok := latencyOf(t.old)
 	if t.control && !ok {
 		return false
 	}
@@ -141,12 +150,38 @@ func (l *latencyCheck) add(r rules, t reading) bool {
 		}
 		stable = histogram{}
 	}
-	l.Spread.add(t.stable, t.canary, stable.distribution)
-	if canary.n > 0 && (stable.n > 0 || !t.control && l.Level.Requests > 0) {
-		l.compare(r, t, canary, stable)
+	l.Spread.add(t.old, t.canary, stable.distribution)
+	baseline, fresh := latencyOf(t.baseline)
+	if fresh {
+		// Where their buckets differ too much, stable is compared with.
+		var why string
+		if canary, baseline, why = alike(canary, baseline, l.coarse()); why != "" {
+			fresh = false
+		}
+	}
+	switch {
+	case fresh:
+		l.Spread.Baseline = max(1, instanceCount(t.baseline))
+		if canary.n > 0 && stable.n > 0 {
+			l.warm(r, t, canary.mean-stable.mean, canary.n*stable.n/(canary.n+stable.n), stable)
+		}
+		if canary.n > 0 && baseline.n > 0 {
+			l.compare(r, t, canary, baseline, true)
+		}
+	case canary.n > 0 && (stable.n > 0 || !t.control && l.Level.Requests > 0):
+		l.compare(r, t, canary, stable, false)
+	}
+	if b := &l.Base; fresh && baseline.n > 0 {
+		b.Weight = varianceFading*b.Weight + baseline.n
+		b.Variance += (baseline.variance - b.Variance) * baseline.n / b.Weight
 	}
 	l.learn(r, stable)
 	return true
+}
+
+// warm shows the warm-up the canary's difference from stable.
+func (l *latencyCheck) warm(r rules, t reading, shift, requests float64, stable histogram) {
+	l.Warm.add(r.timing, t.dt, instanceCount(t.canary), shift, requests/max(leastVariance, stable.variance, l.Level.Variance))
 }
 
 // histogram is an arm's histogram with its summary.
@@ -164,8 +199,9 @@ func latencyOf(s *rollout.Sample) (histogram, bool) {
 }
 
 // compare takes in what both arms' times, or the canary's and stable's level,
-// say of each other.
-func (l *latencyCheck) compare(r rules, t reading, canary, stable histogram) {
+// say of each other. fresh says that stable is the baseline: as cold as the canary
+// is, so that it may be compared with from the first request on.
+func (l *latencyCheck) compare(r rules, t reading, canary, stable histogram, fresh bool) {
 	tick := meanTick{
 		shift:          canary.mean - l.Level.Mean,
 		requests:       canary.n,
@@ -187,8 +223,13 @@ func (l *latencyCheck) compare(r rules, t reading, canary, stable histogram) {
 		// The first tick has nothing but itself to tell how much times vary.
 		tick.variance = max(leastVariance, stable.variance)
 	}
-	cold := !l.Warm.Done
-	l.Warm.add(r.timing, t.dt, instanceCount(t.canary), tick.shift, tick.requests/max(leastVariance, stable.variance, l.Level.Variance))
+	cold := !l.Warm.Done && !fresh
+	if fresh {
+		// Cold times may vary more than stable's.
+		tick.variance = max(tick.variance, l.Base.Variance)
+	} else {
+		l.warm(r, t, tick.shift, tick.requests, stable)
+	}
 	switch {
 	case l.Level.Weight == 0 && stable.n < firstRequests:
 		// The first tick, and too few requests to tell how much times vary.

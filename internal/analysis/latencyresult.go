@@ -132,7 +132,7 @@ func (l *latencyCheck) result(r rules, t reading) Result {
 	}
 	l.flag(r, t, f, &res)
 	l.explain(r, t, f, &res)
-	healing := l.Warm.Done && l.Warm.healing()
+	healing := t.baseline == nil && l.Warm.Done && l.Warm.healing()
 	if healing {
 		res.Flags = append(res.Flags, "healing")
 	}
@@ -237,7 +237,8 @@ func (l *latencyCheck) delay(shift float64) float64 {
 
 // flag qualifies the verdict.
 func (l *latencyCheck) flag(r rules, t reading, f finding, res *Result) {
-	if !l.Warm.Done {
+	t.flagPeer(res)
+	if t.baseline == nil && !l.Warm.Done {
 		res.Flags = append(res.Flags, "warming-up")
 	}
 	if l.coarse() {
@@ -290,7 +291,7 @@ func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
 }
 
 func (l *latencyCheck) message(r rules, t reading, f finding, res Result) string {
-	if !l.Warm.Done && res.Verdict != Fail {
+	if t.baseline == nil && !l.Warm.Done && res.Verdict != Fail {
 		if l.Warm.Ticks == 0 {
 			return "no response time of the canary yet"
 		}
@@ -300,7 +301,7 @@ func (l *latencyCheck) message(r rules, t reading, f finding, res Result) string
 	if res.Ratio == 0 {
 		return "no response times to compare yet"
 	}
-	text := l.sizeText(f, res.Ratio)
+	text := l.sizeText(f, res.Ratio, t.peer())
 	if !t.control {
 		text += " as it was before it lost its traffic"
 	}
@@ -320,21 +321,21 @@ func (l *latencyCheck) message(r rules, t reading, f finding, res Result) string
 	return text
 }
 
-func (l *latencyCheck) sizeText(f finding, ratio float64) string {
+func (l *latencyCheck) sizeText(f finding, ratio float64, peer string) string {
 	if l.coarse() {
-		return "mean response time " + times(ratio) + " stable"
+		return "mean response time " + times(ratio) + " " + peer
 	}
 	if i := f.leader - engineTails; i >= 0 && i < len(l.Tails) {
 		q := &l.Tails[i]
 		total := func(n int) float64 { return q.Counts.since(f.start, n) }
-		text := tails[i].name + " of response times " + times(ratio) + " stable: " +
+		text := tails[i].name + " of response times " + times(ratio) + " " + peer + ": " +
 			percent(total(countCanaryEvents)/max(1, total(countCanaryExposure))) + " of the canary's are above " + seconds(q.Edge)
 		if n := total(countStableExposure); n > 0 {
-			text += ", " + percent(total(countStableEvents)/n) + " of stable's"
+			text += ", " + percent(total(countStableEvents)/n) + " of " + peer + "'s"
 		}
 		return text
 	}
-	return "typical response time " + times(ratio) + " stable"
+	return "typical response time " + times(ratio) + " " + peer
 }
 
 // spreadText says why more requests will not help, and what would.

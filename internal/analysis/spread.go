@@ -16,6 +16,9 @@ type spread struct {
 	// Canary and Stable are how many instances each arm has.
 	Canary int `json:"canary,omitempty"`
 	Stable int `json:"stable,omitempty"`
+	// Baseline is how many the arm had that the canary was compared with, where
+	// that was a baseline.
+	Baseline int `json:"baseline,omitempty"`
 }
 
 // instanceScore is the sum of an instance's deviations from its arm, each
@@ -129,7 +132,16 @@ func (s *spread) between() (variance float64, known bool) {
 	if !ok {
 		return 0, false
 	}
-	return tau * (1/float64(max(1, s.Canary)) + 1/float64(max(1, s.Stable))), true
+	return tau * (1/float64(max(1, s.Canary)) + 1/float64(max(1, s.against()))), true
+}
+
+// against is how many instances the canary's are compared with; the fewer of
+// both when it was a baseline for part of the time.
+func (s *spread) against() int {
+	if s.Baseline > 0 {
+		return min(s.Baseline, max(1, s.Stable))
+	}
+	return s.Stable
 }
 
 // tau is τ², the variance between instances less that of their requests.
@@ -161,6 +173,10 @@ func (s *spread) podsNeeded(variance float64) int {
 	tau, ok := s.tau()
 	if !ok {
 		return 0
+	}
+	if s.Baseline > 0 {
+		// The baseline grows with the canary.
+		return int(math.Ceil(2 * tau / variance))
 	}
 	left := variance - tau/float64(max(1, s.Stable))
 	if left <= 0 {

@@ -218,9 +218,13 @@ func (r rules) tolerated() float64 {
 
 // reading is a tick as judges see it.
 type reading struct {
-	// canary and stable are nil when the arm did not report.
+	// canary and stable are nil when the arm did not report. stable is all of its
+	// version: with a baseline, old is the part of it that was there before.
 	canary, stable *rollout.Sample
-	weight         int
+	old, baseline  *rollout.Sample
+	// lacksBaseline: the plan has one at this weight and the tick has not.
+	lacksBaseline bool
+	weight        int
 	// control says whether stable has traffic to compare with.
 	control bool
 	// dt is the time since the tick before, phaseElapsed the time in the phase.

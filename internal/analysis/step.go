@@ -29,7 +29,12 @@ func Step(cfg Config, s State, t rollout.Tick, phase int) (State, Assessment) {
 	}
 
 	s.Data.add(t, dt, s.Timing.Interval, control)
-	s.watchSplit(t)
+	baseline := paired(t)
+	whole := t
+	if reported(t.Arms.Stable) {
+		whole.Arms.Stable = together(t.Arms.Stable, baseline)
+	}
+	s.watchSplit(whole)
 	s.Weight = t.Weight
 
 	r := reading{weight: t.Weight, control: control, dt: dt, phaseElapsed: s.Elapsed - s.PhaseBegan}
@@ -37,7 +42,11 @@ func Step(cfg Config, s State, t rollout.Tick, phase int) (State, Assessment) {
 		r.canary = t.Arms.Canary
 	}
 	if reported(t.Arms.Stable) {
-		r.stable = t.Arms.Stable
+		r.stable, r.old = whole.Arms.Stable, t.Arms.Stable
+	}
+	if control {
+		r.baseline = baseline
+		r.lacksBaseline = baseline == nil && cfg.meantBaseline(t.Weight)
 	}
 	results := make([]Result, len(s.Checks))
 	missed, missing := 0, ""

@@ -40,6 +40,9 @@ func Validate(t rollout.Tick) error {
 	if err := validateSample(t.Arms.Canary); err != nil {
 		return fmt.Errorf("arms.canary.%w", err)
 	}
+	if err := validateSample(t.Arms.Baseline); err != nil {
+		return fmt.Errorf("arms.baseline.%w", err)
+	}
 	return nil
 }
 

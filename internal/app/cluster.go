@@ -126,7 +126,7 @@ func (c *cluster) Rest(ctx context.Context, r rollout.Rollout) error {
 	if errPrepare != nil {
 		return errPrepare // what keeps it from being prepared keeps it from rest too
 	}
-	return errors.Join(errRest, builtin.CheckWeights(ctx, r, c.env(r)), builtin.CheckMetrics(r, c.env(r)))
+	return errors.Join(errRest, builtin.CheckBaseline(r), builtin.CheckWeights(ctx, r, c.env(r)), builtin.CheckMetrics(r, c.env(r)))
 }
 
 // Begin implements controller.Program. The arms are held to their groups of
@@ -137,7 +137,7 @@ func (c *cluster) Begin(ctx context.Context, r rollout.Rollout, a controller.Ask
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(builtin.CheckWeights(ctx, r, c.env(r)), builtin.CheckMetrics(r, c.env(r))); err != nil {
+	if err := errors.Join(builtin.CheckBaseline(r), builtin.CheckWeights(ctx, r, c.env(r)), builtin.CheckMetrics(r, c.env(r))); err != nil {
 		return err
 	}
 	if err := router.Prepare(ctx); err != nil {

@@ -90,10 +90,13 @@ func forbidden(ref credential.Ref) (rollout.Problem, bool) {
 	return rollout.Problem{}, false
 }
 
-// Unmakeable says which weights of a rollout cannot be made by so many instances
-// of stable, where instances are what splits the traffic; 0: nobody knows how
-// many there are.
+// Unmakeable says what of a rollout's plan its adapters cannot make: a baseline,
+// or weights where so many instances of stable are what splits the traffic; 0:
+// nobody knows how many there are.
 func Unmakeable(r rollout.Rollout, stable int) []rollout.Problem {
+	if problems := baselineProblems(r); len(problems) > 0 {
+		return problems
+	}
 	if r.Spec.Traffic.Kind != podRatio || stable == 0 {
 		return nil
 	}

@@ -61,6 +61,9 @@ func NewMachine(r rollout.Rollout, env Env) (*Machine, error) {
 	if _, ok := clusterRouters[r.Spec.Traffic.Kind]; ok {
 		return nil, fmt.Errorf("spec.traffic.%s needs a cluster: apply the rollout to one that runs serin controller, or write traffic: {proxy: {}} for this machine", r.Spec.Traffic.Kind)
 	}
+	if err := CheckBaseline(r); err != nil {
+		return nil, err
+	}
 	route, err := find(routers, rollout.TrafficPort, r.Spec.Traffic.Kind)
 	if err != nil {
 		return nil, err

@@ -17,6 +17,7 @@ const maxStep = 3
 func Decide(p Plan, s State, o Observation) Decision {
 	l := &look{plan: p, was: s, next: s.clone(), obs: o}
 	l.advance()
+	l.baseline()
 	l.judge()
 	l.collect()
 	l.yield()
@@ -26,6 +27,9 @@ func Decide(p Plan, s State, o Observation) Decision {
 		l.next.Hold = nil
 	}
 	l.ask()
+	if verdict.kind != Rollback {
+		verdict.because = append(verdict.because, l.lostBaseline()...)
+	}
 	return Decision{
 		Kind:     verdict.kind,
 		Next:     l.next,
@@ -125,7 +129,7 @@ func (l *look) judge() {
 	if l.obs.Tick == nil || n.Status != Progressing {
 		return
 	}
-	n.Analysis, n.Assessment = analysis.Step(l.plan.Judging(), n.Analysis, n.withComplaints(*l.obs.Tick), n.Phase)
+	n.Analysis, n.Assessment = analysis.Step(l.plan.Judging(), n.Analysis, n.withComplaints(l.judged(*l.obs.Tick)), n.Phase)
 	if d := n.Assessment.Data; d == analysis.DataFresh || d == analysis.DataNoTraffic {
 		n.Fresh = n.Elapsed
 	}

@@ -38,6 +38,7 @@ func drawPlan(t *rapid.T) engine.Plan {
 	spec.Plan.Prepare = seconds("prepare", 5, 60)
 	spec.Plan.HoldTimeout = seconds("holdTimeout", 1, 60)
 	spec.Plan.Drain = seconds("drain", 0, 30)
+	spec.Plan.Baseline = rapid.Bool().Draw(t, "baseline")
 	if rapid.Bool().Draw(t, "early") {
 		spec.Plan.Early = &rollout.Early{After: seconds("after", 1, 30)}
 	}
@@ -69,6 +70,9 @@ type outside struct {
 	roomy bool
 	// byInstances: the number of instances makes the weight.
 	byInstances bool
+	// baseline is how the baseline is throughout: obedient, not seen, or in
+	// trouble.
+	baseline string
 }
 
 // often is true in most draws.
@@ -85,6 +89,17 @@ func (w *outside) benign(p engine.Plan, s engine.State) engine.Observation {
 	if w.roomy && w.want.Canary > 0 {
 		o.Canary = obedient(rollout.Full)
 	}
+	if p.Baseline {
+		o.Baseline = obedient(w.want.Baseline)
+		switch {
+		case w.baseline == "unseen":
+			o.Baseline = nil
+		case w.baseline == "unready" && w.want.Baseline > 0:
+			o.Baseline = &engine.Group{Instances: 1}
+		case w.baseline == "failed" && w.want.Baseline > 0:
+			o.Baseline = &engine.Group{Instances: 1, Restarts: 3, Failed: "exit status 1"}
+		}
+	}
 	if w.byInstances {
 		o.Weight.ByInstances = true
 		o.Weight.InEffect = w.want.Canary >= w.want.Weight
@@ -96,7 +111,10 @@ func (w *outside) benign(p engine.Plan, s engine.State) engine.Observation {
 		o.Jobs = append(o.Jobs, engine.JobResult{Key: j.Key, Passed: true})
 	}
 	if s.Status == engine.Progressing {
-		o.Tick = w.tick(1000*float64(100-w.want.Weight)/100, 1000*float64(w.want.Weight)/100, 0.01)
+		o.Tick = w.tick(1000*float64(100-w.want.Weight-w.want.BaselineWeight)/100, 1000*float64(w.want.Weight)/100, 0.01)
+		if n := 10 * float64(w.want.BaselineWeight); n > 0 {
+			o.Tick.Arms.Baseline = arm(n, n*0.01)
+		}
 	}
 	return o
 }
@@ -132,6 +150,9 @@ func (w *outside) draw(t *rapid.T, p engine.Plan, s engine.State) engine.Observa
 	}
 	if !often(t, "canary obeys") {
 		o.Canary = drawGroup(t)
+	}
+	if !often(t, "baseline obeys") {
+		o.Baseline = drawGroup(t)
 	}
 	if !often(t, "figures arrive") {
 		o.Tick = w.drawTick(t)

@@ -32,7 +32,7 @@ func (l *look) goOnRollingBack() *outcome {
 			l.enter(RollingBack, Removing)
 		}
 	case Removing:
-		if c := l.obs.Canary; c != nil && c.Instances == 0 || l.inStage() > removal {
+		if c := l.obs.Canary; c != nil && c.Instances == 0 && l.baselineGone() || l.inStage() > removal {
 			l.enter(RollingBack, Finishing)
 		}
 	case Finishing:
@@ -79,7 +79,7 @@ func (l *look) goOnPromoting() *outcome {
 		}
 	case Removing:
 		message = "the old version's instances are going"
-		if s := l.obs.Stable; s != nil && s.Instances == 0 || l.inStage() > removal {
+		if s := l.obs.Stable; s != nil && s.Instances == 0 && l.baselineGone() || l.inStage() > removal {
 			l.enter(Promoting, Finishing)
 		}
 	case Finishing:

@@ -85,6 +85,10 @@ type Want struct {
 	// percent of all traffic; 0 means that the group should not exist.
 	Stable int `json:"stable"`
 	Canary int `json:"canary"`
+	// Baseline is the capacity of the fresh instances of stable's version, and
+	// BaselineWeight the percent of requests that they get.
+	Baseline       int `json:"baseline,omitempty"`
+	BaselineWeight int `json:"baselineWeight,omitempty"`
 	// Promoted: the stable arm reaches the canary group.
 	Promoted bool `json:"promoted,omitempty"`
 	// Tests: the continuous tests run.
@@ -173,5 +177,5 @@ func PlanOf(spec rollout.Spec) Plan {
 
 // Judging is the part of the plan that the analysis needs.
 func (p Plan) Judging() analysis.Config {
-	return analysis.Config{Analysis: p.Analysis, Phases: p.Phases}
+	return analysis.Config{Analysis: p.Analysis, Phases: p.Phases, Baseline: p.Baseline}
 }

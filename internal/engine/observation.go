@@ -17,6 +17,9 @@ type Observation struct {
 	// Stable and Canary are the two groups of instances.
 	Stable *Group `json:"stable,omitempty"`
 	Canary *Group `json:"canary,omitempty"`
+	// Baseline is the group of fresh instances of stable's version, if there is
+	// one.
+	Baseline *Group `json:"baseline,omitempty"`
 	// Unsaved says why the latest decision could not be saved, if it could not.
 	Unsaved string `json:"unsaved,omitempty"`
 	// Superseded says what the user asks for instead of this canary.

@@ -31,7 +31,7 @@ func (l *look) prepare() *outcome {
 		if out := l.jobsPending(); out != nil {
 			return out
 		}
-		if ready && stable && l.atZero() {
+		if ready && stable && l.atZero() && !l.awaitBaseline(first) {
 			l.enterPhase(0)
 			return &outcome{kind: Proceed, because: []Reason{note("prepared",
 				fmt.Sprintf("the canary is ready (%d of %d instances); phase 1 begins at %d %%", l.obs.Canary.Ready, l.obs.Canary.Instances, first))}}
@@ -59,6 +59,8 @@ func (l *look) notReady() string {
 		return "waiting: stable is not ready" + detail(l.obs.Stable.Detail)
 	case l.obs.Canary == nil:
 		return "waiting: the state of the canary is not known"
+	case l.plan.Baseline && l.obs.Canary.Capacity >= l.plan.Phases[0].Weight && l.atZero():
+		return "waiting for the baseline, which is to begin with the canary"
 	case l.obs.Canary.Capacity < l.plan.Phases[0].Weight:
 		return fmt.Sprintf("waiting: the canary is not ready, %d of %d instances%s",
 			l.obs.Canary.Ready, max(l.obs.Canary.Instances, 1), detail(l.obs.Canary.Detail))
@@ -202,6 +204,9 @@ func (l *look) admit() *outcome {
 	}
 	if s := l.obs.Stable; s == nil || s.Ready == 0 {
 		return l.holdThenAsk("stableDown", "no instance of stable is ready")
+	}
+	if n.Phase+1 < len(l.plan.Phases) && l.awaitBaseline(next) {
+		return l.wait("capacity", fmt.Sprintf("waiting for the baseline's capacity for %d %%", l.plan.BaselineWeight(next)))
 	}
 	if l.obs.Weight == nil || !l.inEffect() {
 		return l.wait("notInEffect", "waiting for the current weight to be in effect")

@@ -109,6 +109,7 @@ func newRun(t *rapid.T) *run {
 	r.world.want = p.Want(r.state)
 	r.world.byInstances = rapid.IntRange(0, 2).Draw(t, "weights are made by instances") == 0
 	r.world.roomy = !r.world.byInstances && rapid.Bool().Draw(t, "the canary has room")
+	r.world.baseline = rapid.SampledFrom([]string{"", "", "unseen", "unready", "failed"}).Draw(t, "the baseline is")
 	return r
 }
 
@@ -160,6 +161,7 @@ func (r *run) look(o engine.Observation) {
 		r.fresh++
 	}
 	r.exposure(was, d)
+	r.baseline(was, o, d)
 	r.passes(was, o, d)
 	r.progress(was, d)
 	r.rollback(was, o, d)
@@ -196,6 +198,37 @@ func (r *run) exposure(was engine.State, d engine.Decision) {
 		r.t.Fatalf("S3: %s reduces stable, and the tested instances were not seen to be stable", d.Next.Position())
 	case d.Want.Stable < rollout.Full && d.Want.Weight > 0:
 		r.t.Fatalf("S3: stable is reduced while the weight is %d", d.Want.Weight)
+	}
+}
+
+// baseline: it takes its traffic from stable, never from the canary's limit, has
+// had the capacity for it, and what is lost is lost. No trouble of its own decides
+// against the canary.
+func (r *run) baseline(was engine.State, o engine.Observation, d engine.Decision) {
+	b, w := d.Next.Baseline, d.Want
+	back := was.Status != engine.RollingBack && d.Next.Status == engine.RollingBack
+	switch {
+	case !r.plan.Baseline && (w.Baseline != 0 || w.BaselineWeight != 0 || b != engine.Baseline{}):
+		r.t.Fatalf("a baseline that nobody asked for: %+v, %+v", w, b)
+	case w.BaselineWeight != 0 && (w.BaselineWeight > r.plan.BaselineWeight(w.Weight) || w.BaselineWeight > w.Baseline || !b.Up || b.Lost != ""):
+		r.t.Fatalf("%s wants a baseline of %d with weight %d beside a weight of %d: %+v", d.Next.Position(), w.Baseline, w.BaselineWeight, w.Weight, b)
+	case w.BaselineWeight+w.Weight > rollout.Full:
+		r.t.Fatalf("weights %d and %d leave stable less than nothing", w.Weight, w.BaselineWeight)
+	case d.Next.Ended() && w.Baseline != 0:
+		r.t.Fatalf("%s and the baseline is to stay", d.Next.Position())
+	case was.Baseline.Lost != "" && was.Baseline.Lost != b.Lost:
+		r.t.Fatalf("the baseline was lost and is %+v", b)
+	case o.Baseline != nil && o.Baseline.Failed != "" && w.BaselineWeight != 0:
+		r.t.Fatalf("a failed baseline gets %d %%", w.BaselineWeight)
+	}
+	if !back || o.Baseline == nil {
+		return
+	}
+	// Without a look at the baseline the same is decided.
+	blind := o
+	blind.Baseline = nil
+	if again := engine.Decide(r.plan, was, blind); again.Next.Status != engine.RollingBack {
+		r.t.Fatalf("rolled back for the baseline's sake: %+v", d.Because)
 	}
 }
 

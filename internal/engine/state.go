@@ -101,6 +101,8 @@ type State struct {
 	Jobs map[string]JobState `json:"jobs,omitempty"`
 	// Complaints are what people reported by command.
 	Complaints Complaints `json:"complaints,omitzero"`
+	// Baseline is how the baseline is, in a plan with one.
+	Baseline Baseline `json:"baseline,omitzero"`
 	// Cause is why the run rolls back; never overwritten.
 	Cause []Reason `json:"cause,omitempty"`
 
@@ -163,6 +165,7 @@ func Start(p Plan) State {
 func StartWatching(p Plan, at time.Time) State {
 	s := Start(p)
 	s.Status, s.At, s.CanaryAsked = Progressing, at, true
+	s.Baseline.Up = p.Baseline
 	return s
 }
 

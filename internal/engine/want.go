@@ -46,6 +46,7 @@ func (p Plan) Want(s State) Want {
 		w.Stable, w.Canary, w.Promoted = 0, rollout.Full, true
 	case RolledBack:
 	}
+	p.wantBaseline(s, &w)
 	for _, j := range p.jobs(s) {
 		if !s.Jobs[j.Key].Done && !j.approval {
 			w.Jobs = append(w.Jobs, j.Job)

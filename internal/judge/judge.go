@@ -62,13 +62,18 @@ func (j *Judge) Tick(t rollout.Tick) (Answer, error) {
 		return j.last, nil
 	}
 	stable, canary := healthy, healthy
-	d := engine.Decide(j.plan, j.state, engine.Observation{
+	o := engine.Observation{
 		At:     t.At,
 		Weight: &engine.Weight{Known: true, Percent: t.Weight, InEffect: true},
 		Stable: &stable,
 		Canary: &canary,
 		Tick:   &t,
-	})
+	}
+	if j.plan.Baseline {
+		baseline := healthy
+		o.Baseline = &baseline
+	}
+	d := engine.Decide(j.plan, j.state, o)
 	j.state = d.Next
 	j.last = Answer{Tick: t.At, Phase: d.Next.Phase + 1, Decision: d.Kind, Weight: d.Share(), Because: d.Because}
 	return j.last, nil

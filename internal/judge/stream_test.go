@@ -406,3 +406,36 @@ func TestFiguresOfAnySizeAreAnsweredInJSON(t *testing.T) {
 		t.Errorf("%+v after %s, want every line judged and a rollback", result, out[len(out)-1])
 	}
 }
+
+// The optional third arm takes its part of stable's version; a stream that never
+// has it is answered as ever, and one that is meant to have it says so.
+func TestAStreamMayHaveABaseline(t *testing.T) {
+	plain := plan()
+	plain.Analysis.Checks = append(plain.Analysis.Checks, rollout.Check{Name: "latency", Type: rollout.ResponseTime, Rollback: rollout.Margin{Increase: .1}})
+	p := plain
+	p.Baseline = true
+	said := func(p engine.Plan, arms string) string {
+		var in, out bytes.Buffer
+		for n := 1; n <= 4; n++ {
+			fmt.Fprintf(&in, `{"tick":%q,"weight":5,"arms":{%s}}`+"\n", start.Add(time.Duration(n)*10*time.Second).Format(time.RFC3339), arms)
+		}
+		if result, err := judge.Stream(p, &in, &out, func(w string) { t.Error(w) }); err != nil || result.Malformed != 0 {
+			t.Fatalf("%+v, %v: %s", result, err, out.String())
+		}
+		return out.String()
+	}
+	const times = `"latency":{"bounds":[0.1,0.11,0.12],"counts":[200,400,300,0],"sum":95}`
+	arm := func(name string, requests int) string {
+		return fmt.Sprintf(`%q:{"requests":%d,"errors":1,%s}`, name, requests, times)
+	}
+	with := arm("stable", 900) + "," + arm("canary", 900)
+	if out := said(p, with+","+arm("baseline", 900)); !strings.Contains(out, `"baseline"`) || strings.Contains(out, "no-baseline") {
+		t.Errorf("with a baseline: %s", out)
+	}
+	if out := said(p, with+`,"baseline":null`); !strings.Contains(out, `"no-baseline"`) {
+		t.Errorf("without the baseline that the plan has: %s", out)
+	}
+	if out := said(plain, with); strings.Contains(out, "baseline") {
+		t.Errorf("nobody asked for a baseline: %s", out)
+	}
+}

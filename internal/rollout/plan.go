@@ -17,6 +17,10 @@ type Plan struct {
 	// phases, so that there is something to compare with until the end: with 5
 	// no phase's weight is above 95. Promotion then moves the rest. 0: none.
 	Holdback int `json:"holdback,omitempty" jsonschema:"example=5,minimum=0,maximum=50"`
+	// Baseline runs fresh instances of stable's version beside the canary, as many
+	// and as old, with the same share of the traffic, and compares the canary with
+	// those wherever age matters: response times, processor time, memory.
+	Baseline bool `json:"baseline,omitempty"`
 	// HoldTimeout bounds a hold for missing data or an unready canary while
 	// the canary is meant to have traffic; then the run rolls back.
 	HoldTimeout Duration `json:"holdTimeout"`
@@ -65,6 +69,16 @@ func (p *Plan) holdBack() {
 			*w = min(*w, Full-p.Holdback)
 		}
 	}
+}
+
+// BaselineWeight is the percent of traffic that goes to the baseline while the
+// canary gets so much: as much as the canary, and at most half of what the canary
+// leaves, so that stable stays warm for the moment when all of it comes back.
+func (p Plan) BaselineWeight(canary int) int {
+	if !p.Baseline || canary <= 0 {
+		return 0
+	}
+	return max(0, min(canary, (Full-canary)/2))
 }
 
 // DefaultPhases returns 5, 10, 25, 50 and 100 % of thirty minutes each.

@@ -19,6 +19,9 @@ type Tick struct {
 type Arms struct {
 	Stable *Sample `json:"stable"`
 	Canary *Sample `json:"canary"`
+	// Baseline is of fresh instances of stable's version, as old as the canary's.
+	// They are not among Stable's. Nil where there are none as well.
+	Baseline *Sample `json:"baseline,omitempty"`
 }
 
 // Sample is what one arm did in a tick. A nil field was not measured.

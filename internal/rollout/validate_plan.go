@@ -3,6 +3,7 @@ package rollout
 import (
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -53,7 +54,11 @@ func validatePlan(p Plan) []Problem {
 	if p.Holdback < 0 || p.Holdback > maxHoldback {
 		all = append(all, Problem{Field: "spec.plan.holdback", Message: fmt.Sprintf("%d is not a percentage from 0 to %d", p.Holdback, maxHoldback), Mend: "write one such as 5: stable then keeps 5 % of the traffic until the canary has won"})
 	}
-	return append(all, validatePhases(p.Phases, p.Holdback)...)
+	all = append(all, validatePhases(p.Phases, p.Holdback)...)
+	if p.Baseline && len(p.Phases) > 0 && !slices.ContainsFunc(p.Phases, func(ph Phase) bool { return p.BaselineWeight(ph.Weight) > 0 }) {
+		all = append(all, Problem{Field: "spec.plan.baseline", Message: "no phase leaves any traffic for a baseline", Mend: "begin with a phase such as {weight: 5, duration: 30m}, or remove the baseline"})
+	}
+	return all
 }
 
 func validatePhases(phases []Phase, holdback int) []Problem {

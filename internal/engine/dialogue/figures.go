@@ -38,13 +38,17 @@ func take(account *float64, x float64) float64 {
 }
 
 // arms returns a tick's figures at a weight.
-func (m *meter) arms(t traffic, seconds float64, weight int) rollout.Arms {
+func (m *meter) arms(t traffic, seconds float64, weight, baseline int) rollout.Arms {
 	all := float64(t.rps) * seconds
 	canary := take(&m.requests, all*float64(weight)/rollout.Full)
-	stable := all - canary
+	beside := math.Floor(all * float64(baseline) / rollout.Full)
+	stable := all - canary - beside
 	var arms rollout.Arms
 	if !t.stableLost {
-		arms.Stable = m.sample(stable, take(&m.stableErrors, stable*t.stableErrors), 1)
+		arms.Stable = m.sample(stable, take(&m.stableErrors, (stable+beside)*t.stableErrors), 1)
+	}
+	if beside > 0 {
+		arms.Baseline = m.sample(beside, 0, 1)
 	}
 	if !t.canaryLost {
 		arms.Canary = m.sample(canary, take(&m.canaryErrors, canary*t.canaryErrors), 1+t.slower)

@@ -26,6 +26,7 @@ var planForms = []form[planAction]{
 	{"prepare <duration>", setDuration(func(d *draft) *rollout.Duration { return &d.Prepare })},
 	{"hold timeout <duration>", setDuration(func(d *draft) *rollout.Duration { return &d.HoldTimeout })},
 	{"drain <duration>", setDuration(func(d *draft) *rollout.Duration { return &d.Drain })},
+	{"baseline", func(fields) (planAction, error) { return func(d *draft) { d.Baseline = true }, nil }},
 	{"interval <duration>", setDuration(func(d *draft) *rollout.Duration { return &d.Analysis.Interval })},
 	{"early after <duration>", setDuration(func(d *draft) *rollout.Duration {
 		d.Early = &rollout.Early{}

@@ -43,6 +43,7 @@ func newPlayer(p engine.Plan, see func(Look)) *player {
 	}
 	began := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	pl := &player{plan: p, see: see, world: newWorld(), began: began, now: began, state: engine.Start(p)}
+	pl.world.fresh = p.Baseline
 	pl.meter.times = slices.ContainsFunc(p.Analysis.Checks, func(c rollout.Check) bool { return c.Type == rollout.ResponseTime })
 	return pl
 }
@@ -153,7 +154,7 @@ func healthy(rps int) traffic {
 // later.
 func (p *player) pass(t traffic) (engine.Decision, error) {
 	if p.state.Status == engine.Progressing {
-		return p.tickOf(p.meter.arms(t, p.interval().Seconds(), p.world.router.seen.Percent))
+		return p.tickOf(p.meter.arms(t, p.interval().Seconds(), p.world.router.seen.Percent, p.wants.BaselineWeight))
 	}
 	p.now = p.now.Add(moment)
 	return p.look()

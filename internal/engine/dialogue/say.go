@@ -35,6 +35,9 @@ func (p *player) say(d engine.Decision) {
 		}
 		p.said = append(p.said, said)
 	}
+	for _, r := range besides(d) {
+		p.said = append(p.said, fmt.Sprintf("%s (%s) %s", alsoMark, r.Rule, r.Message))
+	}
 	if w := wants(d.Want); w != p.words.wants {
 		p.words.wants = w
 		p.said = append(p.said, alsoMark+" wants "+w)
@@ -56,7 +59,16 @@ func signature(d engine.Decision) string {
 	if r, ok := deciding(d); ok {
 		rule = r.Rule
 	}
-	return fmt.Sprint(d.Kind, d.Share(), d.Next.Position(), rule, d.Next.Waiting())
+	return fmt.Sprint(d.Kind, d.Share(), d.Next.Position(), rule, d.Next.Waiting(), len(besides(d)) > 0)
+}
+
+// besides is what else a decision tells that did not decide: that the baseline is
+// given up.
+func besides(d engine.Decision) []engine.Reason {
+	if last := len(d.Because) - 1; last > 0 && d.Because[last].Rule == "noBaseline" {
+		return d.Because[last:]
+	}
+	return nil
 }
 
 func kind(d engine.Decision) string {
@@ -97,6 +109,9 @@ func reason(d engine.Decision) string {
 // wants says what else should be true outside.
 func wants(w engine.Want) string {
 	parts := []string{fmt.Sprintf("stable %d %%", w.Stable), fmt.Sprintf("canary %d %%", w.Canary)}
+	if w.Baseline > 0 {
+		parts = append(parts, fmt.Sprintf("baseline %d %% (traffic %d %%)", w.Baseline, w.BaselineWeight))
+	}
 	if w.Promoted {
 		parts = append(parts, "stable arm on the canary")
 	}

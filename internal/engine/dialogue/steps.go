@@ -250,6 +250,7 @@ var worldForms = slices.Concat([]form[action]{
 },
 	groupForms("stable", func(w *world) *group { return &w.stable }, func(engine.Want) int { return rollout.Full }),
 	groupForms("canary", func(w *world) *group { return &w.canary }, func(w engine.Want) int { return w.Canary }),
+	groupForms("baseline", func(w *world) *group { return &w.baseline }, func(w engine.Want) int { return w.Baseline }),
 	intentForms("promote", rollout.Promote, false),
 	intentForms("promote full", rollout.Promote, true),
 	intentForms("pause", rollout.Pause, false),

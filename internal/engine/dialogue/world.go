@@ -13,12 +13,15 @@ type world struct {
 	router     router
 	stable     group
 	canary     group
+	baseline   group
 	unsaved    string
 	superseded string
 	tests      []engine.TestResult
 	// testsPass: every test passes in every phase; chores: evidence and logs
 	// are gathered.
 	testsPass, chores bool
+	// fresh: the plan has a baseline.
+	fresh bool
 }
 
 // router is the split in effect.
@@ -53,6 +56,9 @@ func (w *world) observe(o *engine.Observation) {
 		o.Weight = &seen
 	}
 	o.Stable, o.Canary = w.stable.look(), w.canary.look()
+	if w.fresh {
+		o.Baseline = w.baseline.look()
+	}
 	o.Tests = append(o.Tests, w.tests...)
 }
 
@@ -91,4 +97,5 @@ func (w *world) obey(d engine.Decision) {
 	}
 	w.stable.follow(d.Want.Stable)
 	w.canary.follow(d.Want.Canary)
+	w.baseline.follow(d.Want.Baseline)
 }

@@ -28,8 +28,10 @@ type latencyTraffic struct {
 	shift, slowest float64
 	// cold is added to the logarithm of the canary's times at the beginning, and
 	// shrinks to nothing within five minutes.
-	cold    float64
-	buckets buckets
+	cold float64
+	// baseline gives the canary one: fresh, as cold, with an equal share.
+	baseline bool
+	buckets  buckets
 }
 
 // buckets is a histogram's grid.
@@ -93,6 +95,10 @@ func (l latencyTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 	}
 	canaryPod := l.podSpread * rng.NormFloat64()
 	wander := l.wander * rng.NormFloat64()
+	var baselinePod float64
+	if l.baseline {
+		baselinePod = l.podSpread * rng.NormFloat64()
+	}
 	forget := math.Exp(-interval.Seconds() / 60)
 	return func(a at) rollout.Arms {
 		day := l.diurnal * math.Sin(2*math.Pi*a.since.Hours())
@@ -100,10 +106,15 @@ func (l latencyTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 		share := float64(a.weight) / 100
 		wander = forget*wander + l.wander*math.Sqrt(1-forget*forget)*rng.NormFloat64()
 		cold := l.cold * max(0, 1-a.since.Minutes()/5)
-		return rollout.Arms{
-			Stable: l.arm(rng, load*(1-share), day, stablePods, false),
+		beside := float64(rollout.Plan{Baseline: l.baseline}.BaselineWeight(a.weight)) / 100
+		arms := rollout.Arms{
+			Stable: l.arm(rng, load*(1-share-beside), day, stablePods, false),
 			Canary: l.arm(rng, load*share, day+canaryPod+wander+l.shift+cold, []float64{0}, true),
 		}
+		if l.baseline {
+			arms.Baseline = l.arm(rng, load*beside, day+baselinePod+cold, []float64{0}, false)
+		}
+		return arms
 	}
 }
 
@@ -158,7 +169,11 @@ func latencyScenarios() []scenario {
 			name: name, kind: k, length: 30 * time.Minute, warmup: time.Minute, config: cfg, source: l.source,
 			note: note, noteMedian: median, noteRate: rate, rules: latencyRules,
 		}
+		if l.baseline {
+			s.config.Baseline, s.warmup = true, 0
+		}
 		switch {
+		case l.baseline:
 		case l.shift > 0 && l.buckets.step == native.step:
 			// (The same fault in other buckets counts once.)
 			// Each second compares 5 % of the requests with the others, by the
@@ -184,6 +199,11 @@ func latencyScenarios() []scenario {
 		make("L8 1.2x, 10 rps", fault, latencyTraffic{rps: 10, shift: math.Log(1.2)}, "81%, 1110 s", 1110, .81),
 		make("C1 cold, 1.4x healing in 5 min", tolerated, latencyTraffic{rps: 100, cold: math.Log(1.4)}, "not in it", 0, 0),
 		make("C2 cold, 1.4x healing in 5 min, 500 rps", tolerated, latencyTraffic{rps: 500, cold: math.Log(1.4)}, "not in it", 0, 0),
+		make("C3 null, C1 with a baseline", null, latencyTraffic{rps: 100, cold: math.Log(1.4), baseline: true}, "~0", 0, 0),
+		make("C4 null, C2 with a baseline", null, latencyTraffic{rps: 500, cold: math.Log(1.4), baseline: true}, "~0", 0, 0),
+		make("C5 null, C1 with a baseline, instance spread 5%", null, latencyTraffic{rps: 100, cold: math.Log(1.4), podSpread: .05, baseline: true}, "not in it", 0, 0),
+		make("C6 1.2x and as cold as its baseline", fault, latencyTraffic{rps: 100, cold: math.Log(1.4), shift: math.Log(1.2), baseline: true}, "not in it", 0, 0),
+		make("C7 1.5x and as cold as its baseline", fault, latencyTraffic{rps: 100, cold: math.Log(1.4), shift: math.Log(1.5), baseline: true}, "not in it", 0, 0),
 		make("L9 slowest 5% twice as slow", fault, latencyTraffic{rps: 100, slowest: math.Ln2}, "bound 34 s", 0, .99),
 	}
 }
