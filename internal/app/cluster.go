@@ -12,9 +12,11 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/internal/archive"
 	"serin.dev/serin/internal/builtin"
 	"serin.dev/serin/internal/controller"
 	"serin.dev/serin/internal/engine"
@@ -246,16 +248,39 @@ func (c *cluster) Carry(ctx context.Context, name types.NamespacedName, wake run
 	if err != nil {
 		return err
 	}
-	ended, err := st.Load(ctx, run.ID)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
+	defer cancel()
+	if err := chronicleEnded(ctx, st, ar, run.ID); err != nil {
+		log.Warn("the run could not be archived; it is tried again", "run", run.ID, "error", err)
+	}
+	return nil
+}
+
+// Archive implements controller.Program.
+func (c *cluster) Archive(ctx context.Context, name types.NamespacedName) error {
+	var obj serinv1.CanaryRun
+	if err := c.mgr.GetClient().Get(ctx, name, &obj); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if obj.Status.Archived || !crd.Finished(&obj) {
+		return nil
+	}
+	ar, err := builtin.NewArchive(rollout.Adapter{}, filepath.Join(c.opts.Archive, name.Namespace))
+	if err != nil {
+		return err
+	}
+	return chronicleEnded(ctx, c.store(name.Namespace), ar, name.Name)
+}
+
+func chronicleEnded(ctx context.Context, st store.Store, ar archive.Archive, run string) error {
+	ended, err := st.Load(ctx, run)
+	if errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("load the ended run: %w", err)
 	}
-	archiveCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
-	defer cancel()
-	if err := Chronicle(archiveCtx, st, keep.archive, ended); err != nil {
-		log.Warn("the run could not be archived", "run", run.ID, "error", err)
-	}
-	return nil
+	return Chronicle(ctx, st, ar, ended)
 }
 
 // pin completes what the adapters know by the run they are for.

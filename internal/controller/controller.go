@@ -43,6 +43,9 @@ type Program interface {
 	// Finish carries on what a run that ended promoted has left open, and says
 	// whether there is nothing left to do.
 	Finish(ctx context.Context, run types.NamespacedName) (done bool, err error)
+	// Archive archives a run that has ended and is in no archive, as after a
+	// program that was killed at the run's end.
+	Archive(ctx context.Context, run types.NamespacedName) error
 	// RollBack asks a run to roll back.
 	RollBack(ctx context.Context, run types.NamespacedName, reason string) error
 	// Prune removes what is kept of a rollout's ended runs but for the newest.

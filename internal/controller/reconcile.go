@@ -46,7 +46,7 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	switch {
 	case err == nil && v.unfinished && v.run == nil:
 		return ctrl.Result{RequeueAfter: finishPause}, nil
-	case err == nil && v.stalled != nil && v.run == nil:
+	case err == nil && (v.stalled != nil && v.run == nil || v.unarchived):
 		return ctrl.Result{RequeueAfter: retryPause}, nil
 	}
 	return ctrl.Result{}, ignoreSaid(err)
@@ -72,9 +72,13 @@ type view struct {
 	// run is the run that goes on, latest the newest of all.
 	run, latest *serinv1.CanaryRun
 	stands      standing
+	// ended are the runs that have ended and are in no archive.
+	ended []*serinv1.CanaryRun
 	// unfinished: the latest run's promotion is not at its end; nothing else may
 	// touch the workload or the routes.
 	unfinished bool
+	// unarchived: a run has ended and could not be archived yet.
+	unarchived bool
 	// rejected: the latest run rolled back what is asked for.
 	rejected bool
 	// stalled says why nothing goes on, if nothing does.
@@ -98,6 +102,9 @@ func (c *Controller) look(ctx context.Context, v *view) error {
 	if v.run != nil {
 		c.runs.ensure(key, v.run.Name)
 		v.stands = c.runs.standing(key, v.run.Name)
+	}
+	for _, run := range v.ended {
+		c.archive(ctx, v, run)
 	}
 	r, problems, err := c.Parse(v.object)
 	if err != nil {
@@ -209,6 +216,9 @@ func (c *Controller) findRuns(ctx context.Context, v *view) error {
 			v.run = run
 			continue
 		}
+		if !run.Status.Archived {
+			v.ended = append(v.ended, run)
+		}
 		if !controllerutil.ContainsFinalizer(run, serinv1.Finalizer) {
 			continue
 		}
@@ -225,6 +235,18 @@ func (c *Controller) findRuns(ctx context.Context, v *view) error {
 		}
 	}
 	return nil
+}
+
+// archive archives a run that has ended, unless its own loop is about to. Nothing
+// else waits for it.
+func (c *Controller) archive(ctx context.Context, v *view, run *serinv1.CanaryRun) {
+	if c.runs.carries(client.ObjectKeyFromObject(run)) {
+		return // the end of the loop brings another look
+	}
+	if err := c.Program.Archive(ctx, client.ObjectKeyFromObject(run)); err != nil {
+		v.unarchived = true
+		c.Logger.Warn("the run could not be archived; it is tried again", "run", run.Namespace+"/"+run.Name, "error", err)
+	}
 }
 
 // finish carries a promotion to its end. Until then the run keeps its

@@ -80,6 +80,14 @@ func (r *runs) ensure(key types.NamespacedName, run string) bool {
 	return true
 }
 
+// carries reports that a run has a loop.
+func (r *runs) carries(run types.NamespacedName) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, ok := r.loops[run.Namespace+"/"+run.Name]
+	return ok
+}
+
 // carry takes a run to its end, however often that has to be begun anew.
 func (r *runs) carry(ctx context.Context, l *loop, run string) {
 	log := r.opts.Logger.With("rollout", l.rollout.String(), "run", run)

@@ -185,6 +185,19 @@ func TestTheControllerIsKilledInTheMiddleOfARollback(t *testing.T) {
 	s.rolledBack(1, "")
 	s.unharmed(users)
 	s.recorded("shop-1")
+
+	// As if the last kill had come when the run had ended and was not archived.
+	if err := os.RemoveAll(filepath.Join(archive, s.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	s.kubectl("patch", "canaryrun", "shop-1", "--subresource=status", "--type=merge", "-p", `{"status":{"archived":false,"report":""}}`)
+	s.recorded("shop-1")
+	eventually(t, limit, func() error {
+		if st := s.runs()[0].Status; !st.Archived || st.Report == "" {
+			return fmt.Errorf("the run does not say where its report is: %+v", st)
+		}
+		return nil
+	})
 }
 
 // Another replica takes over from a leader that is killed.

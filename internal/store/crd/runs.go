@@ -205,6 +205,12 @@ func forced(o *serinv1.CanaryRun, state engine.State) bool {
 	return o.Status.EndedAt != nil && !state.Ended()
 }
 
+// Finished reports that a run was carried to its end, so that its record is
+// whole. A run that was ended from outside was not, and nobody archives it.
+func Finished(o *serinv1.CanaryRun) bool {
+	return o.Status.EndedAt != nil && stateOf(o).Ended()
+}
+
 // stateOf is the state in a status, empty where there is none yet.
 func stateOf(o *serinv1.CanaryRun) engine.State {
 	var k kept
