@@ -39,12 +39,24 @@ cluster: build plane ## leaves a Kubernetes control plane up with the demo shop 
 	@mkdir -p bin && $(GO) build -o bin/plane ./test/plane/cluster
 	@bin/plane $(BIN)
 
+# Tests that end the controller or the API server, so that no other may run
+# beside them on the same control plane.
+FAULTS := Killed|TakesOver|IsAway|Uninstalled
+CLUSTER_TEST = $(GO) test -tags plane -p 1 -timeout 30m
+
 .PHONY: test-cluster
-test-cluster: build plane ## the tests that need a Kubernetes control plane
-	$(GO) test -tags plane -p 1 -timeout 30m $(filter-out ./test/cluster,$(PLANE_PKGS))
-	$(GO) test -tags plane -timeout 30m ./test/cluster $(if $(CLUSTER_RUN),-run '$(CLUSTER_RUN)')
-	$(GO) test -tags plane -timeout 15m -run TestARunIsJudgedByPrometheus ./test/machine
+test-cluster: build plane ## the tests that need a Kubernetes control plane, on three at the same time
+	$(MAKE) --no-print-directory --output-sync=target --jobs=3 cluster-faults cluster-releases cluster-adapters
 	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
+
+.PHONY: cluster-faults cluster-releases cluster-adapters
+cluster-faults:
+	$(CLUSTER_TEST) -run '$(FAULTS)' ./test/cluster
+cluster-releases:
+	$(CLUSTER_TEST) -skip '$(FAULTS)' ./test/cluster
+cluster-adapters:
+	$(CLUSTER_TEST) $(filter-out ./test/cluster,$(PLANE_PKGS))
+	$(CLUSTER_TEST) -run TestARunIsJudgedByPrometheus ./test/machine
 
 .PHONY: race
 race: ## the concurrent packages under the race detector (needs gcc)

@@ -78,6 +78,7 @@ func section(t *testing.T, page, heading, language string) []string {
 // The guide is followed word for word, but for the addresses of Prometheus and of
 // images, which are the reader's own.
 func TestTheGuideLeadsToAFirstCanary(t *testing.T) {
+	t.Parallel()
 	if err := install(); err != nil {
 		t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ func (s *shop) weights() []int64 {
 }
 
 func TestAGoodVersionBecomesTheRelease(t *testing.T) {
+	t.Parallel()
 	s := open(t, 3)
 	s.roll(quickPhases)
 	old := s.pods()
@@ -90,6 +91,7 @@ func TestAGoodVersionBecomesTheRelease(t *testing.T) {
 }
 
 func TestABadVersionIsRolledBack(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		args []string
@@ -101,6 +103,7 @@ func TestABadVersionIsRolledBack(t *testing.T) {
 		{"crashes", []string{"-crash=6s"}, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
 			s := open(t, 2)
 			s.roll("[{weight: 20, duration: 5m}, {weight: 100, duration: 5m}]")
 			users := send(t, s.host, 50)
@@ -139,6 +142,7 @@ func TestABadVersionIsRolledBack(t *testing.T) {
 }
 
 func TestAVersionThatNeverBecomesReadyGetsNoRequest(t *testing.T) {
+	t.Parallel()
 	s := open(t, 2)
 	s.roll("[{weight: 20, duration: 5m}, {weight: 100, duration: 5m}]")
 	users := send(t, s.host, 20)

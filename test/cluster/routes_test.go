@@ -138,6 +138,7 @@ func (s *shop) istioWeighs(want ...int64) {
 // There is no Istio here: what is tried is what the controller does to its
 // objects on a real API server.
 func TestIstioObjectsAreUntouchedButForTheirWeights(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name, manifest, traffic string
 		rest, twenty            []int64

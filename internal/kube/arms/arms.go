@@ -84,6 +84,9 @@ type Router struct {
 	// tried is a weight whose write did not answer: it may have been made.
 	tried   *int
 	trouble string // as logged last
+	// told is the revision of the route in which Observe last told of somebody
+	// else's weight.
+	told string
 }
 
 // New returns a router; log may be nil.
@@ -136,6 +139,10 @@ func (r *Router) split(ctx context.Context, s Split) error {
 	}
 	if err := errors.Join(errHeld, errBack, errRead, r.route.Check(ctx)); err != nil {
 		return err
+	}
+	// Whoever asks for the weight does not know of this one yet.
+	if who := r.changedBy(now); who != "" && now.Revision != r.told {
+		return fmt.Errorf("%s set the weight to %d %% a moment ago; it is looked at again before it is raised", who, now.Weight)
 	}
 	if err := r.hold(ctx, s, stable, canary); err != nil {
 		return err

@@ -22,6 +22,9 @@ func (r *Router) Observe(ctx context.Context) (Observed, error) {
 		return Observed{}, err
 	}
 	o := Observed{Known: true, Weight: now.Weight, Promoted: r.promoted(stable, canary), ChangedBy: r.changedBy(now), Revision: now.Revision}
+	if o.ChangedBy != "" {
+		r.told = now.Revision
+	}
 	switch {
 	case now.Trouble != "":
 		o.Trouble = now.Trouble
