@@ -78,9 +78,11 @@ func sample(args []string) int {
 	go func() {
 		<-ctx.Done()
 		// As a well-behaved server: out of the endpoints first, then no more.
+		// Traefik takes a change up two seconds after the one before at the
+		// soonest, and later on a machine that is busy.
 		stopping.Store(true)
-		time.Sleep(2 * time.Second)
-		grace, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		time.Sleep(5 * time.Second)
+		grace, cancel := context.WithTimeout(context.Background(), 4*time.Second)
 		defer cancel()
 		_ = server.Shutdown(grace)
 	}()
