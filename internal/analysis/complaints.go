@@ -65,7 +65,7 @@ func (c *complaintCheck) result(r rules, t reading) Result {
 		Judged: true, VetoOnly: true, Verdict: Inconclusive,
 		Ratio: boundedRatio(numerator, denominator), Evidence: eValue(ev.log),
 	}
-	res.Noise = c.Counts.Noise.Phi()
+	res.Noise = c.Counts.phi()
 	if numerator+denominator > 0 {
 		at := r.starts[ev.start].At
 		res.Since = &at

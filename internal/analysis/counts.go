@@ -26,8 +26,10 @@ type counts struct {
 	// Sums holds the log likelihood ratios and the totals indexed below.
 	Sums  sums             `json:"sums"`
 	Noise stats.Dispersion `json:"noise"`
-	// Clumps is how much stable's events clump, which is known sooner.
+	// Clumps is how much stable's events clump by themselves, and Own the
+	// canary's, which is known sooner.
 	Clumps stats.Fano `json:"clumps"`
+	Own    stats.Fano `json:"own"`
 	// Gross is the bet on a gross fault.
 	Gross gross `json:"gross"`
 	// Alone is how much stable's own events come and go with time. Beside the
@@ -215,6 +217,7 @@ func (c *counts) add(rule countRule, t countTick) {
 	c.Sums.Total[countStableEvents] += t.stableEvents
 	c.Sums.Total[countStableExposure] += t.stableExposure
 	c.Clumps.Add(t.stableEvents, t.stableExposure)
+	c.Own.Add(t.canaryEvents, t.canaryExposure)
 }
 
 // weigh takes x of k events for and against every ratio. It is
@@ -288,28 +291,29 @@ func (c *counts) total(t countTick, canaryWeight, stableWeight, information floa
 // canary under the null; 0 against a known level.
 //
 // All events of a tick may be one clump as long as too little was seen of the
-// noise. Then n such ticks fall on the canary with probability share^n, and may
-// reach the threshold only when that is below alpha. A clump is the less likely
-// the larger it is.
+// noise. Then n such ticks fall on the canary with probability share^n, and
+// multiply the evidence by no more than share^-n, but for clumps of hundreds,
+// which are the less likely the larger they are.
 func (c *counts) limit(rule countRule, x, share float64) float64 {
-	needed := math.Log(1 / rule.alpha)
-	limit := (needed + gridCost) / 2
+	limit := (math.Log(1/rule.alpha) + gridCost) / 2
 	if c.Clumps.Pairs < knownPairs && share > 0 {
 		limit = min(limit, math.Log1p(x/largeClump)-math.Log(share))
 	}
 	return c.phi() * limit
 }
 
-// phi is the noise. Before the arms' comparison has shown it, stable's own
-// counts do, the more so the fewer events a tick has: where they are many, the
-// comparison knows soon, and stable's ups and downs may be the canary's too.
+// phi is the noise. Each arm's own ups and downs tell of clumps before the arms'
+// comparison can, and also when nearly all fell on one arm, where the comparison
+// sees nothing: then its estimate is drawn to theirs. Where events that come one
+// by one would be many a tick, the comparison knows soon, and ups and downs may
+// be both arms': then they count less.
 func (c *counts) phi() float64 {
-	prior := countNoise
-	if over := c.Clumps.Phi(prior) - prior; over > 0 {
-		total := c.Sums.Total
-		prior += over / (1 + total[countInformation]/max(1, c.Clumps.Pairs))
+	prior := stats.FanoOf(countNoise, &c.Clumps, &c.Own)
+	if over := prior - countNoise; over > 0 {
+		single := c.Sums.Total[countInformation] / prior
+		prior = countNoise + over/(1+single/max(1, c.Clumps.Pairs+c.Own.Pairs))
 	}
-	return c.Noise.PhiFrom(prior)
+	return c.Noise.PhiFrom(max(1, prior))
 }
 
 const (

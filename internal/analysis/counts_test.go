@@ -60,15 +60,16 @@ func TestTheBetOnAGrossFaultIsFair(t *testing.T) {
 	})
 }
 
-// The parts of the stake sum to 1 or less, and are what two ticks at 5 % need.
+// The parts of the stake sum to 1 or less, and are what two ticks at 5 % need, a
+// tenth of whose events are stable's.
 func TestTheStakeOnAGrossFaultIsWhatTwoTicksNeed(t *testing.T) {
 	for alpha, ticks := range map[float64]int{.01: 2, .006: 2, .005: 3, .003: 3, .001: 3} {
 		stake := grossStake(alpha)
 		worth := gross{Worth: 1}
 		for range ticks {
-			worth.add(countTick{canaryEvents: 25, canaryExposure: 50, stableExposure: 950}, .05, false)
+			worth.add(countTick{canaryEvents: 27, canaryExposure: 50, stableEvents: 3, stableExposure: 950}, .05, false)
 		}
-		if stake <= 0 || stake > .45 || stake*worth.Worth < .99/alpha {
+		if stake <= 0 || stake > .55 || stake*worth.Worth < .99/alpha {
 			t.Errorf("alpha %v: stake %v becomes %v, %v needed", alpha, stake, stake*worth.Worth, 1/alpha)
 		}
 	}

@@ -46,10 +46,11 @@ func (g *gross) add(t countTick, p0 float64, out bool) {
 }
 
 // grossStake is the part of an error check's stake that the bet needs to decide
-// in two ticks at 5 % of the traffic; where that is too much, in three.
+// in two ticks at 5 % of the traffic when a tenth of a tick's events are
+// stable's; where that is too much, in three.
 func grossStake(alpha float64) float64 {
-	const most = 0.45
-	const tick = 1 + boldness*19
+	const most = 0.55
+	const tick = 1 + boldness*(0.9/0.05-1)
 	if need := 1 / (alpha * tick * tick); need <= most {
 		return need
 	}

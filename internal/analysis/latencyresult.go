@@ -269,7 +269,7 @@ func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
 	res.Spread = math.Sqrt(between)
 	res.Noise = l.Body.Noise.Phi()
 	if i := f.leader - engineTails; i >= 0 && i < len(l.Tails) {
-		res.Noise = l.Tails[i].Counts.Noise.Phi()
+		res.Noise = l.Tails[i].Counts.phi()
 	}
 	if f.leader == engineBody {
 		if shift, variance, ok := l.Body.estimate(f.start, r.starts); ok {

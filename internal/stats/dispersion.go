@@ -46,8 +46,9 @@ func (d *Dispersion) Add(residual, variance, enough float64) {
 			squares := (r - b.Last) * (r - b.Last) / 2
 			if b.Closed == 1 {
 				// The first block was measured against a guess: its difference from
-				// the second may be what the run has to tell, and no noise.
-				squares = min(squares, firstSquares)
+				// the second may be what the run has to tell, and adds no noise to
+				// what was taken for known.
+				squares = min(squares, d.Prior)
 			}
 			b.Squares += squares
 		}
@@ -57,23 +58,35 @@ func (d *Dispersion) Add(residual, variance, enough float64) {
 	}
 }
 
-// firstSquares is the most that the first difference counts.
-const firstSquares = 10
-
 // priorBlocks is how many differences the prior weighs as much as, so that a
 // few quiet blocks do not promise quiet.
 const priorBlocks = 10
 
-// Phi is the estimate φ̂ ≥ 1.
-func (d *Dispersion) Phi() float64 { return d.PhiFrom(d.Prior) }
+// Phi is the estimate φ̂ ≥ 1: the largest of the block lengths', each drawn to
+// the prior by itself.
+func (d *Dispersion) Phi() float64 {
+	phi := 1.0
+	for i := range d.Blocks {
+		phi = max(phi, d.Blocks[i].estimate(d.Prior))
+	}
+	return phi
+}
 
-// PhiFrom is Phi with another estimate before anything was seen.
+// PhiFrom is the estimate φ̂ ≥ 1 where noise is taken not to go on over ticks
+// until it is seen to: a block length is drawn to what the shorter one says, and
+// the shortest to the given prior. Longer blocks are few, and would hold on to a
+// prior of clumping long after the shortest have refuted it, or know nothing of
+// clumps that the shortest have shown.
 func (d *Dispersion) PhiFrom(prior float64) float64 {
 	phi := 1.0
 	for i := range d.Blocks {
-		b := &d.Blocks[i]
-		n := float64(max(b.Closed-1, 0))
-		phi = max(phi, (priorBlocks*prior+b.Squares)/(priorBlocks+n))
+		prior = d.Blocks[i].estimate(prior)
+		phi = max(phi, prior)
 	}
 	return phi
+}
+
+func (b *Block) estimate(prior float64) float64 {
+	n := float64(max(b.Closed-1, 0))
+	return (priorBlocks*prior + b.Squares) / (priorBlocks + n)
 }

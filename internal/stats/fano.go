@@ -30,11 +30,14 @@ func (f *Fano) Add(events, exposure float64) {
 	f.Events, f.Exposure = events, exposure
 }
 
-// Phi is the estimate, drawn to a prior.
-func (f *Fano) Phi(prior float64) float64 {
-	if f.Pairs == 0 {
-		return prior
+// FanoOf is the estimate from several arms together, drawn to a prior.
+func FanoOf(prior float64, arms ...*Fano) float64 {
+	sum, n := priorBlocks*prior, float64(priorBlocks)
+	for _, f := range arms {
+		if f.Pairs > 0 {
+			sum += f.Squares / (f.Variance / f.Pairs)
+			n += f.Pairs
+		}
 	}
-	usual := f.Variance / f.Pairs
-	return (priorBlocks*prior + f.Squares/usual) / (priorBlocks + f.Pairs)
+	return sum / n
 }

@@ -31,7 +31,7 @@ func TestFanoSeesClumpsAndNoChangeOfTheLoad(t *testing.T) {
 				// The exposure goes with the load.
 				f.Add(c.clump*distuv.Poisson{Lambda: rate, Src: rng}.Rand(), 100*rate)
 			}
-			if phi := f.Phi(1.5); phi < c.low || phi > c.high {
+			if phi := stats.FanoOf(1.5, &f); phi < c.low || phi > c.high {
 				t.Errorf("seed %d: %.2f, want %v to %v", seed, phi, c.low, c.high)
 			}
 		})

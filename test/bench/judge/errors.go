@@ -92,6 +92,9 @@ func poisson(rng *rand.Rand, mean float64) float64 {
 
 const errorAlpha = 0.003
 
+// grossAlpha is what errors have of alpha beside response times.
+const grossAlpha = 0.006
+
 func errorScenarios() []scenario {
 	checks := []rollout.Check{{Name: "errors", Type: rollout.ErrorRate, Rollback: rollout.Margin{Ratio: 2}}}
 	cfg := config(errorAlpha, checks, halfHours(5, 10, 25, 50)...)
@@ -122,6 +125,13 @@ func errorScenarios() []scenario {
 	}}, "50 s", 50, 0)
 	big.onset = time.Hour
 	big.bound = waldCounts(errorTraffic{rps: 100, rate: .01}, 4, .25, errorAlpha)
+	// As many requests a tick as 100 a second are in ticks of 5 s.
+	gross := func(name string, stable, canary float64) scenario {
+		rate := max(stable, 1e-9)
+		s := faults(name, errorTraffic{rps: 50, rate: rate, ratio: always(canary / rate)}, "not in it", 0, 0)
+		s.config.Analysis.Alpha, s.bound, s.two = grossAlpha, 0, true
+		return s
+	}
 	return []scenario{
 		nulls("N1 100 rps 1%", errorTraffic{rps: 100, rate: .01}, "0"),
 		nulls("N2 10 rps .1%", errorTraffic{rps: 10, rate: .001}, ".1%"),
@@ -144,6 +154,9 @@ func errorScenarios() []scenario {
 		faults("R7 2.5x, clumps of 5, 100 rps 1%", errorTraffic{rps: 100, rate: .01, clump: 5, ratio: always(2.5)}, "1380 s", 1380, 0),
 		big,
 		late,
+		gross("T1 half fail, 50 rps .5%", .005, .5),
+		gross("T2 half fail, 50 rps, stable none", 0, .5),
+		gross("T3 a tenth fails, 50 rps .5%", .005, .1),
 	}
 }
 

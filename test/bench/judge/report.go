@@ -33,6 +33,9 @@ func report(s scenario, o outcome, few bool) (ok bool, line string) {
 	case fault:
 		median, p90 := quantile(times, 0.5), quantile(times, 0.9)
 		line += fmt.Sprintf("  median %6s p90 %6s", secondsText(median), secondsText(p90))
+		if s.two {
+			line += fmt.Sprintf("  in two ticks %.0f%%", 100*within(times, 2*interval.Seconds()))
+		}
 		if s.noteMedian > 0 {
 			ok = median <= s.noteMedian || few && !slower(times, s.noteMedian)
 		}
@@ -128,6 +131,17 @@ func slower(times []float64, median float64) bool {
 
 func quantile(sorted []float64, q float64) float64 {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
+}
+
+// within is the part of sorted times that are no longer than a limit.
+func within(sorted []float64, limit float64) float64 {
+	n, _ := slices.BinarySearchFunc(sorted, limit, func(t, limit float64) int {
+		if t <= limit {
+			return -1
+		}
+		return 1
+	})
+	return float64(n) / float64(len(sorted))
 }
 
 func secondsText(v float64) string {

@@ -38,6 +38,8 @@ type scenario struct {
 	// holds says that a hold is what is looked for, escape that a promoted
 	// canary has escaped.
 	holds, escape bool
+	// two says that the part found within two ticks is of interest.
+	two bool
 	// rules are other tools' that the same runs are shown to.
 	rules []rule
 	// source draws a run: a function from tick to tick.
