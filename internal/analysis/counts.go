@@ -20,6 +20,8 @@ type counts struct {
 	// that have begun. A product restarted with a stake at each start is one
 	// number, whatever the number of starts.
 	Bets Vector `json:"bets"`
+	// From is, for each bet, the start that carries most of it.
+	From Vector `json:"from"`
 	// Cut says that nearly all of the canary's exposures in the latest tick were
 	// events: a clump that the tick's end may have cut in two.
 	Cut bool `json:"cut,omitempty"`
@@ -126,6 +128,7 @@ func (r countRule) looksFor() []float64 {
 func newCounts(p stakes) counts {
 	c := counts{
 		Bets:  make(Vector, countLikelihoods*len(clumpSizes)),
+		From:  make(Vector, countLikelihoods*len(clumpSizes)),
 		Sums:  newSums(countTotals, p),
 		Noise: stats.Dispersion{Prior: countNoise},
 		Gross: gross{Worth: 1},
@@ -142,19 +145,24 @@ func (c counts) clone() counts {
 }
 
 // countFloats is how many numbers a copy needs.
-const countFloats = countLikelihoods*len(clumpSizes) + countTotals
+const countFloats = 2*countLikelihoods*len(clumpSizes) + countTotals
 
 func (c counts) cloneIn(s *slab) counts {
-	c.Bets = s.clone(c.Bets)
+	c.Bets, c.From = s.clone(c.Bets), s.clone(c.From)
 	c.Sums.Total = s.clone(c.Sums.Total)
 	return c
 }
 
 // mark begins another start.
 func (c *counts) mark() {
-	stake := math.Exp(c.Sums.Stakes.logOf(c.Sums.starts()))
+	start := c.Sums.starts()
+	stake := math.Exp(c.Sums.Stakes.logOf(start))
 	c.Sums.mark()
 	for i := range c.Bets {
+		// What happens from now on multiplies both parts.
+		if stake > c.Bets[i] {
+			c.From[i] = float64(start)
+		}
 		c.Bets[i] += stake
 	}
 }
@@ -203,7 +211,7 @@ func (c *counts) add(rule countRule, t countTick) {
 			c.Gross.add(t, p0, c.Cut)
 		}
 		if !c.Cut {
-			c.weigh(rule, x, k, a, p0)
+			c.weigh(rule, x, k, a, p0, c.usual(t))
 		}
 	}
 	c.Cut = !c.Cut && x > cutShare*t.canaryExposure
@@ -220,13 +228,34 @@ func (c *counts) add(rule countRule, t countTick) {
 	c.Own.Add(t.canaryEvents, t.canaryExposure)
 }
 
+// usual is how many events both arms would have in a tick of so many exposures
+// at the rate so far.
+func (c *counts) usual(t countTick) float64 {
+	events := c.Sums.Total[countCanaryEvents] + c.Sums.Total[countStableEvents]
+	exposure := c.Sums.Total[countCanaryExposure] + c.Sums.Total[countStableExposure]
+	if exposure <= 0 {
+		return 0
+	}
+	return events / exposure * (t.canaryExposure + t.stableExposure)
+}
+
+// fullStake is the part of the usual number of events from which on a bet is as
+// large as a tick's own number asks for. More would be slower on real faults.
+const fullStake = 0.7
+
 // weigh takes x of k events for and against every ratio. It is
-// stats.LogLikelihoodRatio and stats.Bet for all of them at once.
-func (c *counts) weigh(rule countRule, x, k, a, p0 float64) {
+// stats.LogLikelihoodRatio and stats.Bet for all of them at once, but for the
+// size of a bet. In a tick with few events it is in proportion to k:
+// then what is won is in proportion to x minus the canary's due, whose mean is
+// right even where each arm has ups and downs of its own in every tick. The
+// canary's part of a tick's events is too large on average then: it is largest
+// when stable happens to have few. Given k, every size of a bet is fair.
+func (c *counts) weigh(rule countRule, x, k, a, p0, usual float64) {
 	limit := c.limit(rule, x, p0)
 	base := 1 + rule.null*a
-	due := p0 * k
-	y := x/due - 1
+	full := max(k, fullStake*usual)
+	due := p0 * full
+	y := (x - p0*k) / due
 	for j, r := range rule.looksFor() {
 		odds := r * rule.null * a
 		log := harmLogs[j]
@@ -361,8 +390,8 @@ func (c *counts) evidence(rule countRule, between *[maxStarts]float64) evidence 
 			top = max(top, terms[s][j])
 		}
 	}
-	best, most := 0, math.Inf(-1)
 	likelihood := kept * math.Exp(-top)
+	var part [maxStarts]float64
 	for s := range starts {
 		sum := 0.0
 		for _, t := range terms[s] {
@@ -372,13 +401,22 @@ func (c *counts) evidence(rule countRule, between *[maxStarts]float64) evidence 
 		}
 		sum /= countLikelihoods
 		likelihood += sum
-		if sum > most {
-			best, most = s, sum
-		}
+		part[s] = sum
+	}
+	if rule.exactOnly {
+		part = [maxStarts]float64{}
 	}
 	bets := kept
-	for _, b := range c.Bets {
-		bets += b / float64(len(c.Bets))
+	for i, b := range c.Bets {
+		b /= float64(len(c.Bets))
+		bets += b
+		part[int(c.From[i])] += b * math.Exp(-top)
+	}
+	best := 0
+	for s := range starts {
+		if part[s] > part[best] {
+			best = s
+		}
 	}
 	exact := math.Log(bets) * phi / (phi + between[best]*c.Sums.Total[countInformation])
 	log := exact

@@ -21,7 +21,7 @@ func TestWeighingAllRatiosIsWeighingEach(t *testing.T) {
 		rule := countRule{null: rapid.Float64Range(0.5, 3).Draw(rt, "null"), alpha: 1e-300}
 		c := newCounts(stakes{Starts: 1})
 		c.Clumps.Pairs = knownPairs // no cap for what is little known
-		c.weigh(rule, x, k, a, stats.CanaryShare(rule.null, a))
+		c.weigh(rule, x, k, a, stats.CanaryShare(rule.null, a), 0)
 		for j, r := range harmRatios {
 			want := stats.LogLikelihoodRatio(x, k, a, rule.null, rule.null*r)
 			if got := c.Sums.Total[j]; math.Abs(got-want) > 1e-9*(1+math.Abs(want)) {
