@@ -62,6 +62,26 @@ func heldOut() []scenario {
 		nulls("H11 .1 rps 5%", errorTraffic{rps: .1, rate: .05}.source),
 		nulls("H12 split swings 1-20%, 100 rps 1%", swinging(100, .01)),
 		nulls("H13 clumps of 10, from 1% on", clumps(300, .003, 10), 1, 2, 5),
+		nulls("H14 ups and downs of each arm's own, 100 rps 1%", ownWeather(100, .01, 2)),
+		nulls("H15 the same, 1000 rps 1%", ownWeather(1000, .01, 5)),
+	}
+}
+
+// ownWeather multiplies each arm's rate in each tick by a gamma of its own, of
+// mean 1 and the shape given.
+func ownWeather(rps, rate, shape float64) func(*rand.Rand) func(at) rollout.Arms {
+	return func(rng *rand.Rand) func(at) rollout.Arms {
+		weather := distuv.Gamma{Alpha: shape, Beta: shape, Src: rng}
+		return func(a at) rollout.Arms {
+			share := float64(a.weight) / 100
+			draw := func(n float64) (float64, float64) {
+				requests := max(1, poisson(rng, n))
+				return requests, distuv.Binomial{N: requests, P: min(1, rate*weather.Rand()), Src: rng}.Rand()
+			}
+			c, x := draw(rps * interval.Seconds() * share)
+			s, y := draw(rps * interval.Seconds() * (1 - share))
+			return arms(c, x, s, y)
+		}
 	}
 }
 
