@@ -42,7 +42,8 @@ cluster: build plane ## leaves a Kubernetes control plane up with the demo shop 
 # Tests that end the controller or the API server, so that no other may run
 # beside them on the same control plane.
 FAULTS := Killed|TakesOver|IsAway|Uninstalled
-CLUSTER_TEST = $(GO) test -tags plane -p 1 -timeout 30m
+# Not from the cache of results: what is tried is a program that they do not hash.
+CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -timeout 30m
 
 .PHONY: test-cluster
 test-cluster: build plane ## the tests that need a Kubernetes control plane, on three at the same time

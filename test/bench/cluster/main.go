@@ -18,6 +18,7 @@ import (
 type options struct {
 	idle              []int
 	running, replicas int
+	weight            int
 	interval, scrape  time.Duration
 	settle, measure   time.Duration
 	rate              float64
@@ -28,12 +29,13 @@ func main() {
 	var o options
 	idle := flag.String("idle", "500,1000", "numbers of idle rollouts at which the controller is measured, rising")
 	flag.IntVar(&o.running, "running", 200, "runs that go on at the same time; 0: only idle rollouts")
+	flag.IntVar(&o.weight, "weight", 5, "percent of the requests that a canary has when it turns bad; the smaller, the fewer ticks prove it")
 	flag.IntVar(&o.replicas, "replicas", 2, "pods of a Deployment")
 	flag.DurationVar(&o.interval, "interval", 10*time.Second, "time between the ticks of a run")
 	flag.DurationVar(&o.scrape, "scrape", 5*time.Second, "how often Prometheus scrapes")
 	flag.DurationVar(&o.settle, "settle", 30*time.Second, "rest before a measurement")
 	flag.DurationVar(&o.measure, "measure", time.Minute, "time of a measurement")
-	flag.Float64Var(&o.rate, "rate", 50, "requests a second of a rollout, both arms together")
+	flag.Float64Var(&o.rate, "rate", 100, "requests a second of a rollout, both arms together")
 	flag.StringVar(&o.program, "serin", "", "the program to measure; default: build it")
 	flag.StringVar(&o.keep, "keep", "", "folder for the logs of everything; default: a temporary one that is removed")
 	flag.Parse()

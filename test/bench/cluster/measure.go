@@ -131,14 +131,14 @@ func (w *world) busy(ctx context.Context, idle int, t *table) error {
 			return nil
 		}
 	}
-	if err := w.eventually(ctx, 10*time.Minute, at(20)); err != nil {
+	if err := w.eventually(ctx, 10*time.Minute, at(int64(w.weight))); err != nil {
 		return err
 	}
 	w.say("%d runs have their first weight after %s", w.running, time.Since(began).Round(time.Second))
 	if err := pause(ctx, w.settle); err != nil {
 		return err
 	}
-	what := fmt.Sprintf("%d running, %d idle: ", w.running, idle)
+	what := fmt.Sprintf("%d running at %d %%, %d idle: ", w.running, w.weight, idle)
 	if err := w.ticks(ctx, what, t); err != nil {
 		return err
 	}

@@ -86,7 +86,7 @@ spec:
   workload: {deployment: {name: NAME}}
   traffic: {istio: {virtualService: NAME}}
   plan:
-    phases: [{weight: 20, duration: 1h}, {weight: 100, duration: 1h}]
+    phases: [{weight: WEIGHT, duration: 1h}, {weight: 100, duration: 1h}]
   analysis:
     interval: INTERVAL
     metrics:
@@ -101,7 +101,7 @@ spec:
 `
 
 func (w *world) create(ctx context.Context, s shop) error {
-	text := strings.NewReplacer("NS", s.namespace, "NAME", s.name, "REPLICAS", fmt.Sprint(w.replicas),
+	text := strings.NewReplacer("NS", s.namespace, "NAME", s.name, "REPLICAS", fmt.Sprint(w.replicas), "WEIGHT", fmt.Sprint(w.weight),
 		"INTERVAL", w.interval.String(), "PROMETHEUS", w.promURL).Replace(parts)
 	documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader([]byte(text)), 4096)
 	for {
