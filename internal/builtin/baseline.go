@@ -9,7 +9,7 @@ import (
 )
 
 // baselineWorkloads can run fresh instances of stable's version beside its own.
-var baselineWorkloads = []string{}
+var baselineWorkloads = []string{"process"}
 
 // baselineProblems says why a rollout's plan.baseline cannot be had, if it
 // cannot.

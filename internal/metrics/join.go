@@ -43,7 +43,8 @@ func (j *joined) Collect(ctx context.Context, since, now time.Time) (rollout.Arm
 	if err != nil {
 		return arms, err
 	}
-	return rollout.Arms{Stable: with(arms.Stable, more.arms.Stable), Canary: with(arms.Canary, more.arms.Canary)}, nil
+	arms.Stable, arms.Canary = with(arms.Stable, more.arms.Stable), with(arms.Canary, more.arms.Canary)
+	return arms, nil
 }
 
 // with adds what is missing in s. An arm that was not measured stays so: its

@@ -48,7 +48,7 @@ func (x *exchange) begin(p *Proxy, t *table, now time.Time, force Arm, key strin
 	case force != "":
 		x.arm, x.forced = force, true
 	case key != "" && p.sticky != nil:
-		x.arm = p.sticky.arm(key, t.split.Weight)
+		x.arm = p.sticky.arm(key, t.split.Weight, t.split.BaselineWeight)
 	default:
 		x.arm = t.sequence.next()
 	}
@@ -142,14 +142,14 @@ func (x *exchange) alternative(now time.Time) *instance {
 }
 
 // reroute moves a request that has been sent nowhere yet to stable when the
-// weight has fallen to 0 since it began (connecting may take a while), and says
+// arm's weight has fallen to 0 since it began (connecting may take a while), and says
 // whether it did. The request is then stable's, as if it had come later.
 func (x *exchange) reroute() bool {
-	if x.arm != Canary || x.forced || x.at != x.counted {
+	if x.arm == Stable || x.forced || x.at != x.counted {
 		return false
 	}
 	t := x.p.table.Load()
-	if t == x.table || t.split.Weight > 0 {
+	if t == x.table || x.arm == Canary && t.split.Weight > 0 || x.arm == Baseline && t.split.BaselineWeight > 0 {
 		return false
 	}
 	in := t.stable.pick(time.Now(), nil, true)

@@ -5,14 +5,17 @@ import (
 	"sync"
 )
 
-// ledger holds the meters of both arms.
+// ledger holds the meters of the arms.
 type ledger struct {
-	stable, canary, forcedStable, forcedCanary armLedger
+	stable, canary, baseline, forcedStable, forcedCanary armLedger
 }
 
 func (l *ledger) judged(a Arm) *armLedger {
-	if a == Canary {
+	switch a {
+	case Canary:
 		return &l.canary
+	case Baseline:
+		return &l.baseline
 	}
 	return &l.stable
 }

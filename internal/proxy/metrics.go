@@ -69,6 +69,9 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	s := c.proxy.Snapshot()
 	c.arm(out, Stable, "true", s.Stable)
 	c.arm(out, Canary, "true", s.Canary)
+	if len(s.Baseline.Instances) > 0 {
+		c.arm(out, Baseline, "true", s.Baseline)
+	}
 	if c.proxy.cfg.ForceHeader != "" {
 		c.arm(out, Stable, "false", s.ForcedStable)
 		c.arm(out, Canary, "false", s.ForcedCanary)

@@ -45,7 +45,7 @@ func New(cfg Config) (*Proxy, error) {
 			return nil, err
 		}
 	}
-	p.table.Store(&table{sequence: newSequence(0), stable: new(group), canary: new(group)})
+	p.table.Store(&table{sequence: newSequence(0, 0), stable: new(group), canary: new(group), baseline: new(group)})
 	p.reverse = newReverseProxy(p)
 	p.server = newServer(p)
 	return p, nil
@@ -56,12 +56,16 @@ type table struct {
 	split          Split
 	sequence       *sequence
 	stable, canary *group
+	baseline       *group
 	direct         bool // every backend can be reached by the direct path
 }
 
 func (t *table) group(a Arm) *group {
-	if a == Canary {
+	switch a {
+	case Canary:
 		return t.canary
+	case Baseline:
+		return t.baseline
 	}
 	return t.stable
 }
@@ -112,8 +116,16 @@ func (p *Proxy) Update(s Split) error {
 	if next.canary, err = arm(Canary, s.Canary); err != nil {
 		return fmt.Errorf("proxy split: %w", err)
 	}
-	if s.Weight != old.split.Weight {
-		next.sequence = newSequence(s.Weight)
+	if next.baseline, err = arm(Baseline, s.Baseline); err != nil {
+		return fmt.Errorf("proxy split: %w", err)
+	}
+	switch {
+	case s.Weight != old.split.Weight:
+		next.sequence = newSequence(s.Weight, s.BaselineWeight)
+	case s.BaselineWeight != old.split.BaselineWeight:
+		// The canary's requests go on where they are in their order.
+		next.sequence = newSequence(s.Weight, s.BaselineWeight)
+		next.sequence.n.Store(old.sequence.n.Load())
 	}
 	if p.sticky != nil {
 		p.sticky.setWeight(s.Weight)
@@ -128,6 +140,7 @@ func (p *Proxy) Update(s Split) error {
 	p.upstreams = upstreams
 	p.ledger.judged(Stable).keepOnly(next.stable.names())
 	p.ledger.judged(Canary).keepOnly(next.canary.names())
+	p.ledger.judged(Baseline).keepOnly(next.baseline.names())
 	p.ledger.forced(Stable).keepOnly(next.stable.names())
 	p.ledger.forced(Canary).keepOnly(next.canary.names())
 	return nil
@@ -169,6 +182,7 @@ func (p *Proxy) Snapshot() Stats {
 		At:           time.Now(),
 		Stable:       p.ledger.judged(Stable).snapshot(),
 		Canary:       p.ledger.judged(Canary).snapshot(),
+		Baseline:     p.ledger.judged(Baseline).snapshot(),
 		ForcedStable: p.ledger.forced(Stable).snapshot(),
 		ForcedCanary: p.ledger.forced(Canary).snapshot(),
 	}

@@ -10,10 +10,12 @@ import (
 // Arm is one of the two versions that serve side by side.
 type Arm string
 
-// The arms.
+// The arms, of two versions.
 const (
 	Stable Arm = "stable"
 	Canary Arm = "canary"
+	// Baseline is fresh instances of stable's version, to compare the canary with.
+	Baseline Arm = "baseline"
 )
 
 // Backend is one instance of an arm. URL is http://host:port, https://host:port
@@ -24,20 +26,29 @@ type Backend struct {
 }
 
 // Split is the whole routing state: how many percent of the requests go to the
-// canary, and the instances of both arms.
+// canary, how many to the baseline if there is one, and the arms' instances.
 type Split struct {
 	Weight         int
 	Stable, Canary []Backend
+
+	BaselineWeight int
+	Baseline       []Backend
 }
 
 func (s Split) clone() Split {
-	s.Stable, s.Canary = slices.Clone(s.Stable), slices.Clone(s.Canary)
+	s.Stable, s.Canary, s.Baseline = slices.Clone(s.Stable), slices.Clone(s.Canary), slices.Clone(s.Baseline)
 	return s
 }
 
 func (s Split) validate() error {
 	if s.Weight < 0 || s.Weight > 100 {
 		return fmt.Errorf("proxy split: weight is %d; it must be 0 to 100", s.Weight)
+	}
+	if s.BaselineWeight < 0 || s.Weight+s.BaselineWeight > 100 {
+		return fmt.Errorf("proxy split: the baseline's weight is %d beside the canary's %d; it must be 0 to %d", s.BaselineWeight, s.Weight, 100-s.Weight)
+	}
+	if s.BaselineWeight > 0 && len(s.Baseline) == 0 {
+		return fmt.Errorf("proxy split: the baseline gets %d %% of the requests but has no backend; name one", s.BaselineWeight)
 	}
 	if s.Weight < 100 && len(s.Stable) == 0 {
 		return fmt.Errorf("proxy split: stable gets %d %% of the requests but has no backend; name one", 100-s.Weight)
@@ -48,7 +59,7 @@ func (s Split) validate() error {
 	for _, arm := range []struct {
 		name     Arm
 		backends []Backend
-	}{{Stable, s.Stable}, {Canary, s.Canary}} {
+	}{{Stable, s.Stable}, {Canary, s.Canary}, {Baseline, s.Baseline}} {
 		seen := make(map[string]bool)
 		for i, b := range arm.backends {
 			if b.Name == "" {
@@ -87,29 +98,39 @@ func parseBackendURL(raw string) (*url.URL, error) {
 // every run of k requests, wherever it begins, has ⌊kw/100⌋ or ⌈kw/100⌉ canary
 // requests, and the first k have never more than kw/100. No other sequence is
 // as even; none with chance in it comes close.
+//
+// The rest is dealt to the baseline in the same way, so its requests lie between
+// the canary's.
 type sequence struct {
-	weight uint64
-	n      atomic.Uint64
+	weight, baseline uint64
+	n                atomic.Uint64
 }
 
-func newSequence(weight int) *sequence { return &sequence{weight: uint64(weight)} }
+func newSequence(weight, baseline int) *sequence {
+	return &sequence{weight: uint64(weight), baseline: uint64(baseline)}
+}
 
 func (s *sequence) next() Arm {
-	switch s.weight {
-	case 0:
+	switch {
+	case s.weight == 0 && s.baseline == 0:
 		return Stable
-	case 100:
+	case s.weight == 100:
 		return Canary
 	}
-	if s.at(s.n.Add(1) - 1) {
-		return Canary
-	}
-	return Stable
+	return s.at(s.n.Add(1) - 1)
 }
 
-// at says whether request number n is the canary's. The pattern repeats every
-// hundred requests, so the position within the hundred is enough.
-func (s *sequence) at(n uint64) bool {
+// at is whose request number n is. The pattern repeats every hundred requests, so
+// the position within the hundred is enough.
+func (s *sequence) at(n uint64) Arm {
 	n %= 100
-	return (n+1)*s.weight/100 > n*s.weight/100
+	before := n * s.weight / 100
+	if (n+1)*s.weight/100 > before {
+		return Canary
+	}
+	rest := 100 - s.weight
+	if m := n - before; (m+1)*s.baseline/rest > m*s.baseline/rest {
+		return Baseline
+	}
+	return Stable
 }

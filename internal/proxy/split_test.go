@@ -16,7 +16,7 @@ func TestSequenceIsExactInEveryWindow(t *testing.T) {
 		weight := rapid.IntRange(0, 100).Draw(t, "weight")
 		from := rapid.IntRange(0, 400).Draw(t, "from")
 		length := rapid.IntRange(1, 500).Draw(t, "length")
-		s := newSequence(weight)
+		s := newSequence(weight, 0)
 		total, window := 0, 0
 		for i := range from + length {
 			if s.next() == Canary {
@@ -38,7 +38,7 @@ func TestSequenceIsExactInEveryWindow(t *testing.T) {
 
 func TestSequenceIsExactUnderConcurrency(t *testing.T) {
 	const goroutines, each, weight = 8, 12_500, 7
-	s := newSequence(weight)
+	s := newSequence(weight, 0)
 	var canary atomic.Int64
 	var wg sync.WaitGroup
 	for range goroutines {
@@ -114,4 +114,28 @@ func TestUpdatingToTheSameWeightGoesOnCounting(t *testing.T) {
 	if canary != 50 {
 		t.Fatalf("canary got %d of 1000 requests, want 50", canary)
 	}
+}
+
+// The baseline's share of what the canary leaves is as even, and the canary's
+// requests are the same with it as without.
+func TestTheBaselineTakesItsShareOfTheRest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		weight := rapid.IntRange(1, 99).Draw(t, "weight")
+		baseline := rapid.IntRange(0, 100-weight).Draw(t, "baseline")
+		from := rapid.Uint64Range(0, 400).Draw(t, "from")
+		with, without := newSequence(weight, baseline), newSequence(weight, 0)
+		got := 0
+		for i := range uint64(100) {
+			a := with.at(from + i)
+			if (a == Canary) != (without.at(from+i) == Canary) {
+				t.Fatalf("request %d is %s's with a baseline", from+i, a)
+			}
+			if a == Baseline {
+				got++
+			}
+		}
+		if got != baseline {
+			t.Fatalf("%d of a hundred to the baseline, want %d", got, baseline)
+		}
+	})
 }

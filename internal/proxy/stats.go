@@ -26,13 +26,17 @@ import (
 type Stats struct {
 	At                         time.Time
 	Stable, Canary             ArmStats
+	Baseline                   ArmStats
 	ForcedStable, ForcedCanary ArmStats
 }
 
 // Arm returns the judged statistics of one arm.
 func (s Stats) Arm(a Arm) ArmStats {
-	if a == Canary {
+	switch a {
+	case Canary:
 		return s.Canary
+	case Baseline:
+		return s.Baseline
 	}
 	return s.Stable
 }

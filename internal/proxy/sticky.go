@@ -92,22 +92,29 @@ func (s *stickiness) key(h http.Header) string {
 	return ""
 }
 
-// arm is the user's arm at the given weight, for one more request.
-func (s *stickiness) arm(key string, weight int) Arm {
+// arm is the user's arm at the given weights, for one more request. The baseline's
+// users are those at the other end of [0, 1): its version is stable's, so its share
+// need not be capped.
+func (s *stickiness) arm(key string, weight, baseline int) Arm {
 	switch weight {
 	case 0:
 		return Stable
 	case 100:
 		return Canary
 	}
+	beside := Stable
 	slot := xxhash.Sum64String(key) >> (64 - 16)
+
+	if slot*100 >= uint64(100-baseline)*stickySlots {
+		beside = Baseline
+	}
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tokens = min(s.tokens+weight, maxTokens)
 	if slot*100 >= uint64(weight)*stickySlots {
 		s.slots[slot].admitted = false
-		return Stable
+		return beside
 	}
 	u := &s.slots[slot]
 	needed := oneToken
@@ -122,7 +129,7 @@ func (s *stickiness) arm(key string, weight int) Arm {
 			u.refused++
 		}
 		u.admitted = false
-		return Stable
+		return beside
 	}
 	u.admitted = true
 	s.tokens -= oneToken

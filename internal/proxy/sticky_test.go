@@ -22,7 +22,7 @@ func TestStickyShareStaysCapped(t *testing.T) {
 		canary := 0
 		for n := 1; n <= 3000; n++ {
 			u := int(float64(users) * pow(rng.Float64(), 1+skew))
-			if s.arm(fmt.Sprint("user-", u), weight) == Canary {
+			if s.arm(fmt.Sprint("user-", u), weight, 0) == Canary {
 				canary++
 			}
 			if limit := (n*weight+99)/100 + overdraft/oneToken; canary > limit {
@@ -52,7 +52,7 @@ func TestAHeavyUserDoesNotBreakTheCap(t *testing.T) {
 			if n%2 == 0 {
 				key = fmt.Sprint("light-", n%800)
 			}
-			if s.arm(key, weight) == Canary {
+			if s.arm(key, weight, 0) == Canary {
 				canary++
 			}
 		}
@@ -76,7 +76,7 @@ func TestStickyUsersStayOnTheirArm(t *testing.T) {
 		canary := 0
 		for range requests {
 			u := rng.IntN(users)
-			arm := s.arm(fmt.Sprint("user-", u), weight)
+			arm := s.arm(fmt.Sprint("user-", u), weight, 0)
 			if arm == Canary {
 				canary++
 			}
@@ -106,7 +106,7 @@ func TestRaisingTheWeightMovesUsersOneWayOnly(t *testing.T) {
 		s.setWeight(weight)
 		now := make(map[int]bool)
 		for _, u := range rng.Perm(users) {
-			now[u] = s.arm(fmt.Sprint("user-", u), weight) == Canary
+			now[u] = s.arm(fmt.Sprint("user-", u), weight, 0) == Canary
 		}
 		for u := range before {
 			if before[u] && !now[u] {
@@ -122,7 +122,7 @@ func TestStickyUsersAreTheSameAfterARestart(t *testing.T) {
 		s := newStickiness(Sticky{Cookie: "u"})
 		s.setWeight(25)
 		for u := range 1000 {
-			if s.arm(fmt.Sprint("user-", u), 25) == Canary {
+			if s.arm(fmt.Sprint("user-", u), 25, 0) == Canary {
 				on = append(on, u)
 			}
 		}

@@ -67,6 +67,8 @@ type Arm string
 const (
 	Stable Arm = "stable" // serves now
 	Canary Arm = "canary" // the candidate
+	// Baseline is fresh instances of stable's version, where a plan has them.
+	Baseline Arm = "baseline"
 )
 
 // Full is the weight at which all traffic goes to the canary.

@@ -20,6 +20,9 @@ func (r *Runner) route(ctx context.Context, w engine.Want) error {
 		Stable: r.status.Stable.Endpoints(), Canary: r.status.Canary.Endpoints(),
 		StableID: r.status.Stable.ID, CanaryID: r.status.Canary.ID,
 	}
+	if b := r.status.Baseline; b != nil && w.BaselineWeight > 0 {
+		split.BaselineWeight, split.Baseline = w.BaselineWeight, b.Endpoints()
+	}
 	if w.Promoted {
 		split.Stable, split.StableID = split.Canary, split.CanaryID
 	}
@@ -30,7 +33,11 @@ func (r *Runner) route(ctx context.Context, w engine.Want) error {
 	if w.Weight != r.router.Weight || w.Promoted != r.router.Promoted || err != nil {
 		r.effects.add("weight", r.opts.Now(), fmt.Sprintf("%d -> %d%s", r.router.Weight, w.Weight, promoted(w.Promoted)), err)
 	}
+	if was := r.router.Baseline; was != split.BaselineWeight && err == nil {
+		r.effects.add("baseline weight", r.opts.Now(), fmt.Sprintf("%d -> %d", was, split.BaselineWeight), nil)
+	}
 	if err == nil {
+		r.router.Baseline = split.BaselineWeight
 		r.router.Weight, r.router.Promoted, r.router.Known = w.Weight, w.Promoted, true
 	}
 	return err
@@ -45,7 +52,7 @@ func promoted(p bool) string {
 
 // act moves everything but the weight towards want.
 func (r *Runner) act(ctx context.Context, w engine.Want) error {
-	err := r.size(ctx, workload.Want{Stable: w.Stable, Canary: w.Canary, Promoted: w.Promoted})
+	err := r.size(ctx, workload.Want{Stable: w.Stable, Canary: w.Canary, Baseline: w.Baseline, Promoted: w.Promoted})
 	for _, j := range w.Jobs {
 		r.ports.Jobs.Start(j, r.run, r.status)
 	}
@@ -65,7 +72,11 @@ func (r *Runner) size(ctx context.Context, w workload.Want) error {
 		err = fmt.Errorf("size the workload: %w", err)
 	}
 	if w != r.effects.sized || err != nil {
-		r.effects.add("workload", r.opts.Now(), fmt.Sprintf("stable %d %%, canary %d %%%s", w.Stable, w.Canary, promoted(w.Promoted)), err)
+		baseline := ""
+		if w.Baseline > 0 {
+			baseline = fmt.Sprintf(", baseline %d %%", w.Baseline)
+		}
+		r.effects.add("workload", r.opts.Now(), fmt.Sprintf("stable %d %%, canary %d %%%s%s", w.Stable, w.Canary, baseline, promoted(w.Promoted)), err)
 	}
 	if err == nil {
 		r.effects.sized = w

@@ -56,6 +56,9 @@ func (r *Runner) observeWorkload(ctx context.Context, o *engine.Observation) {
 	}
 	r.status = seen
 	o.Stable, o.Canary, o.Superseded = group(seen.Stable), group(seen.Canary), seen.Superseded
+	if seen.Baseline != nil {
+		o.Baseline = group(*seen.Baseline)
+	}
 }
 
 func group(g workload.Group) *engine.Group {
@@ -106,7 +109,7 @@ func (r *Runner) measure(ctx context.Context, arms *rollout.Arms) {
 		r.effects.failed("measure processes", r.opts.Now(), err)
 		return
 	}
-	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary} {
+	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary, rollout.Baseline: arms.Baseline} {
 		if s != nil && s.CPU == nil && s.Memory == nil {
 			s.CPU, s.Memory = usage[arm].CPU, usage[arm].Memory
 		}
@@ -131,7 +134,10 @@ func (r *Runner) listen(ctx context.Context, arms *rollout.Arms) {
 		r.effects.failed("read logs", r.opts.Now(), err)
 		return
 	}
-	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary} {
+	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary, rollout.Baseline: arms.Baseline} {
+		if arm == rollout.Baseline && s == nil {
+			continue // there is none
+		}
 		list, read := thrown[arm]
 		list = append(append([]rollout.Exception{}, r.thrown[arm]...), list...)
 		delete(r.thrown, arm)

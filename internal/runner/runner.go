@@ -153,7 +153,8 @@ func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 
 	var errs []error
 	errs = append(errs, errIntents, errUrgent)
-	lower := d.Want.Weight < r.router.Weight || o.Weight == nil && d.Kind == engine.Rollback
+	lower := d.Want.Weight < r.router.Weight || o.Weight == nil && d.Kind == engine.Rollback ||
+		d.Want.Weight == r.router.Weight && d.Want.BaselineWeight < r.router.Baseline
 	if lower {
 		errs = append(errs, r.route(ctx, d.Want))
 	}

@@ -39,6 +39,11 @@ type Split struct {
 	// instances, for a router that finds instances by itself; empty leaves an
 	// arm on the group it is on.
 	StableID, CanaryID string
+	// BaselineWeight is the percent of requests routed to Baseline: fresh instances
+	// of stable's version, to compare the canary with. It is part of what the canary
+	// leaves; only a router that says so of itself (Comparer) is asked for it.
+	BaselineWeight int
+	Baseline       []rollout.Instance
 	// Promoted says that the stable arm is to reach the canary group: the end
 	// of a run, when the tested instances become the stable ones. Stable holds
 	// those instances then, and StableID their group.
@@ -51,6 +56,8 @@ type Observed struct {
 	// first Apply; then the weight is 0.
 	Known  bool `json:"known"`
 	Weight int  `json:"weight"`
+	// Baseline is the baseline's weight.
+	Baseline int `json:"baseline,omitempty"`
 	// InEffect is false while an applied split has not reached the data plane.
 	InEffect bool `json:"inEffect"`
 	// Promoted is Split.Promoted as it is in effect.
@@ -80,6 +87,10 @@ type Observed struct {
 // ErrRefused is wrapped by errors that trying again cannot mend: the split
 // cannot be made by this router, or is not permitted.
 var ErrRefused = errors.New("refused by the router")
+
+// Comparer is implemented by routers that can route a part of the requests to a
+// baseline.
+type Comparer interface{ TakesBaseline() }
 
 // Rester is implemented by routers whose objects outlive Serin.
 type Rester interface {

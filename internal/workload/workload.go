@@ -39,6 +39,10 @@ type Want struct {
 	// all traffic; 0 means that the group should not exist. Instances that are
 	// to go are asked to end and given the drain time.
 	Stable, Canary int
+	// Baseline is the capacity of the baseline, in percent of all traffic: fresh
+	// instances of stable's version apart from its own. Only a workload that says
+	// so of itself (Comparer) is asked for it.
+	Baseline int
 	// Promoted says that the canary group has become the version that serves:
 	// it must survive the end of the run, and the next run's stable group is
 	// this one.
@@ -49,6 +53,8 @@ type Want struct {
 type Status struct {
 	Stable Group `json:"stable"`
 	Canary Group `json:"canary"`
+	// Baseline is nil where there are no instances of one and none are wanted.
+	Baseline *Group `json:"baseline,omitempty"`
 	// Superseded says that the candidate is no longer the version that the user
 	// asks for, and what is asked for instead.
 	Superseded string `json:"superseded,omitempty"`
@@ -125,6 +131,9 @@ type Logger interface {
 	// a file with a name such as "shop-v2-0.log".
 	Logs(ctx context.Context, arm rollout.Arm, sink Sink) error
 }
+
+// Comparer is implemented by workloads that can run a baseline.
+type Comparer interface{ RunsBaseline() }
 
 // Sink receives one log; the caller of open closes it.
 type Sink func(name string, open func() (io.ReadCloser, error)) error

@@ -59,6 +59,12 @@ func (c *checker) routed(w *world, s traffic.Split) {
 			c.broken("S4", "weight raised to %d after a rollback (%s)", s.Weight, c.rolledBack)
 		}
 	}
+	if s.BaselineWeight > w.plan.BaselineWeight(s.Weight) || s.Weight+s.BaselineWeight > rollout.Full {
+		c.broken("S1", "a baseline of %d %% beside a weight of %d", s.BaselineWeight, s.Weight)
+	}
+	if s.BaselineWeight > w.baselineWeight && durable.Baseline.Lost != "" {
+		c.broken("S2", "%d %% to a baseline that was given up: %s", s.BaselineWeight, durable.Baseline.Lost)
+	}
 	enough := s.Weight
 	if w.byInstances && w.weight > 0 {
 		enough = min(enough, durable.Seen) // the others come once the weight is theirs
@@ -163,6 +169,9 @@ func (c *checker) ended(w *world) {
 	}
 	if s.Ended() && (w.stable.capacity != want.Stable || w.canary.capacity != want.Canary) {
 		c.broken("L3", "%s wants stable %d and canary %d, there are %d and %d", s.Position(), want.Stable, want.Canary, w.stable.capacity, w.canary.capacity)
+	}
+	if s.Ended() && (w.baseline.capacity != 0 || w.baselineWeight != 0) {
+		c.broken("L3", "%s and a baseline of %d %% with %d %% of the traffic is left", s.Position(), w.baseline.capacity, w.baselineWeight)
 	}
 	lines, err := w.store.Lines(context.Background(), runID, 0, 0)
 	if err != nil {

@@ -61,6 +61,7 @@ func simulate(seed uint64, faults schedule, trace func(string, ...any)) (res Res
 		jobs: map[string]engine.JobResult{}, check: &checker{},
 		byInstances: seed%3 == 2,
 	}
+	w.plan.Baseline = seed%2 == 1 && !w.byInstances
 	w.store = &memStore{Store: &memory.Store{}, world: w, state: engine.Start(w.plan)}
 	defer func() {
 		if v, ok := recover().(violation); ok {

@@ -69,6 +69,9 @@ type world struct {
 	// The groups' truth.
 	stable, canary group
 	superseded     string
+	// baseline is what a plan with one has, beside the router's share for it.
+	baseline       group
+	baselineWeight int
 	// bad is how many times stable's error rate the canary has.
 	bad float64
 
@@ -150,6 +153,9 @@ func (w *world) enter(e effect) (lost bool, after func() error, before error) {
 			}
 		case stableDies:
 			w.stable.down = 4
+			if w.baseline.capacity > 0 { // of the same version, it dies for good
+				w.baseline.restarts++
+			}
 		case specChange:
 			w.superseded = "v3 is asked for"
 		case turnsBad:
@@ -189,7 +195,7 @@ func (w *world) apply(s traffic.Split) error {
 		if s.Weight != w.weight || s.Promoted != w.promoted || !w.known {
 			w.changes++
 		}
-		w.weight, w.promoted, w.known = s.Weight, s.Promoted, true
+		w.weight, w.promoted, w.known, w.baselineWeight = s.Weight, s.Promoted, true, s.BaselineWeight
 	}
 	return after()
 }
@@ -204,7 +210,7 @@ func (r router) Observe(context.Context) (traffic.Observed, error) {
 	if before != nil {
 		return traffic.Observed{}, before
 	}
-	o := traffic.Observed{Known: w.known, Weight: w.weight, InEffect: true, Promoted: w.promoted, Revision: strconv.Itoa(w.changes)}
+	o := traffic.Observed{Known: w.known, Weight: w.weight, InEffect: true, Promoted: w.promoted, Revision: strconv.Itoa(w.changes), Baseline: w.baselineWeight}
 	if w.byInstances {
 		o.ByInstances, o.Share = true, min(w.weight, w.canary.ready())
 		o.InEffect = w.weight == 0 || w.canary.ready() >= w.weight
@@ -228,7 +234,10 @@ func (a arms) Apply(_ context.Context, want workload.Want) error {
 		if want.Canary > 0 && w.canary.capacity == 0 {
 			w.canary = group{down: 2}
 		}
-		w.stable.capacity, w.canary.capacity = want.Stable, want.Canary
+		if want.Baseline > 0 && w.baseline.capacity == 0 {
+			w.baseline = group{down: 2}
+		}
+		w.stable.capacity, w.canary.capacity, w.baseline.capacity = want.Stable, want.Canary, want.Baseline
 	}
 	return after()
 }
@@ -239,10 +248,14 @@ func (a arms) Observe(context.Context) (workload.Status, error) {
 	if before != nil {
 		return workload.Status{}, before
 	}
-	for _, g := range []*group{&w.stable, &w.canary} {
+	for _, g := range []*group{&w.stable, &w.canary, &w.baseline} {
 		g.down = max(g.down-1, 0)
 	}
 	status := workload.Status{Stable: w.stable.seen("v1"), Canary: w.canary.seen("v2"), Superseded: w.superseded}
+	if w.plan.Baseline {
+		seen := w.baseline.seen("v1")
+		status.Baseline = &seen
+	}
 	if err := after(); err != nil {
 		return workload.Status{}, err
 	}
@@ -271,7 +284,11 @@ func (m metering) Collect(_ context.Context, since, now time.Time) (rollout.Arms
 		return &rollout.Sample{Requests: &requests, Errors: &failed}
 	}
 	share := float64(w.weight) / 100
-	arms := rollout.Arms{Stable: sample(total*(1-share), errorRate), Canary: sample(total*share, min(errorRate*w.bad, 0.9))}
+	beside := float64(w.baselineWeight) / 100
+	arms := rollout.Arms{Stable: sample(total*(1-share-beside), errorRate), Canary: sample(total*share, min(errorRate*w.bad, 0.9))}
+	if beside > 0 {
+		arms.Baseline = sample(total*beside, errorRate)
+	}
 	if err := after(); err != nil {
 		return rollout.Arms{}, err
 	}

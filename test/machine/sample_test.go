@@ -46,6 +46,7 @@ func sample(args []string) int {
 	raises := f.Float64("raises", 0, "fraction of requests that write an exception to the log and are answered all the same")
 	panics := f.Float64("panics", 0, "fraction of requests whose handler panics")
 	exits := f.Bool("exits", false, "exits with status 7 before it listens")
+	coldWhen := f.String("cold-when", "", "a process that starts while this file is there takes 6 ms longer for every answer, as a fresh one does")
 	burn := f.Int("burn", 0, "rounds of work that every answer costs; a thousand are about a millisecond")
 	keep := f.Int("keep", 0, "bytes that every answer leaves in memory")
 	neverReady := f.Bool("never-ready", false, "the health page says no")
@@ -55,6 +56,9 @@ func sample(args []string) int {
 	if *exits {
 		fmt.Fprintln(os.Stderr, "panic: the recommendations are nil")
 		return 7
+	}
+	if _, err := os.Stat(*coldWhen); *coldWhen != "" && err == nil {
+		*delay += 6 * time.Millisecond
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()

@@ -40,7 +40,7 @@ var _ metrics.Source = (*Source)(nil)
 func New(counters Counters) *Source {
 	s := &Source{counters: counters, last: map[rollout.Arm]*reading{}}
 	stats := counters.Snapshot()
-	for _, arm := range []rollout.Arm{rollout.Stable, rollout.Canary} {
+	for _, arm := range []rollout.Arm{rollout.Stable, rollout.Canary, rollout.Baseline} {
 		s.last[arm] = &reading{}
 		s.last[arm].next(stats.Arm(proxy.Arm(arm)))
 	}
@@ -60,7 +60,13 @@ func (s *Source) Collect(ctx context.Context, _, _ time.Time) (rollout.Arms, err
 	stable.Instances = new(len(split.Stable))
 	canary := s.last[rollout.Canary].next(stats.Canary)
 	canary.Instances = new(len(split.Canary))
-	return rollout.Arms{Stable: stable, Canary: canary}, nil
+	arms := rollout.Arms{Stable: stable, Canary: canary}
+	baseline := s.last[rollout.Baseline].next(stats.Baseline)
+	if split.BaselineWeight > 0 {
+		baseline.Instances = new(len(split.Baseline))
+		arms.Baseline = baseline
+	}
+	return arms, nil
 }
 
 // Close implements metrics.Source.

@@ -69,6 +69,7 @@ type Router struct {
 
 var (
 	_ traffic.Router    = (*Router)(nil)
+	_ traffic.Comparer  = (*Router)(nil)
 	_ rollout.Validator = (*Config)(nil)
 )
 
@@ -120,6 +121,9 @@ func (r *Router) Apply(ctx context.Context, s traffic.Split) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	want := proxy.Split{Weight: s.Weight, Stable: backends(s.Stable), Canary: backends(s.Canary)}
+	if s.BaselineWeight > 0 && len(s.Baseline) > 0 {
+		want.BaselineWeight, want.Baseline = s.BaselineWeight, backends(s.Baseline)
+	}
 	if !r.applied || !same(r.proxy.Split(), want) {
 		if err := r.proxy.Update(want); err != nil {
 			return fmt.Errorf("splitting traffic of %s: %w", r.env.Rollout, err)
@@ -131,6 +135,9 @@ func (r *Router) Apply(ctx context.Context, s traffic.Split) error {
 	return nil
 }
 
+// TakesBaseline implements traffic.Comparer.
+func (r *Router) TakesBaseline() {}
+
 func backends(instances []rollout.Instance) []proxy.Backend {
 	out := make([]proxy.Backend, 0, len(instances))
 	for _, i := range instances {
@@ -140,7 +147,8 @@ func backends(instances []rollout.Instance) []proxy.Backend {
 }
 
 func same(a, b proxy.Split) bool {
-	return a.Weight == b.Weight && slices.Equal(a.Stable, b.Stable) && slices.Equal(a.Canary, b.Canary)
+	return a.Weight == b.Weight && slices.Equal(a.Stable, b.Stable) && slices.Equal(a.Canary, b.Canary) &&
+		a.BaselineWeight == b.BaselineWeight && slices.Equal(a.Baseline, b.Baseline)
 }
 
 // Observe implements traffic.Router. Before the first Apply it tells what was
@@ -157,7 +165,8 @@ func (r *Router) Observe(context.Context) (traffic.Observed, error) {
 		o.Known, o.Weight, o.Promoted, o.InEffect = r.before.known, r.before.weight, r.before.promoted, r.before.known
 		return o, nil
 	}
-	o.Known, o.Weight, o.Promoted, o.InEffect = true, r.proxy.Split().Weight, r.promoted, true
+	split := r.proxy.Split()
+	o.Known, o.Weight, o.Promoted, o.InEffect, o.Baseline = true, split.Weight, r.promoted, true, split.BaselineWeight
 	return o, nil
 }
 

@@ -53,7 +53,7 @@ func (w *Workload) Exceptions(ctx context.Context) (map[rollout.Arm][]rollout.Ex
 	arms := map[string]rollout.Arm{}
 	groups, from := map[string]int{}, map[string]int64{}
 	w.mu.Lock()
-	serving, candidate := w.memory.Serving.ID, w.candidateID()
+	serving, candidate, baseline := w.memory.Serving.ID, w.candidateID(), w.memory.Baseline
 	for _, i := range w.instances {
 		groups[i.name], from[i.name] = i.group.id, i.logFrom
 	}
@@ -78,6 +78,8 @@ func (w *Workload) Exceptions(ctx context.Context) (map[rollout.Arm][]rollout.Ex
 			arms[name] = rollout.Stable
 		case candidate:
 			arms[name] = rollout.Canary
+		case baseline:
+			arms[name] = rollout.Baseline
 		default:
 			continue
 		}

@@ -23,7 +23,7 @@ func (w *Workload) group(id int) *group {
 	}
 	g := &group{id: id}
 	switch {
-	case id == w.memory.Serving.ID:
+	case id == w.memory.Serving.ID, id == w.memory.Baseline:
 		g.version = w.memory.Serving.Version
 	case id == w.candidateID():
 		g.version = w.memory.Candidate.Version

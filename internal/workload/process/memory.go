@@ -22,6 +22,8 @@ type memory struct {
 	Format    int         `json:"format"`
 	Serving   remembered  `json:"serving"`
 	Candidate *remembered `json:"candidate,omitempty"`
+	// Baseline is the group of fresh instances of the serving version, 0 without.
+	Baseline int `json:"baseline,omitempty"`
 	// Begun says that Candidate came with BeginRun and not from the file.
 	Begun    bool `json:"begun,omitempty"`
 	Promoted bool `json:"promoted,omitempty"`
@@ -218,7 +220,7 @@ func (w *Workload) EndRun(promoted bool) error {
 	if promoted {
 		w.memory.Serving = *c
 	}
-	w.memory.Candidate, w.memory.Begun, w.memory.Promoted = nil, false, false
+	w.memory.Candidate, w.memory.Baseline, w.memory.Begun, w.memory.Promoted = nil, 0, false, false
 	w.remember()
 	for _, i := range w.instances {
 		if i.group.id != w.memory.Serving.ID {

@@ -36,6 +36,8 @@ func (w *Workload) Usage(ctx context.Context) (map[rollout.Arm]workload.Usage, e
 		arm := rollout.Stable
 		if i.group.id == w.candidateID() {
 			arm = rollout.Canary
+		} else if i.group.id == w.memory.Baseline {
+			arm = rollout.Baseline
 		} else if i.group.id != w.memory.Serving.ID {
 			continue
 		}

@@ -57,6 +57,7 @@ type Workload struct {
 
 	mu        sync.Mutex
 	closed    bool
+	compared  bool // a baseline has been asked for
 	memory    memory
 	groups    map[int]*group
 	buried    map[string]record // by name: places whose process ended while Serin was away
@@ -68,6 +69,7 @@ var (
 	_ workload.Releaser = (*Workload)(nil)
 	_ workload.Notifier = (*Workload)(nil)
 	_ workload.Meter    = (*Workload)(nil)
+	_ workload.Comparer = (*Workload)(nil)
 	_ workload.Logger   = (*Workload)(nil)
 	_ workload.Thrower  = (*Workload)(nil)
 	_ rollout.Validator = (*Config)(nil)
@@ -143,6 +145,15 @@ func (w *Workload) Apply(_ context.Context, want workload.Want) error {
 	counts := map[int]int{w.memory.Serving.ID: w.size(want.Stable)}
 	if c := w.memory.Candidate; c != nil {
 		counts[c.ID] = w.size(want.Canary)
+		w.compared = w.compared || want.Baseline > 0
+		if want.Baseline > 0 && w.memory.Baseline == 0 && w.memory.Serving.Version.Port == 0 {
+			w.memory.LastID++
+			w.memory.Baseline = w.memory.LastID
+			w.remember()
+		}
+		if b := w.memory.Baseline; b != 0 {
+			counts[b] = w.size(want.Baseline)
+		}
 	}
 	w.scale(counts)
 	return nil
@@ -170,7 +181,7 @@ func (w *Workload) scale(counts map[int]int) {
 		}
 		have[i.group.id]++
 	}
-	for _, id := range []int{w.memory.Serving.ID, w.candidateID()} {
+	for _, id := range []int{w.memory.Serving.ID, w.candidateID(), w.memory.Baseline} {
 		for have[id] < counts[id] {
 			i := w.newInstance(w.group(id), w.freeName(w.group(id)))
 			w.instances = append(w.instances, i)
@@ -179,6 +190,9 @@ func (w *Workload) scale(counts map[int]int) {
 		}
 	}
 }
+
+// RunsBaseline implements workload.Comparer.
+func (w *Workload) RunsBaseline() {}
 
 // freeName returns the first instance name of the group that nobody bears, not
 // even an instance that is being stopped.
@@ -205,6 +219,14 @@ func (w *Workload) Observe(context.Context) (workload.Status, error) {
 	s := workload.Status{Stable: w.observe(w.group(w.memory.Serving.ID))}
 	if c := w.memory.Candidate; c != nil {
 		s.Canary = w.observe(w.group(c.ID))
+		switch b := w.memory.Baseline; {
+		case b != 0:
+			g := w.observe(w.group(b))
+			s.Baseline = &g
+		case w.compared && w.memory.Serving.Version.Port != 0:
+			s.Baseline = &workload.Group{Version: w.memory.Serving.Version.Version, Failed: fmt.Sprintf("%s listens on port %d alone, so no second instance of it can run; let it take $(ADDR)",
+				w.memory.Serving.Version.Version, w.memory.Serving.Version.Port)}
+		}
 	}
 	return s, nil
 }
