@@ -25,20 +25,22 @@ func main() {
 	http.DefaultTransport = guarded.NewTransport(guarded.Options{Timeout: 30 * time.Second, Proxy: true})
 	catalog := builtin.Catalog()
 	p := cli.Program{
-		Version:    version,
-		Catalog:    catalog,
-		Schema:     func() ([]byte, error) { return builtin.Schema(catalog) },
-		StateDir:   stateDir,
-		ReadOnly:   readOnly,
-		Run:        run,
-		Serve:      serve,
-		Controller: control,
-		Demo:       demonstrate,
-		Shop:       shop.Main,
-		Recorded:   cli.Recorder(app.Recorded),
-		Unmakeable: app.Unmakeable,
-		Cluster:    cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Open: app.Cluster, Revert: app.Revert, Parse: app.ClusterParser(), Metrics: app.ClusterMetrics},
-		Code:       code,
+		Version:        version,
+		Catalog:        catalog,
+		Schema:         func() ([]byte, error) { return builtin.Schema(catalog) },
+		ScenarioSchema: app.ScenarioSchema,
+		StateDir:       stateDir,
+		ReadOnly:       readOnly,
+		Run:            run,
+		Serve:          serve,
+		Controller:     control,
+		Demo:           demonstrate,
+		Shop:           shop.Main,
+		Recorded:       cli.Recorder(app.Recorded),
+		Unmakeable:     app.Unmakeable,
+		Instances:      app.Instances,
+		Cluster:        cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Open: app.Cluster, Revert: app.Revert, Parse: app.ClusterParser(), Metrics: app.ClusterMetrics},
+		Code:           code,
 	}
 	os.Exit(p.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }

@@ -15,6 +15,16 @@ func Unmakeable(r rollout.Rollout, stable int) []rollout.Problem {
 	return builtin.Unmakeable(r, stable)
 }
 
+// ScenarioSchema is the JSON Schema of a file of scenarios.
+func ScenarioSchema() ([]byte, error) {
+	return builtin.FileSchema(simulate.File{}, "https://serin.dev/schema/scenarios.json", "Serin scenarios",
+		"Families of releases that serin simulate plays: what the service is like, and what is wrong with the new version.")
+}
+
+// Instances is how many instances of stable a rollout's file names; 0 when it
+// does not say.
+func Instances(r rollout.Rollout) int { return builtin.Instances(r) }
+
 // Recording reads what a Prometheus has recorded of a rollout.
 type Recording struct{ source *builtin.Recording }
 

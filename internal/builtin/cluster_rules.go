@@ -103,6 +103,27 @@ func Unmakeable(r rollout.Rollout, stable int) []rollout.Problem {
 	return service.CheckRatio(stable, weightsOf(r))
 }
 
+// Instances is how many instances of stable a rollout's file names; 0 when that
+// is not in the file. Its adapters may be unchecked.
+func Instances(r rollout.Rollout) int {
+	var config struct {
+		Replicas int `json:"replicas"`
+		Stable   struct {
+			URLs []string `json:"urls"`
+		} `json:"stable"`
+	}
+	if json.Unmarshal(r.Spec.Workload.Config, &config) != nil {
+		return 0
+	}
+	switch r.Spec.Workload.Kind {
+	case "process":
+		return max(1, config.Replicas)
+	case "endpoints":
+		return len(config.Stable.URLs)
+	}
+	return 0
+}
+
 func weightsOf(r rollout.Rollout) []int {
 	var weights []int
 	for _, p := range r.Spec.Plan.Phases {

@@ -43,6 +43,21 @@ func Schema(catalog rollout.Catalog) ([]byte, error) {
 	return json.MarshalIndent(root, "", "  ")
 }
 
+// FileSchema is the JSON Schema of a file of another kind, by the Go type that it
+// is read into, whose comments are embedded too.
+func FileSchema(file any, id, title, description string) ([]byte, error) {
+	b := schemaBuilder{types: map[string]reflect.Type{}}
+	if err := json.Unmarshal(schemaComments, &b.comments); err != nil {
+		return nil, fmt.Errorf("read the embedded comments: %w; run go generate ./internal/builtin", err)
+	}
+	root := b.reflector().Reflect(file)
+	for name, def := range root.Definitions {
+		b.allowNulls(def, b.types[name])
+	}
+	root.ID, root.Title, root.Description = jsonschema.ID(id), title, description
+	return json.MarshalIndent(root, "", "  ")
+}
+
 type schemaBuilder struct {
 	catalog  rollout.Catalog
 	comments map[string]string

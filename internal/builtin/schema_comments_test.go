@@ -41,6 +41,12 @@ func sourceComments(t *testing.T) map[string]string {
 			t.Fatal(err)
 		}
 	}
+	// Files of scenarios have a schema too.
+	parsed, err := parser.ParseFile(token.NewFileSet(), filepath.Join("..", "simulate", "scenario.go"), nil, parser.ParseComments)
+	if err != nil {
+		t.Fatal(err)
+	}
+	collect(parsed, "serin.dev/serin/internal/simulate", comments)
 	return comments
 }
 

@@ -51,7 +51,7 @@ func (t *traffic) flags(cmd *cobra.Command) {
 	cmd.Flags().Var(&t.errors, flagErrors, "expected part of requests that fail")
 	cmd.Flags().DurationVar(&t.median, flagMedian, time.Duration(d.ResponseTime), "expected median response time")
 	cmd.Flags().DurationVar(&t.slowest, flagSlowest, 0, "what one request in a hundred takes longer than (default ten times the median)")
-	cmd.Flags().IntVar(&t.instances, flagInstances, d.Instances, "instances of stable; with more than one they are told apart")
+	cmd.Flags().IntVar(&t.instances, flagInstances, 0, "instances of stable; with more than one they are told apart (default those that FILE names, else 1)")
 	cmd.Flags().BoolVar(&t.measured, "measured", false, "read the expected traffic from the Prometheus that FILE names: stable's last day")
 	t.given = func(flag string) bool { return cmd.Flags().Changed(flag) }
 }
@@ -68,8 +68,15 @@ func (t *traffic) any() bool {
 
 // expected is the traffic that a command is asked to expect of a file's rollout,
 // and where its figures come from.
-func (c *command) expected(ctx context.Context, file string, t traffic) (simulate.Traffic, string, error) {
+func (c *command) expected(ctx context.Context, file string, r rollout.Rollout, t traffic) (simulate.Traffic, string, error) {
 	base, from := simulate.DefaultTraffic(), "assumed; --requests-per-second and others say what yours is like"
+	inFile := 0
+	if c.Instances != nil {
+		inFile = c.Instances(r)
+	}
+	if inFile > 0 {
+		base.Instances = inFile
+	}
 	if t.measured {
 		var err error
 		if base, from, err = c.measuredTraffic(ctx, file); err != nil {
@@ -95,6 +102,9 @@ func (c *command) expected(ctx context.Context, file string, t traffic) (simulat
 	if t.any() && !t.measured {
 		from = "as given, the rest assumed"
 	}
+	if inFile > 0 && !t.measured && !t.given(flagInstances) {
+		from += "; instances as in " + file
+	}
 	names := map[string]string{"requestsPerSecond": flagRequests, "errorRate": flagErrors, "responseTime": flagMedian, "slowest": flagSlowest, "instances": flagInstances}
 	for _, p := range base.Problems() {
 		return base, "", usage("--%s: %s; %s", names[p.Field], p.Message, p.Mend)
@@ -106,10 +116,10 @@ func (c *command) expected(ctx context.Context, file string, t traffic) (simulat
 func describeTraffic(t simulate.Traffic) string {
 	text := fmt.Sprintf("%s requests/s, %.3g %% errors, response time %s (1 of 100 above %s)", short(t.RequestsPerSecond), 100*float64(t.ErrorRate),
 		threeFigures(t.ResponseTime), threeFigures(t.Slowest))
-	if t.Instances > 1 {
-		text += fmt.Sprintf(", %d instances", t.Instances)
+	if t.Instances == 1 {
+		return text + ", 1 instance"
 	}
-	return text
+	return text + fmt.Sprintf(", %d instances", t.Instances)
 }
 
 // threeFigures rounds a duration for people.

@@ -130,7 +130,7 @@ func (c *command) lintAll(ctx context.Context, path string, expect traffic) (lin
 				result.add(rollout.Locate(name, data, i, unmakeable))
 			}
 			if expect.any() {
-				t, _, err := c.expected(ctx, name, expect)
+				t, _, err := c.expected(ctx, name, *r, expect)
 				if err != nil {
 					return result, err
 				}

@@ -22,6 +22,8 @@ type Program struct {
 	// such a file.
 	Catalog rollout.Catalog
 	Schema  func() ([]byte, error)
+	// ScenarioSchema is that of a file of scenarios.
+	ScenarioSchema func() ([]byte, error)
 	// StateDir is the folder where state lives.
 	StateDir func() (string, error)
 	// ReadOnly opens what the state folder holds; the caller calls done. The
@@ -43,6 +45,9 @@ type Program struct {
 	// Unmakeable says which weights of a rollout so many instances of stable
 	// cannot make; 0: nobody knows how many there are.
 	Unmakeable func(r rollout.Rollout, stable int) []rollout.Problem
+	// Instances is how many instances of stable a rollout's file names; 0 when
+	// it does not say.
+	Instances func(r rollout.Rollout) int
 	// Cluster is what commands that act on a cluster need.
 	Cluster Cluster
 	// Code returns the exit code that an error of the program's modes stands

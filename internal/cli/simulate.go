@@ -32,7 +32,7 @@ func (c *command) simulate() *cobra.Command {
 	var asked []string
 	var runs int
 	var seed uint64
-	var list bool
+	var list, schema bool
 	var expect traffic
 	var out *format
 	cmd := &cobra.Command{
@@ -46,7 +46,8 @@ which change of it would help, found by trying.
 
 What the service is like is said by flags, or with --measured read from the
 Prometheus that FILE names: stable's last day. --scenario takes names of --list,
-or files of scenarios of your own. Tests are taken to pass and approvals to be
+or files of scenarios of your own, for which --schema prints the JSON Schema that
+editors use. Tests are taken to pass and approvals to be
 given at once; a run that comes to wait for a person has ended. The same seed
 gives the same table, on any machine.
 
@@ -54,11 +55,20 @@ It exits with 0 whatever comes out: it measures, it does not judge.`,
 		Example: `  serin simulate -f shop.yaml --requests-per-second 40 --error-rate 0.5%
   serin simulate -f shop.yaml --scenario healthy --scenario errors-2.5x --runs 1000
   serin simulate -f shop.yaml --scenario ours.yaml -o json
-  serin simulate --list`,
+  serin simulate --list
+  serin simulate --schema > scenarios.schema.json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if list {
 				return print(c.out, *out, items[simulate.Scenario]{simulate.Library()}, tellLibrary)
+			}
+			if schema {
+				s, err := c.ScenarioSchema()
+				if err != nil {
+					return err
+				}
+				_, err = fmt.Fprintf(c.out, "%s\n", s)
+				return err
 			}
 			if file == "" {
 				return usage("-f is missing: which file? see `serin simulate --help`")
@@ -69,12 +79,13 @@ It exits with 0 whatever comes out: it measures, it does not judge.`,
 			if file == "-" {
 				return usage("-f -: simulate reads FILE by its name")
 			}
-			spec, err := c.readPlan(file)
+			r, err := c.readRollout(file)
 			if err != nil {
 				return err
 			}
+			spec := r.Spec
 			result := simulated{Seed: seed, Runs: runs}
-			if result.Traffic, result.From, err = c.expected(cmd.Context(), file, expect); err != nil {
+			if result.Traffic, result.From, err = c.expected(cmd.Context(), file, *r, expect); err != nil {
 				return err
 			}
 			if err := c.simulateAll(cmd.Context(), engine.PlanOf(spec), asked, &result); err != nil {
@@ -89,6 +100,7 @@ It exits with 0 whatever comes out: it measures, it does not judge.`,
 	cmd.Flags().IntVar(&runs, "runs", 100, fmt.Sprintf("runs of each scenario, 1 to %d", maxRuns))
 	cmd.Flags().Uint64Var(&seed, "seed", 1, "seed of chance")
 	cmd.Flags().BoolVar(&list, "list", false, "list the scenarios and exit")
+	cmd.Flags().BoolVar(&schema, "schema", false, "print the JSON Schema of a file of scenarios and exit")
 	expect.flags(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("scenario", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		var names []string

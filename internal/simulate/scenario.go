@@ -154,21 +154,22 @@ func (Missing) Choices() []string {
 	return []string{string(MissingCanary), string(MissingStable), string(MissingBoth)}
 }
 
-// scenarioFile is a file of scenarios.
-type scenarioFile struct {
+// File is a file of scenarios.
+type File struct {
+	// Scenarios are tried one after the other.
 	Scenarios []Scenario `json:"scenarios" jsonschema:"required"`
 }
 
 // ParseScenarios reads a file of scenarios.
 func ParseScenarios(filename string, data []byte) ([]Scenario, error) {
-	var f scenarioFile
+	var f File
 	err := rollout.DecodeFile(filename, data, &f, func() []rollout.Problem { return f.problems() })
 	return f.Scenarios, err
 }
 
 var plainName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{0,62}$`)
 
-func (f scenarioFile) problems() []rollout.Problem {
+func (f File) problems() []rollout.Problem {
 	var ps []rollout.Problem
 	add := func(field, message, mend string) {
 		ps = append(ps, rollout.Problem{Field: field, Message: message, Mend: mend})
