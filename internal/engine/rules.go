@@ -127,7 +127,7 @@ func (l *look) foundAtZero() *outcome {
 		return l.rollBack(note("foundAtZero", "the canary is becoming stable and all traffic has been found on the old version: "+taken))
 	}
 	untouched := w.Revision != "" && w.Revision == l.was.AtZero
-	if l.was.Suspended || l.was.Yield != nil || l.was.Seen == 0 && (!l.obs.Resumed || untouched) {
+	if l.was.Suspended && !l.was.Blind || l.was.Yield != nil || l.was.Seen == 0 && !l.was.Blind && (!l.obs.Resumed || untouched) {
 		return nil
 	}
 	return l.rollBack(note("foundAtZero",
@@ -176,6 +176,9 @@ func (l *look) suspended() *outcome {
 	n.Suspended = c.Capacity < needs
 	if n.Suspended != l.was.Suspended {
 		n.Seen = 0
+		n.Blind = n.Suspended && l.obs.Resumed && l.obs.Weight == nil
+	} else if l.obs.Weight != nil {
+		n.Blind = false
 	}
 	if !n.Suspended {
 		return nil
@@ -302,7 +305,7 @@ func (l *look) failing(policy rollout.OnFailure) (Test, TestResult, bool) {
 func (l *look) rollBack(because ...Reason) *outcome {
 	n := &l.next
 	l.enter(RollingBack, Returning)
-	n.Paused, n.Skip, n.SkipAll, n.Yield, n.Suspended = nil, nil, nil, nil, false
+	n.Paused, n.Skip, n.SkipAll, n.Yield, n.Suspended, n.Blind = nil, nil, nil, nil, false, false
 	n.Cause = because
 	return &outcome{kind: Rollback, because: because}
 }

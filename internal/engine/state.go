@@ -86,6 +86,9 @@ type State struct {
 	// Suspended: the canary has lost the capacity for its weight, so it gets
 	// none until it is ready again.
 	Suspended bool `json:"suspended,omitempty"`
+	// Blind: that began with the first look after a restart, without a sight of
+	// the weight, so whether it had been lowered before is not known.
+	Blind bool `json:"blind,omitempty"`
 	// Yield is the weight that somebody else set and that is left alone.
 	Yield *int `json:"yield,omitempty"`
 	// Paused is set between a person's pause and resume.

@@ -91,7 +91,7 @@ func TestFaults(t *testing.T) {
 
 // Seeds of longer soaks that found something.
 func TestSeedsOfSoaks(t *testing.T) {
-	for _, seed := range []uint64{15821, 35481, 45881} {
+	for _, seed := range []uint64{15821, 35481, 45881, 62325, 64242, 76495} {
 		if res := simulate(seed, scheduleOf(seed), nil); res.Violation != "" {
 			t.Errorf("seed %d\n%s", seed, dialogue(seed, scheduleOf(seed)))
 		}

@@ -100,7 +100,11 @@ func simulate(seed uint64, faults schedule, trace func(string, ...any)) (res Res
 		if settled++; settled > 3 || outcome.Ended {
 			if outcome.Ended {
 				// What is wanted is asserted again with every step.
-				if _, died, err := w.step(r); died || err != nil {
+				_, died, err := w.step(r)
+				if died {
+					r = w.start()
+				}
+				if died || err != nil {
 					continue
 				}
 			}
