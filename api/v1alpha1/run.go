@@ -212,8 +212,8 @@ type CanaryRunList struct {
 	Items           []CanaryRun `json:"items"`
 }
 
-// CanaryRecord is a part of a run's record. It is written once and never
-// changed; the run owns it.
+// CanaryRecord is a part of a run's record, or what was gathered when it was
+// rolled back. It is written once and never changed; the run owns it.
 //
 // +kubebuilder:object:root=true
 // +kubebuilder:resource:categories=serin
@@ -230,7 +230,13 @@ type CanaryRecord struct {
 	First int64 `json:"first"`
 	Count int64 `json:"count"`
 	// Lines is the lines, as compressed JSON Lines.
-	Lines []byte `json:"lines"`
+	// +optional
+	Lines []byte `json:"lines,omitempty"`
+	// Evidence is what the record does not hold and a rollback's report needs, as
+	// compressed JSON: events, ends of logs, what differs between the versions.
+	// An object with evidence has no lines.
+	// +optional
+	Evidence []byte `json:"evidence,omitempty"`
 }
 
 // CanaryRecordList is a list of records.

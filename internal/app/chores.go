@@ -30,8 +30,12 @@ const (
 	htmlFile     = "report.html"
 )
 
-// excerptBytes is how much of the end of each log a report quotes.
-const excerptBytes = 4 << 10
+// excerptBytes is how much of the end of each log a report quotes, and
+// excerptsBytes how much of all of them together.
+const (
+	excerptBytes  = 4 << 10
+	excerptsBytes = 256 << 10
+)
 
 // keeper keeps what a run leaves behind: logs, evidence, record, reports.
 type keeper struct {
@@ -98,14 +102,16 @@ func (k keeper) gatherEvidence(ctx context.Context, run store.Run, status worklo
 		if g.Failed != "" {
 			ev.Events = append(ev.Events, g.Version+": "+g.Failed)
 		}
-		if g.Detail != "" {
+		if g.Detail != "" && g.Detail != g.Failed {
 			ev.Events = append(ev.Events, g.Version+": "+g.Detail)
 		}
 		if g.Restarts > 0 {
 			ev.Events = append(ev.Events, fmt.Sprintf("%s: ended by itself %d times", g.Version, g.Restarts))
 		}
 	}
+	k.witness(ctx, &ev)
 	if logger, ok := k.workload.(workload.Logger); ok {
+		room := excerptsBytes
 		err := logger.Logs(ctx, rollout.Canary, func(name string, open func() (io.ReadCloser, error)) error {
 			f, err := open()
 			if err != nil {
@@ -113,7 +119,7 @@ func (k keeper) gatherEvidence(ctx context.Context, run store.Run, status worklo
 			}
 			defer f.Close()
 			text, err := tail(f, excerptBytes)
-			if err == nil && text != "" {
+			if room -= len(text); err == nil && text != "" && room >= 0 {
 				ev.LogExcerpts = append(ev.LogExcerpts, report.Excerpt{Instance: name, Arm: string(rollout.Canary), Text: text})
 			}
 			return err
@@ -130,6 +136,30 @@ func (k keeper) gatherEvidence(ctx context.Context, run store.Run, status worklo
 		return "", fmt.Errorf("archive the evidence: %w", err)
 	}
 	return "evidence gathered", nil
+}
+
+// witness adds what the workload can say beyond logs and figures.
+func (k keeper) witness(ctx context.Context, ev *report.Evidence) {
+	w, ok := k.workload.(workload.Witness)
+	if !ok {
+		return
+	}
+	events, err := w.Events(ctx)
+	for _, e := range events {
+		if !slices.Contains(ev.Events, e) {
+			ev.Events = append(ev.Events, e)
+		}
+	}
+	if err != nil {
+		ev.Notes = append(ev.Notes, "not all events could be read: "+err.Error())
+	}
+	differences, err := w.Differences(ctx)
+	for _, d := range differences {
+		ev.Changes = append(ev.Changes, report.Change{What: d.What, Stable: d.Stable, Canary: d.Canary})
+	}
+	if err != nil {
+		ev.Notes = append(ev.Notes, "the two versions could not be compared: "+err.Error())
+	}
 }
 
 // changes says what differs between the two versions. Of the environment it

@@ -231,7 +231,7 @@ func (c *cluster) Carry(ctx context.Context, name types.NamespacedName, wake run
 	if err != nil {
 		return err
 	}
-	keep := keeper{store: st, archive: ar, workload: parts.Workload, changes: revisionChanges}
+	keep := keeper{store: st, archive: evidenced{ar, st}, workload: parts.Workload, changes: revisionChanges}
 	log := c.opts.Logger
 	jobs := runner.NewJobs(gates.Hooks, keep.chores(), st, log, wake.Wake)
 	defer jobs.Close()

@@ -1,12 +1,10 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -17,7 +15,6 @@ import (
 	"serin.dev/serin/internal/archive"
 	"serin.dev/serin/internal/builtin"
 	"serin.dev/serin/internal/kube"
-	"serin.dev/serin/internal/report"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/server"
 	"serin.dev/serin/internal/store"
@@ -285,61 +282,4 @@ func (v *clusterView) Logs(ctx context.Context, name string, arm rollout.Arm, fo
 		return fmt.Errorf("%s has no %s pods now", name, arm)
 	}
 	return v.connection.Explain(kube.Logs(ctx, v.clientset, r.Metadata.Namespace, revision.Hash, follow, w))
-}
-
-// recordArchive makes what is kept of an ended run from its record, which is in
-// the API server: whoever may read runs can read their reports.
-type recordArchive struct{ store store.Store }
-
-var errElsewhere = errors.New("the controller's archive is written by the controller alone")
-
-func (a recordArchive) Put(context.Context, string, string, string, io.Reader) (string, error) {
-	return "", errElsewhere
-}
-
-func (a recordArchive) Open(ctx context.Context, _, run, name string) (io.ReadCloser, error) {
-	lines, err := a.store.Lines(ctx, run, 0, 0)
-	if err != nil {
-		return nil, fmt.Errorf("read the record: %w", err)
-	}
-	var rec bytes.Buffer
-	for _, l := range lines {
-		rec.Write(l)
-		rec.WriteByte('\n')
-	}
-	if name == recordFile {
-		return io.NopCloser(&rec), nil
-	}
-	r, err := a.store.Load(ctx, run)
-	if err != nil {
-		return nil, err
-	}
-	if name != markdownFile && name != htmlFile || !r.State.Ended() {
-		return nil, fmt.Errorf("%s of run %s: %w", name, run, fs.ErrNotExist)
-	}
-	rep, err := report.Read(&rec, report.Evidence{Changes: revisionChanges(r)})
-	if err != nil {
-		return nil, fmt.Errorf("write the report: %w", err)
-	}
-	var out bytes.Buffer
-	if name == markdownFile {
-		err = report.Markdown(&out, rep)
-	} else {
-		err = report.HTML(&out, rep)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("write the report: %w", err)
-	}
-	return io.NopCloser(&out), nil
-}
-
-func (a recordArchive) List(ctx context.Context, _, run string) ([]string, error) {
-	r, err := a.store.Load(ctx, run)
-	if err != nil {
-		return nil, err
-	}
-	if !r.State.Ended() {
-		return nil, nil
-	}
-	return []string{recordFile, htmlFile, markdownFile}, nil
 }

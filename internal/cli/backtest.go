@@ -187,7 +187,7 @@ func (c *command) backtestAll(ctx context.Context, f backtestFlags) (backtested,
 func readTicks(name string) ([]rollout.Tick, error) {
 	in, err := os.Open(name)
 	if err != nil {
-		return nil, usage("--record: %w; a run's record is in the archive, and `serin report NAME -o path` says where that is", err)
+		return nil, usage("--record: %w; `serin report NAME -o record` prints the record of a run, here or on a cluster", err)
 	}
 	defer in.Close()
 	_, ticks, err := backtest.Record(in)

@@ -36,7 +36,7 @@ func (c *command) replay() *cobra.Command {
 needs nothing else, and exits 0 only when every decision to the run's end comes out
 the same, 1 when one does not, and 4 when the record is malformed or cut off.`,
 		Example: `  serin replay ~/.local/state/serin/archive/shop/RUN/record.jsonl
-  serin replay - < record.jsonl`,
+  serin report shop -o record | serin replay -`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("write one RECORD, the path of a record, or - for stdin")
@@ -48,7 +48,7 @@ the same, 1 when one does not, and 4 when the record is malformed or cut off.`,
 			if args[0] != "-" {
 				f, err := os.Open(args[0])
 				if err != nil {
-					return usage("%w; a run's record is in the archive, and `serin report NAME -o path` says where that is", err)
+					return usage("%w; `serin report NAME -o record` prints the record of a run, here or on a cluster", err)
 				}
 				defer f.Close()
 				in = f

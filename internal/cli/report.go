@@ -13,7 +13,7 @@ import (
 )
 
 // reportForms are the values of report's -o; text is Markdown.
-var reportForms = []string{"text", "md", "html", "path", "json", "yaml"}
+var reportForms = []string{"text", "md", "html", "path", "record", "json", "yaml"}
 
 // reported is the answer of report for programs.
 type reported struct {
@@ -30,14 +30,17 @@ func (c *command) report() *cobra.Command {
 	var form string
 	cmd := &cobra.Command{
 		Use:   "report NAME",
-		Short: "Print the report of a run that has ended",
-		Long: `Report prints the report of a rollout's latest run: as Markdown, as a page of HTML
-that needs nothing else, or just the path where the page is. With -o json or yaml
-the Markdown and the path are fields of an object.
+		Short: "Print the report or the record of a run",
+		Long: `Report prints the report of a rollout's latest run when that has ended: as Markdown,
+as a page of HTML that needs nothing else, or just the path where the page is. With
+-o json or yaml the Markdown and the path are fields of an object. With -o record it
+prints the run's whole record, which ` + "`serin replay`" + ` decides again; of a run that goes
+on the record ends where the run is.
 
 NAME is a rollout, or the id of a run.`,
 		Example: `  serin report shop
   serin report shop --run 3 -o html > run3.html
+  serin report shop --run 3 -o record | serin replay -
   xdg-open "$(serin report shop -o path)"`,
 		Args:              oneName,
 		ValidArgsFunction: c.completeName,
@@ -56,6 +59,13 @@ NAME is a rollout, or the id of a run.`,
 				}
 				_, err := fmt.Fprintln(c.out, r.Report)
 				return err
+			}
+			if form == "record" {
+				body, err := l.Record(cmd.Context(), r.ID)
+				if err != nil {
+					return err
+				}
+				return c.copyOut(body)
 			}
 			asked := form
 			if form != "html" {

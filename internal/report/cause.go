@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"serin.dev/serin/internal/analysis"
 	"serin.dev/serin/internal/engine"
@@ -62,6 +63,9 @@ func (b *builder) causeOf() *Cause {
 		if i := b.begins(deciding); i != "" {
 			c.Where = append(c.Where, i)
 		}
+	}
+	if slices.ContainsFunc(b.r.Evidence.Events, func(e string) bool { return strings.Contains(e, "OOMKilled") }) {
+		c.Where = append(c.Where, "memory: the canary was ended because it used more than its limit; what it holds, and whether the limit is enough")
 	}
 	if len(b.r.Exceptions) > 0 {
 		c.Where = append(c.Where, fmt.Sprintf("the %s of exceptions that stable does not have, %q first", plural(len(b.r.Exceptions), "class"), b.r.Exceptions[0].Class))

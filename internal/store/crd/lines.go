@@ -210,7 +210,8 @@ func from(lines []record.Line, after int64) []record.Line {
 }
 
 // recorded reads what a run's CanaryRecords hold. A record that the status does
-// not count yet is left out: the status still has its lines.
+// not count yet is left out: the status still has its lines. So is what holds
+// evidence and no lines.
 func (s *Store) recorded(ctx context.Context, o *serinv1.CanaryRun) ([]record.Line, error) {
 	var list serinv1.CanaryRecordList
 	if err := s.live.List(ctx, &list, client.InNamespace(o.Namespace), client.MatchingLabels{serinv1.RunLabel: o.Name}); err != nil {
@@ -220,7 +221,7 @@ func (s *Store) recorded(ctx context.Context, o *serinv1.CanaryRun) ([]record.Li
 	var out []record.Line
 	for i := range list.Items {
 		part := &list.Items[i]
-		if part.First > o.Status.LinesBefore || !ownedBy(part, o) {
+		if part.Count == 0 || part.First > o.Status.LinesBefore || !ownedBy(part, o) {
 			continue
 		}
 		lines, err := unpackLines(part.Lines)

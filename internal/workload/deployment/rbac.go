@@ -16,5 +16,7 @@ func Rules() []rbacv1.PolicyRule {
 		// How pods are, and what they wrote.
 		{APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"get", "list", "watch"}},
 		{APIGroups: []string{""}, Resources: []string{"pods/log"}, Verbs: []string{"get"}},
+		// What a rollback's report tells of the canary's pods.
+		{APIGroups: []string{""}, Resources: []string{"events"}, Verbs: []string{"list"}},
 	}
 }

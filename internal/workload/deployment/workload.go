@@ -18,7 +18,7 @@ import (
 )
 
 // Workload is a Deployment during one run. It implements workload.Workload,
-// Logger and Notifier.
+// Logger, Notifier, Thrower and Witness.
 type Workload struct {
 	*Target
 	run     Run
