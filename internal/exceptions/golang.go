@@ -174,9 +174,10 @@ var goStandard = map[string]bool{
 func withoutArguments(call string) string {
 	depth := 0
 	for i := len(call) - 1; i >= 0; i-- {
-		if call[i] == ')' {
+		switch call[i] {
+		case ')':
 			depth++
-		} else if call[i] == '(' {
+		case '(':
 			if depth--; depth == 0 {
 				return call[:i]
 			}
