@@ -96,10 +96,10 @@ func sample(args []string) int {
 			broken = 0.5
 		}
 		if rand.Float64() < *panics {
-			panic("the order of user 4711 is nil")
+			panic("the order of user No. 4711 is nil")
 		}
 		if rand.Float64() < *raises {
-			fmt.Fprint(os.Stderr, "Traceback (most recent call last):\n  File \"/app/shop/cart.py\", line 12, in add\n    pay(card)\nTimeoutError: card 4711\n")
+			fmt.Fprint(os.Stderr, "Traceback (most recent call last):\n  File \"/app/shop/cart.py\", line 12, in add\n    pay(card)\nTimeoutError: card No. 4711\n")
 		}
 		if rand.Float64() < broken {
 			w.Header().Set(wantedHeader, "yes")
