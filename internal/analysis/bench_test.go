@@ -108,6 +108,7 @@ func BenchmarkStepBoth(b *testing.B) {
 // in native buckets judged: what a simulation pays for each.
 func BenchmarkTwoHours(b *testing.B) {
 	cfg := configOf(rollout.ErrorRate, rollout.ResponseTime)
+	cfg.Terse = true
 	ticks := busyTicks(rand.New(rand.NewPCG(1, 2)), 100, 81)
 	for i := range ticks {
 		ticks[i].Arms.Stable.ByInstance = nil
@@ -120,7 +121,7 @@ func BenchmarkTwoHours(b *testing.B) {
 			t := ticks[i%len(ticks)]
 			at = at.Add(10 * time.Second)
 			t.At = at
-			state, _ = analysis.Step(cfg, state, t, min(4, i/180))
+			analysis.Advance(cfg, &state, t, min(4, i/180))
 		}
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "runs/s")

@@ -101,6 +101,7 @@ func onBounds(h *rollout.Histogram, bounds []float64) histogram {
 		counts[k] += c
 	}
 	less := &rollout.Histogram{Bounds: bounds, Counts: counts, Sum: h.Sum, Count: h.Count}
-	d, _ := describe(less)
+	var r rulers
+	d, _ := r.describe(less)
 	return histogram{d, less}
 }

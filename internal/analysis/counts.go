@@ -376,10 +376,12 @@ func (c *counts) evidence(rule countRule, between *[maxStarts]float64) evidence 
 	// The logarithms of all terms of the mixture, and their largest: what is
 	// far below it does not show in the sum and needs no exponential.
 	var terms [maxStarts][countLikelihoods]float64
+	var stakes [maxStarts]float64
+	c.Sums.Stakes.logs(&stakes, starts)
 	top := 0.0
 	for s := range starts {
 		temper := 1 / (phi + between[s]*c.Sums.since(s, countInformation))
-		stake := c.Sums.Stakes.logOf(s)
+		stake := stakes[s]
 		total, before := c.Sums.window(s)
 		for j := range terms[s] {
 			sum := total[j]

@@ -80,10 +80,14 @@ func (e *errorCheck) result(r rules, t reading) Result {
 		Evidence:       eValue(ev.log),
 		NonInferiority: eValue(e.Phase.log(phi)),
 	}
+	res.Noise = phi
+	if r.terse {
+		e.decide(r, t, numerator, denominator, &res)
+		return res
+	}
 	if numerator > 0 && denominator > 0 {
 		res.Low, res.High = bounds(math.Log(numerator/denominator), total(countInformation)/phi, r.alpha*math.Exp(e.Counts.Sums.Stakes.logOf(ev.start)))
 	}
-	res.Noise = phi
 	e.explain(r, t, phi, &res)
 	if numerator+denominator > 0 {
 		at := r.starts[ev.start].At
@@ -95,22 +99,27 @@ func (e *errorCheck) result(r rules, t reading) Result {
 	if !r.check.ExactOnly {
 		res.Flags = append(res.Flags, "approximate")
 	}
+	e.decide(r, t, numerator, denominator, &res)
+	res.Message = e.message(r, res, total, t)
+	return res
+}
 
+// decide fills in the verdict.
+func (e *errorCheck) decide(r rules, t reading, numerator, denominator float64, res *Result) {
 	// Both keys: the evidence that there is harm, and its size.
 	if res.Evidence >= 1/r.alpha && numerator > 0 && numerator >= r.margin*denominator {
 		res.Verdict = Fail
-	} else {
-		res.NonInferior = e.Phase.Exposure > 0 && res.NonInferiority >= 1/beta
-		ok, low := e.Phase.acceptable(t.weight, r.margin)
-		res.Acceptable = ok || res.NonInferior
-		if res.NonInferior {
-			res.Verdict = Pass
-		} else if ok && low {
-			res.Flags = append(res.Flags, "low-evidence")
-		}
+		return
 	}
-	res.Message = e.message(r, res, total, t)
-	return res
+	res.NonInferior = e.Phase.Exposure > 0 && res.NonInferiority >= 1/beta
+	ok, low := e.Phase.acceptable(t.weight, r.margin)
+	res.Acceptable = ok || res.NonInferior
+	switch {
+	case res.NonInferior:
+		res.Verdict = Pass
+	case ok && low && !r.terse:
+		res.Flags = append(res.Flags, "low-evidence")
+	}
 }
 
 // explain adds what helps a person to weigh the verdict.

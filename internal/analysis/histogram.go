@@ -63,35 +63,72 @@ func bucketMiddle(bounds []float64, i int, g float64) float64 {
 	return math.Sqrt(bounds[i-1] * bounds[i])
 }
 
+// ruler is what a histogram's buckets are by themselves. It is never changed.
+type ruler struct {
+	bounds  []float64
+	buckets []bucket
+}
+
+// bucket is one bucket: the logarithm of its upper edge, the score of a time in
+// it, that time in seconds, and whether it is narrow.
+type bucket struct {
+	upper, score, seconds float64
+	fine                  bool
+}
+
+func rulerOf(bounds []float64) *ruler {
+	r := &ruler{slices.Clone(bounds), make([]bucket, len(bounds)+1)}
+	edge := 0.0
+	for i := range r.buckets {
+		var lo, hi float64
+		if i > 0 && i < len(bounds) {
+			lo, hi = edge, math.Log(bounds[i])
+		} else {
+			lo, hi = bucketLogs(bounds, i)
+		}
+		edge = hi
+		g := (lo + hi) / 2
+		r.buckets[i] = bucket{hi, g, bucketMiddle(bounds, i, g), hi-lo <= logFineGrowth}
+	}
+	return r
+}
+
+// rulers are those used last. Buckets seldom change from tick to tick, and their
+// logarithms take longer than adding up what is in them.
+type rulers [2]*ruler
+
+// of returns the ruler for these bounds, at least one.
+func (r *rulers) of(bounds []float64) *ruler {
+	for _, known := range r {
+		if known != nil && slices.Equal(known.bounds, bounds) {
+			return known
+		}
+	}
+	r[0], r[1] = rulerOf(bounds), r[0]
+	return r[0]
+}
+
 // describe sums up a histogram; ok is false when it has no distribution.
-func describe(h *rollout.Histogram) (d distribution, ok bool) {
+func (r *rulers) describe(h *rollout.Histogram) (d distribution, ok bool) {
 	if h == nil || len(h.Bounds) == 0 {
 		return d, false
 	}
+	buckets := r.of(h.Bounds).buckets
 	var sum, squares, middle, middleSquares float64
-	upper, edge := -1, 0.0 // the last bucket looked at, and its upper edge
 	for i, c := range h.Counts {
 		if c == 0 {
 			continue
 		}
-		var lo, hi float64
-		if i > 0 && i == upper+1 && i < len(h.Bounds) {
-			lo, hi = edge, math.Log(h.Bounds[i])
-		} else {
-			lo, hi = bucketLogs(h.Bounds, i)
-		}
-		upper, edge = i, hi
-		g := (lo + hi) / 2
+		b := &buckets[i]
 		d.n += c
 		if c > d.most {
-			d.fullest, d.most = hi, c
+			d.fullest, d.most = b.upper, c
 		}
-		sum += c * g
-		squares += c * g * g
-		seconds := bucketMiddle(h.Bounds, i, g)
-		middle += c * seconds
-		middleSquares += c * seconds * seconds
-		if hi-lo <= logFineGrowth {
+		sum += c * b.score
+		squares += c * b.score * b.score
+		middle += c * b.seconds
+		middleSquares += c * b.seconds * b.seconds
+		if b.fine {
 			d.fine += c
 		}
 	}

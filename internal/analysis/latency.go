@@ -21,6 +21,8 @@ type latencyCheck struct {
 
 	// why says why the latest tick's times could not be compared.
 	why string
+	// rulers save time; a check without them says the same.
+	rulers rulers
 }
 
 // baseTimes is the fading mean of the variance of a baseline's score within a
@@ -131,11 +133,11 @@ func (l *latencyCheck) coarse() bool { return l.Level.Fine < 0.9*l.Level.Request
 
 func (l *latencyCheck) add(r rules, t reading) bool {
 	l.why = ""
-	canary, ok := latencyOf(t.canary)
+	canary, ok := l.latencyOf(t.canary)
 	if !ok {
 		return false
 	}
-	stable, ok := latencyOf(t.old)
+	stable, ok := l.latencyOf(t.old)
 	if t.control && !ok {
 		return false
 	}
@@ -151,7 +153,7 @@ func (l *latencyCheck) add(r rules, t reading) bool {
 		stable = histogram{}
 	}
 	l.Spread.add(t.old, t.canary, stable.distribution)
-	baseline, fresh := latencyOf(t.baseline)
+	baseline, fresh := l.latencyOf(t.baseline)
 	if fresh {
 		// Where their buckets differ too much, stable is compared with.
 		var why string
@@ -190,11 +192,11 @@ type histogram struct {
 	of *rollout.Histogram
 }
 
-func latencyOf(s *rollout.Sample) (histogram, bool) {
+func (l *latencyCheck) latencyOf(s *rollout.Sample) (histogram, bool) {
 	if s == nil {
 		return histogram{}, false
 	}
-	d, ok := describe(s.Latency)
+	d, ok := l.rulers.describe(s.Latency)
 	return histogram{d, s.Latency}, ok
 }
 

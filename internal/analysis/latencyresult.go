@@ -126,14 +126,16 @@ func (l *latencyCheck) result(r rules, t reading) Result {
 	f := l.find(r)
 	ratio, large := l.size(r, f)
 	res := Result{Judged: true, Verdict: Inconclusive, Ratio: ratio, Evidence: eValue(f.log)}
-	if ratio > 0 && f.leader != engineGuard {
-		at := r.starts[f.start].At
-		res.Since = &at
+	if !r.terse {
+		if ratio > 0 && f.leader != engineGuard {
+			at := r.starts[f.start].At
+			res.Since = &at
+		}
+		l.flag(r, t, f, &res)
+		l.explain(r, t, f, &res)
 	}
-	l.flag(r, t, f, &res)
-	l.explain(r, t, f, &res)
 	healing := t.baseline == nil && l.Warm.Done && l.Warm.healing()
-	if healing {
+	if healing && !r.terse {
 		res.Flags = append(res.Flags, "healing")
 	}
 	if res.Evidence >= 1/r.alpha && large && !l.immaterial(r, f, ratio) && !healing {
@@ -141,7 +143,9 @@ func (l *latencyCheck) result(r rules, t reading) Result {
 	} else {
 		l.proceed(r, t, f, &res)
 	}
-	res.Message = l.message(r, t, f, res)
+	if !r.terse {
+		res.Message = l.message(r, t, f, res)
+	}
 	return res
 }
 

@@ -140,9 +140,11 @@ func wandering(seconds float64) float64 {
 // requests do not reduce, for a start with control and for one without.
 func (m *means) evidence(null, margin, between, betweenKnown float64, starts []StartPoint) evidence {
 	var byStart [maxStarts + 1]float64
+	var stakes [maxStarts]float64
+	m.Sums.Stakes.logs(&stakes, len(starts))
 	best := 0
 	for s := range starts {
-		byStart[s] = m.Sums.Stakes.logOf(s)
+		byStart[s] = stakes[s]
 		if shift, variance, ok := m.estimate(s, starts); ok {
 			extra := between
 			if starts[s].NoControl {

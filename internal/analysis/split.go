@@ -65,9 +65,10 @@ func (c *splitCheck) add(canary, stable float64, weight int, stake float64) {
 		stake = 0
 	}
 	c.Spent += stake
+	logStake := math.Log(stake)
 	for i, r := range splitOdds {
 		if stake > 0 {
-			c.Odds[i] = stats.LogAddExp(c.Odds[i], math.Log(stake))
+			c.Odds[i] = stats.LogAddExp(c.Odds[i], logStake)
 		}
 		c.Odds[i] += min(limit, stats.LogLikelihoodRatio(canary, n, odds, 1, r)) / phi
 	}

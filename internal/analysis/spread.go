@@ -120,7 +120,8 @@ func deviationOf(h *rollout.Histogram, arm distribution) (n, deviation, noise fl
 		}
 		return 0, 0, 0
 	}
-	d, _ := describe(h)
+	var r rulers // instances may be many, each with buckets of its own
+	d, _ := r.describe(h)
 	return d.n, d.mean - arm.mean, arm.variance
 }
 

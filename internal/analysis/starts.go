@@ -51,6 +51,18 @@ func (p stakes) logOf(s int) float64 {
 	return math.Inf(-1)
 }
 
+// logs is logOf for the starts that have begun, into all.
+func (p stakes) logs(all *[maxStarts]float64, begun int) {
+	later := math.Log(p.Later)
+	for s := range begun {
+		if s == 0 || s >= p.Starts {
+			all[s] = p.logOf(s)
+		} else {
+			all[s] = later
+		}
+	}
+}
+
 // logKept is the logarithm of what the starts to come have kept.
 func (p stakes) logKept(begun int) float64 {
 	if begun == 0 {

@@ -205,6 +205,8 @@ type rules struct {
 	starts []StartPoint
 	// phaseLength is the current phase's, 0 when unknown.
 	phaseLength time.Duration
+	// terse: nobody reads the result's words.
+	terse bool
 }
 
 // tolerated is the ratio of the null hypothesis: a strict check asks for

@@ -13,7 +13,14 @@ import (
 // forgets what holds for one phase only and begins a start. The tick may lack
 // arms; one that Validate refuses counts as lacking both.
 func Step(cfg Config, s State, t rollout.Tick, phase int) (State, Assessment) {
-	s = s.clone()
+	next := s.clone()
+	said := Advance(cfg, &next, t, phase)
+	return next, said
+}
+
+// Advance is Step in place, for whoever plays many runs and needs no state but
+// the latest.
+func Advance(cfg Config, s *State, t rollout.Tick, phase int) Assessment {
 	if Validate(t) != nil {
 		t.Arms = rollout.Arms{}
 	}
@@ -71,7 +78,7 @@ func Step(cfg Config, s State, t rollout.Tick, phase int) (State, Assessment) {
 		}
 		a.Hold, a.HoldRule = c.Exceptions.hold(), HoldCritical
 	}
-	return s, a
+	return a
 }
 
 // advance moves the analysis clock to a tick's time and returns by how much.
@@ -135,7 +142,7 @@ func (s *State) judge(cfg Config, i int, t reading) Result {
 		res.Message = "not judged yet by this version"
 		return res
 	}
-	r := rules{check: check, margin: marginOf(check), alpha: cs.Alpha, timing: s.Timing, at: s.At, starts: s.Starts}
+	r := rules{check: check, margin: marginOf(check), alpha: cs.Alpha, timing: s.Timing, at: s.At, starts: s.Starts, terse: cfg.Terse}
 	if s.Phase >= 0 && s.Phase < len(cfg.Phases) {
 		r.phaseLength = time.Duration(cfg.Phases[s.Phase].Duration)
 	}

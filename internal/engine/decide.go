@@ -15,7 +15,17 @@ const maxStep = 3
 // Decide says what comes next. It never fails: what it cannot see it treats as
 // unknown, and unknown never raises the canary's weight.
 func Decide(p Plan, s State, o Observation) Decision {
-	l := &look{plan: p, was: s, next: s.clone(), obs: o}
+	return (&look{plan: p, was: s, next: s.clone(), obs: o}).decision()
+}
+
+// Play is Decide for whoever plays many runs and reads no reports of them: it
+// takes over the memory of s, which is no state any more afterwards, and leaves
+// out what only people read of checks and of waiting. What it decides is the same.
+func Play(p Plan, s State, o Observation) Decision {
+	return (&look{plan: p, was: s, next: s.clone(), obs: o, play: true}).decision()
+}
+
+func (l *look) decision() Decision {
 	l.advance()
 	l.baseline()
 	l.judge()
@@ -33,7 +43,7 @@ func Decide(p Plan, s State, o Observation) Decision {
 	return Decision{
 		Kind:     verdict.kind,
 		Next:     l.next,
-		Want:     p.Want(l.next),
+		Want:     l.plan.Want(l.next),
 		Because:  verdict.because,
 		WakeAt:   l.wakeAt(),
 		Answered: l.answered,
@@ -47,6 +57,8 @@ type look struct {
 	was  State
 	next State
 	obs  Observation
+	// play: see Play.
+	play bool
 
 	// rollback is a person's accepted intent to roll back.
 	rollback *rollout.Intent
@@ -129,7 +141,13 @@ func (l *look) judge() {
 	if l.obs.Tick == nil || n.Status != Progressing {
 		return
 	}
-	n.Analysis, n.Assessment = analysis.Step(l.plan.Judging(), n.Analysis, n.withComplaints(l.judged(*l.obs.Tick)), n.Phase)
+	cfg, tick := l.plan.Judging(), n.withComplaints(l.judged(*l.obs.Tick))
+	if l.play {
+		cfg.Terse = true
+		n.Assessment = analysis.Advance(cfg, &n.Analysis, tick, n.Phase)
+	} else {
+		n.Analysis, n.Assessment = analysis.Step(cfg, n.Analysis, tick, n.Phase)
+	}
 	if d := n.Assessment.Data; d == analysis.DataFresh || d == analysis.DataNoTraffic {
 		n.Fresh = n.Elapsed
 	}

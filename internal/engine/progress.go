@@ -103,6 +103,9 @@ func (l *look) watch() *outcome {
 	if e := l.plan.Early; e != nil && n.Watched >= e.After && l.proven() {
 		return nil
 	}
+	if l.play {
+		return &outcome{kind: Wait}
+	}
 	return l.wait("watching", fmt.Sprintf("phase %d of %d at %d %%: %s of %s watched",
 		n.Phase+1, len(l.plan.Phases), phase.Weight, round(n.Watched), round(phase.Duration)))
 }

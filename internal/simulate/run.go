@@ -33,13 +33,14 @@ type run struct {
 
 // player plays runs of one plan.
 type player struct {
-	plan engine.Plan
+	plan   engine.Plan
+	decide func(engine.Plan, engine.State, engine.Observation) engine.Decision
 }
 
 // newPlayer plays a plan whose tests pass and whose approvals are given at once.
 func newPlayer(p engine.Plan) player {
 	p.Tests, p.Hooks = nil, nil
-	return player{p}
+	return player{p, engine.Play}
 }
 
 // start is when every simulated run begins.
@@ -61,7 +62,7 @@ func (p player) play(src *source) run {
 		}
 		out.count(src, e)
 		t := rollout.Tick{At: start.Add(since + interval), Weight: weight, Arms: arms}
-		d := engine.Decide(p.plan, state, p.observe(src, t, e))
+		d := p.decide(p.plan, state, p.observe(src, t, e))
 		state = d.Next
 		out.ticks++
 		out.lasted = since + interval

@@ -84,6 +84,19 @@ func TestARunIsTheSameWhateverTheNumberOfRuns(t *testing.T) {
 	}
 }
 
+func TestRunsArePlayedAsRealOnesAreDecided(t *testing.T) {
+	played, decided := newPlayer(plan(5, 50)), newPlayer(plan(5, 50))
+	decided.decide = engine.Decide
+	for _, s := range Library() {
+		for i := range 3 {
+			draw := func() *source { return newSource(randOf(seed, s.Name, i), s, DefaultTraffic(), played.plan.Analysis) }
+			if a, b := played.play(draw()), decided.play(draw()); a != b {
+				t.Errorf("seed %d, run %d of %s: %+v when played and %+v when decided", seed, i, s.Name, a, b)
+			}
+		}
+	}
+}
+
 func TestFaultsAreRolledBackAndHealthyVersionsPromoted(t *testing.T) {
 	out := measure(t, Options{
 		Plan: plan(5, 25, 50), Traffic: DefaultTraffic(), Runs: 20, Seed: seed,
@@ -269,16 +282,6 @@ func TestWhatIsExpectedFollowsFromTheMargins(t *testing.T) {
 	if got := named(t, "errors-2.5x")[0].Expected(a); got != Either {
 		t.Errorf("2.5 times the errors under a margin of 3: %s, want %s", got, Either)
 	}
-}
-
-func BenchmarkRun(b *testing.B) {
-	p := newPlayer(plan())
-	p.plan.Phases = p.plan.Phases[:4]
-	ticks := 0
-	for i := 0; b.Loop(); i++ {
-		ticks += p.play(newSource(randOf(1, "healthy", i), Scenario{Name: "healthy"}, DefaultTraffic(), p.plan.Analysis)).ticks
-	}
-	b.ReportMetric(float64(ticks)/float64(b.N), "ticks/run")
 }
 
 func BenchmarkDraw(b *testing.B) {
