@@ -13,7 +13,10 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
+
+	machine "github.com/shirou/gopsutil/v4/load"
 
 	"serin.dev/serin/internal/cli/view"
 	"serin.dev/serin/internal/demo/load"
@@ -114,12 +117,26 @@ func run(ctx context.Context, o Options, story []chapter) (err error) {
 	}
 	counts := l.Counts()
 	t.closing(told, counts, time.Since(began), o.Dir)
+	outcome := verdict(told, counts)
+	if outcome != nil {
+		t.busy(loadAverage(), runtime.NumCPU())
+	}
 	if o.Stay {
 		t.staying(h, o.Program)
 		<-ctx.Done()
 		l.Stop()
 	}
-	return verdict(told, counts)
+	return outcome
+}
+
+// loadAverage is how many programs waited for a processor, or ran, in the last
+// minute; 0 where it cannot be known.
+func loadAverage() float64 {
+	a, err := machine.Avg()
+	if err != nil {
+		return 0
+	}
+	return a.Load1
 }
 
 // interrupted says so when it was the user who ended the demo.

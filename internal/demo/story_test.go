@@ -123,3 +123,13 @@ func TestTheClosingSaysWhatHappened(t *testing.T) {
 		t.Errorf("a surprise is not told:\n%s", text)
 	}
 }
+
+func TestASurpriseOnABusyMachineIsExplained(t *testing.T) {
+	for load, told := range map[float64]bool{0: false, 1.9: false, 26.3: true} {
+		var out bytes.Buffer
+		newTeller(Options{Out: &out}, 1).busy(load, 2)
+		if got := strings.Contains(out.String(), "26 programs for 2 processors"); got != told {
+			t.Errorf("with a load of %v on two processors it says %q", load, out.String())
+		}
+	}
+}

@@ -176,6 +176,17 @@ func (t *teller) broken(told []ending, counts load.Counts) {
 	}
 }
 
+// busy says so when a machine had much else to do, which is the likeliest cause
+// of a surprise: ticks here are a quarter of a second, not ten seconds.
+func (t *teller) busy(load float64, processors int) {
+	if load < 1.5*float64(processors) {
+		return
+	}
+	t.say("")
+	t.tell("", "The machine was busy meanwhile: %.0f programs for %d processors. What a second's stall does to response times hides a slow version; try again when it is quieter.",
+		load, processors)
+}
+
 // mostFailures is how many broken requests are told one by one.
 const mostFailures = 5
 
