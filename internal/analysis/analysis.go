@@ -132,7 +132,8 @@ type Config struct {
 	// lack them.
 	Baseline bool
 	// Terse lets checks leave out of results what only people read: bounds, flags,
-	// messages and what could be detected. They take a third of the time. Verdicts
+	// messages and what could be detected. Evidence that decides
+	// nothing may be a bound of it from above. It takes half of the time. Verdicts
 	// are the same.
 	Terse bool
 }

@@ -428,6 +428,44 @@ func (c *counts) evidence(rule countRule, between *[maxStarts]float64) evidence 
 	return evidence{log: stats.LogAddExp(math.Log(1-rule.gross)+log, math.Log(rule.gross*c.Gross.Worth)), start: best}
 }
 
+// atMost is a bound of evidence's logarithm from above, in a small part of its
+// time: every term of a mean is taken for its largest.
+func (c *counts) atMost(rule countRule, between *[maxStarts]float64) float64 {
+	starts := c.Sums.starts()
+	kept := math.Exp(c.Sums.Stakes.logKept(starts))
+	phi := c.phi()
+	var stakes [maxStarts]float64
+	c.Sums.Stakes.logs(&stakes, starts)
+	top := math.Inf(-1)
+	for s := range starts {
+		total, before := c.Sums.window(s)
+		most := total[0]
+		if before != nil {
+			most -= before[0]
+		}
+		for j := 1; j < countLikelihoods; j++ {
+			sum := total[j]
+			if before != nil {
+				sum -= before[j]
+			}
+			if sum > most {
+				most = sum
+			}
+		}
+		top = max(top, stakes[s]+most/(phi+between[s]*c.Sums.since(s, countInformation)))
+	}
+	bets := kept
+	for _, b := range c.Bets {
+		bets += b / float64(len(c.Bets))
+	}
+	// What instances differ by draws the bets' logarithm to 0.
+	log := max(0, math.Log(bets))
+	if !rule.exactOnly {
+		log = stats.LogAddExp(log, stats.LogAddExp(math.Log(kept), top+math.Log(float64(starts)))) - math.Ln2
+	}
+	return stats.LogAddExp(math.Log(1-rule.gross)+log, math.Log(rule.gross*c.Gross.Worth))
+}
+
 // negligible is how far below the largest a term's logarithm has no part in a
 // sum that is shown with three digits.
 const negligible = 16

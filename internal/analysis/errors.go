@@ -68,7 +68,14 @@ func (e *errorCheck) result(r rules, t reading) Result {
 	if _, ok := e.Counts.levelNow(); !ok && !t.control {
 		return Result{Verdict: Inconclusive, Flags: []string{"no-control"}, Message: noLevel}
 	}
-	ev := e.Counts.evidence(e.rule(r), &[maxStarts]float64{})
+	var ev evidence
+	var alike [maxStarts]float64 // instances do not differ in their errors
+	if r.terse {
+		ev.log = e.Counts.atMost(e.rule(r), &alike)
+	}
+	if !r.terse || r.enough(ev.log) {
+		ev = e.Counts.evidence(e.rule(r), &alike)
+	}
 	phi := e.Counts.phi()
 	total := func(i int) float64 { return e.Counts.since(ev.start, i) }
 	numerator, denominator := total(countNumerator), total(countDenominator)

@@ -30,11 +30,16 @@ type finding struct {
 }
 
 func (l *latencyCheck) find(r rules) finding {
+	with, without := l.between()
+	if r.terse {
+		if most := l.atMost(r, with, without); !r.enough(most) {
+			return finding{with: with, without: without, log: most}
+		}
+	}
 	var logs [engineCount]float64
 	var starts [engineCount]int
 	rule := l.tailRule(r)
 	null := math.Log(r.tolerated())
-	with, without := l.between()
 	logs[engineBody] = math.Log(bodyStake)
 	logs[engineGuard] = math.Log(guardStake)
 	if !r.check.ExactOnly {
@@ -64,6 +69,24 @@ func (l *latencyCheck) find(r rules) finding {
 	}
 	f.start = starts[f.leader]
 	return f
+}
+
+// atMost is a bound of find's evidence from above, in a small part of its time.
+func (l *latencyCheck) atMost(r rules, with, without float64) float64 {
+	logs := [engineCount]float64{engineBody: math.Log(bodyStake), engineGuard: math.Log(guardStake)}
+	null := math.Log(r.tolerated())
+	if !r.check.ExactOnly {
+		logs[engineBody] += l.Body.atMost(null, r.margin, with, without, r.starts)
+		if shift, variance, ok := l.guardEstimate(); ok && !l.Warm.Done {
+			logs[engineGuard] += shiftEvidence(shift-null, variance+with, r.margin)
+		}
+	}
+	rule := l.tailRule(r)
+	for i := range l.Tails {
+		between := l.tailBetween(&l.Tails[i], r.starts, with, without)
+		logs[engineTails+i] = math.Log(tailStake) + l.Tails[i].Counts.atMost(rule, &between)
+	}
+	return stats.LogSumExp(logs[:])
 }
 
 // tailBetween is, for each start's window, the variance of the logarithm of a

@@ -160,6 +160,31 @@ func (m *means) evidence(null, margin, between, betweenKnown float64, starts []S
 	return evidence{log: stats.LogSumExp(byStart[:len(starts)+1]), start: best}
 }
 
+// atMost is a bound of evidence's logarithm from above.
+func (m *means) atMost(null, margin, between, betweenKnown float64, starts []StartPoint) float64 {
+	var stakes [maxStarts]float64
+	m.Sums.Stakes.logs(&stakes, len(starts))
+	unit := math.Log(margin)
+	top := m.Sums.Stakes.logKept(len(starts))
+	for s := range starts {
+		shift, variance, ok := m.estimate(s, starts)
+		if !ok {
+			top = max(top, stakes[s])
+			continue
+		}
+		if starts[s].NoControl {
+			variance += betweenKnown
+		} else {
+			variance += between
+		}
+		for _, step := range harmSteps {
+			d := step * unit
+			top = max(top, stakes[s]+d*(shift-null-d/2)/variance)
+		}
+	}
+	return top + math.Log(float64(len(starts)+1))
+}
+
 // shiftEvidence is the logarithm of the mixture likelihood ratio of a positive
 // shift, from an estimate and its variance.
 func shiftEvidence(shift, variance, margin float64) float64 {

@@ -1,6 +1,7 @@
 package analysis
 
 import (
+	"math"
 	"time"
 
 	"serin.dev/serin/internal/rollout"
@@ -217,6 +218,10 @@ func (r rules) tolerated() float64 {
 	}
 	return 1
 }
+
+// enough says whether evidence of so much on the logarithm, give or take what
+// floats lose, may decide.
+func (r rules) enough(log float64) bool { return log > -math.Log(r.alpha)-1e-6 }
 
 // reading is a tick as judges see it.
 type reading struct {
