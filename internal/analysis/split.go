@@ -3,7 +3,9 @@ package analysis
 import (
 	"fmt"
 	"math"
+	"slices"
 
+	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/stats"
 )
 
@@ -50,10 +52,12 @@ func (c splitCheck) clone() splitCheck {
 	return c
 }
 
-// add takes in the requests that each arm got at a weight. stake is what each
-// tick stakes on the disproportion beginning with it.
-func (c *splitCheck) add(canary, stable float64, weight int, stake float64) {
-	n := canary + stable
+// add takes in the requests that each arm got in a tick. stake is what each
+// tick stakes on the disproportion beginning with it. Where an arm got more than
+// the split sent to it, that it has too many says nothing; too few says all the
+// more.
+func (c *splitCheck) add(canary, stable float64, t rollout.Tick, stake float64) {
+	n, weight := canary+stable, t.Weight
 	if n <= 0 || weight <= 0 || weight >= 100 {
 		return
 	}
@@ -70,6 +74,9 @@ func (c *splitCheck) add(canary, stable float64, weight int, stake float64) {
 		if stake > 0 {
 			c.Odds[i] = stats.LogAddExp(c.Odds[i], logStake)
 		}
+		if slices.Contains(t.Unsplit, extraTo(r)) {
+			continue
+		}
 		c.Odds[i] += min(limit, stats.LogLikelihoodRatio(canary, n, odds, 1, r)) / phi
 	}
 	usual := share
@@ -80,6 +87,14 @@ func (c *splitCheck) add(canary, stable float64, weight int, stake float64) {
 	c.Seen = splitFading*c.Seen + canary
 	c.Meant = splitFading*c.Meant + n*share
 	c.All = splitFading*c.All + n
+}
+
+// extraTo is the arm that more requests than its due make look like these odds.
+func extraTo(odds float64) rollout.Arm {
+	if odds > 1 {
+		return rollout.Canary
+	}
+	return rollout.Stable
 }
 
 // oddsRatio is how many times its due odds the canary lately has.

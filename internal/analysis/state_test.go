@@ -31,7 +31,7 @@ func encode(t interface{ Fatal(...any) }, v any) string {
 func drawTick(rt *rapid.T, at time.Time, weight int) rollout.Tick {
 	return rollout.Tick{At: at, Weight: weight, Arms: rollout.Arms{
 		Stable: drawSample(rt, "stable"), Canary: drawSample(rt, "canary"),
-	}}
+	}, Unsplit: rapid.SampledFrom([][]rollout.Arm{nil, nil, {rollout.Canary}, {rollout.Stable, rollout.Canary}}).Draw(rt, "unsplit")}
 }
 
 func drawSample(rt *rapid.T, arm string) *rollout.Sample {

@@ -129,7 +129,7 @@ func (s *State) watchSplit(t rollout.Tick) {
 	if t.Weight != s.Weight || !reported(canary) || !reported(stable) || canary.Requests == nil || stable.Requests == nil {
 		return
 	}
-	s.Split.add(*canary.Requests, *stable.Requests, t.Weight, (1-splitFirstStake)/s.Timing.Horizon)
+	s.Split.add(*canary.Requests, *stable.Requests, t, (1-splitFirstStake)/s.Timing.Horizon)
 }
 
 // judge shows check i a tick and returns what it says.

@@ -34,6 +34,11 @@ func Validate(t rollout.Tick) error {
 	if t.Weight < 0 || t.Weight > rollout.Full {
 		return fmt.Errorf("weight: %d is not a share in percent; write 0 to 100", t.Weight)
 	}
+	for _, arm := range t.Unsplit {
+		if arm != rollout.Stable && arm != rollout.Canary {
+			return fmt.Errorf("unsplit: %.60q is no arm whose share is looked at; write stable or canary", arm)
+		}
+	}
 	if err := validateSample(t.Arms.Stable); err != nil {
 		return fmt.Errorf("arms.stable.%w", err)
 	}

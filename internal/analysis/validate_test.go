@@ -24,6 +24,7 @@ func TestValidateNamesTheFieldAndTheMend(t *testing.T) {
 	}{
 		"no time":           {func(k *rollout.Tick) { k.At = time.Time{} }, []string{"tick:", "2026-01-01T00:00:10Z"}},
 		"weight":            {func(k *rollout.Tick) { k.Weight = 101 }, []string{"weight: 101", "0 to 100"}},
+		"no such arm":       {func(k *rollout.Tick) { k.Unsplit = []rollout.Arm{"testers"} }, []string{`unsplit: "testers"`, "stable or canary"}},
 		"negative requests": {func(k *rollout.Tick) { k.Arms.Canary.Requests = num(-1) }, []string{"arms.canary.requests: -1", "increment"}},
 		"no number":         {func(k *rollout.Tick) { k.Arms.Canary.Errors = num(math.NaN()) }, []string{"arms.canary.errors", "leave the key out"}},
 		"infinite":          {func(k *rollout.Tick) { k.Arms.Stable.Requests = num(math.Inf(1)) }, []string{"arms.stable.requests"}},

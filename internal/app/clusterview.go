@@ -107,7 +107,19 @@ func (v *clusterView) rollout(ctx context.Context, obj *serinv1.CanaryRollout) (
 		out.Problem = "the controller has not looked at it yet; `serin doctor` says whether one is there"
 	}
 	v.countPods(ctx, obj, &out)
+	v.asides(ctx, obj, &out)
 	return out, nil
+}
+
+// asides says which requests go past the split; what cannot be read is left out.
+func (v *clusterView) asides(ctx context.Context, obj *serinv1.CanaryRollout, out *server.Rollout) {
+	r, err := rolloutOf(obj, nil)
+	if err != nil {
+		return
+	}
+	if asides, err := ClusterAsides(v.client)(ctx, r); err == nil {
+		out.Asides = inWords(asides)
+	}
 }
 
 // countPods counts the arms' instances; what cannot be read is left out.

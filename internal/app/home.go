@@ -433,12 +433,22 @@ func (h *home) state() server.Rollout {
 			weight = o.Weight
 		}
 	}
+	asides, _ := builtin.Asides(context.Background(), h.parts.Router) // the proxy's are in its configuration
+	out.Asides = inWords(asides)
 	out.Weight = weight
 	out.Stable, out.Canary = readiness(status.Stable), readiness(status.Canary)
 	if h.run == "" {
 		out.Canary = server.Readiness{}
 	}
 	return out
+}
+
+func inWords(asides []traffic.Aside) []string {
+	var words []string
+	for _, a := range asides {
+		words = append(words, a.String())
+	}
+	return words
 }
 
 func readiness(g workload.Group) server.Readiness {

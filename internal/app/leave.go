@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,9 +10,11 @@ import (
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
 	"serin.dev/serin/internal/builtin"
+	"serin.dev/serin/internal/doctor"
 	"serin.dev/serin/internal/install"
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic"
 )
 
 // ClusterRouter reaches the route of a rollout of a cluster, as a run pinned it
@@ -24,6 +27,16 @@ func ClusterRouter(c client.Client, o *serinv1.CanaryRollout, run *serinv1.Canar
 	return builtin.NewClusterRouter(r, builtin.ClusterEnv{
 		Env: kube.Env{Client: c, Live: c, Namespace: r.Metadata.Namespace, Rollout: r.Metadata.Name},
 	})
+}
+
+// ClusterAsides says which requests reach an arm of a rollout of a cluster beside
+// the split.
+func ClusterAsides(c client.Client) doctor.Asides {
+	return func(ctx context.Context, r rollout.Rollout) ([]traffic.Aside, error) {
+		return builtin.ClusterAsides(ctx, r, builtin.ClusterEnv{
+			Env: kube.Env{Client: c, Live: c, Namespace: r.Metadata.Namespace, Rollout: r.Metadata.Name},
+		})
+	}
 }
 
 func rolloutOf(o *serinv1.CanaryRollout, run *serinv1.CanaryRun) (rollout.Rollout, error) {

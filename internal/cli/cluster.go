@@ -29,6 +29,8 @@ type Cluster struct {
 	// Metrics says whether a rollout's figures can be had. controller is the
 	// namespace of the controller, whose Prometheus is asked by default.
 	Metrics func(ctx context.Context, c client.Client, controller string, r rollout.Rollout) ([]doctor.Finding, error)
+	// Asides says which requests reach an arm whatever the weight.
+	Asides func(client.Client) doctor.Asides
 	// Open answers for a cluster as a daemon does for its machine.
 	Open func(*kube.Connection) (server.Backend, error)
 	// Revert makes a rollout's Deployment ask for what serves, and says so.

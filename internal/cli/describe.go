@@ -114,6 +114,9 @@ func (d described) text(w io.Writer) error {
 			serving += fmt.Sprintf(", %d of %d instances ready", d.Rollout.Stable.Ready, n)
 		}
 		line("Serving", "%s", serving)
+		for _, a := range d.Rollout.Asides {
+			line("Besides", "%s", a)
+		}
 		if d.Rollout.Problem != "" && (!d.inPlace || !r.Ended()) {
 			line("Problem", "%s", d.Rollout.Problem)
 		}

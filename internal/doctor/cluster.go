@@ -20,6 +20,7 @@ import (
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/kube/policy"
 	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic"
 )
 
 // ClusterOptions say what is looked at in a cluster.
@@ -40,7 +41,13 @@ type ClusterOptions struct {
 	Parse func(*serinv1.CanaryRollout) (rollout.Rollout, []rollout.Problem, error)
 	// Metrics says whether a rollout's figures can be had; nil: not looked at.
 	Metrics func(context.Context, rollout.Rollout) ([]Finding, error)
+	// Asides says which requests reach an arm of a rollout whatever the weight is;
+	// nil: not looked at.
+	Asides Asides
 }
+
+// Asides says which requests reach an arm of a rollout whatever the weight is.
+type Asides func(context.Context, rollout.Rollout) ([]traffic.Aside, error)
 
 // Cluster looks at a cluster. What it may not read is a finding too.
 func Cluster(ctx context.Context, o ClusterOptions) []Finding {

@@ -54,6 +54,27 @@ func (c *cluster) traffic(ctx context.Context, r rollout.Rollout) {
 	if strings.HasSuffix(kind.Group, "k8s.io") {
 		c.accepted(route)
 	}
+	c.asides(ctx, r)
+}
+
+// asides says which requests the route sends past the split. A route that cannot
+// be used was told of by the looks before.
+func (c *cluster) asides(ctx context.Context, r rollout.Rollout) {
+	const check = "beside the split"
+	if c.Asides == nil {
+		return
+	}
+	all, err := c.Asides(ctx, r)
+	if err != nil {
+		c.add(Unknown, check, "", "which requests go to a version whatever the weight is not known: %v", err)
+	}
+	for _, a := range all {
+		if a.Arm == rollout.Canary && a.Open && !a.Copies {
+			c.add(Warning, check, "let the rule ask for a header that testers send, or name both versions in it so that it gets the weights", "%s: also the requests of users, and when the canary is gone nobody answers them", a)
+			continue
+		}
+		c.ok(check, "%s; they count in its figures", a)
+	}
 }
 
 // route reads a route; nil when it is not there, which is said.

@@ -19,6 +19,9 @@ type line struct {
 	Tick   *string       `json:"tick"`
 	Weight *int          `json:"weight"`
 	Arms   *rollout.Arms `json:"arms"`
+	// Unsplit is for ticks whose figures hold requests that the weight did not
+	// send.
+	Unsplit []rollout.Arm `json:"unsplit"`
 	// Observed is there when the line comes from a record; the judge stream has
 	// no use for it.
 	Observed json.RawMessage `json:"observed"`
@@ -52,7 +55,7 @@ func parse(raw []byte) (t rollout.Tick, warning string, err error) {
 	if err != nil {
 		return t, "", fmt.Errorf("tick: %.60q is not a time; write one such as 2026-01-01T00:00:10Z", *in.Tick)
 	}
-	return rollout.Tick{At: at, Weight: *in.Weight, Arms: *in.Arms}, warning, nil
+	return rollout.Tick{At: at, Weight: *in.Weight, Arms: *in.Arms, Unsplit: in.Unsplit}, warning, nil
 }
 
 func decode(raw []byte, into any, strict bool) error {

@@ -50,6 +50,7 @@ type Input struct {
 	Tick     *time.Time          `json:"tick,omitempty"`
 	Weight   *int                `json:"weight,omitempty"`
 	Arms     *rollout.Arms       `json:"arms,omitempty"`
+	Unsplit  []rollout.Arm       `json:"unsplit,omitempty"`
 	Observed *engine.Observation `json:"observed"`
 }
 
@@ -110,7 +111,7 @@ const Serin = "serin"
 func InputOf(o engine.Observation) Input {
 	in := Input{Observed: &o}
 	if o.Tick != nil {
-		in.Tick, in.Weight, in.Arms = &o.Tick.At, &o.Tick.Weight, &o.Tick.Arms
+		in.Tick, in.Weight, in.Arms, in.Unsplit = &o.Tick.At, &o.Tick.Weight, &o.Tick.Arms, o.Tick.Unsplit
 	}
 	return in
 }
@@ -122,7 +123,7 @@ func (in Input) Observation() engine.Observation {
 		o = *in.Observed
 	}
 	if in.Tick != nil && in.Arms != nil {
-		o.Tick = &rollout.Tick{At: *in.Tick, Arms: *in.Arms}
+		o.Tick = &rollout.Tick{At: *in.Tick, Arms: *in.Arms, Unsplit: in.Unsplit}
 		if in.Weight != nil {
 			o.Tick.Weight = *in.Weight
 		}

@@ -40,6 +40,7 @@ func worlds(seed uint64) map[string]recordtest.World {
 		"three times":   {Seed: seed, WorseErrors: 3, Rate: 200},
 		"slower":        {Seed: seed, WorseLatency: 1.3},
 		"crash":         {Seed: seed, CrashAt: 90 * time.Second},
+		"testers":       {Seed: seed, Unsplit: []rollout.Arm{rollout.Canary}},
 		"blind":         {Seed: seed, Blind: [2]time.Duration{60 * time.Second, time.Hour}},
 		"failing tests": {Seed: seed, Plan: tested, TestFails: 2 * time.Minute},
 		"a person": {Seed: seed, Intents: []rollout.Intent{

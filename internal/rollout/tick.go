@@ -12,6 +12,9 @@ type Tick struct {
 	// behind what was wanted.
 	Weight int  `json:"weight"`
 	Arms   Arms `json:"arms"`
+	// Unsplit are the arms whose figures may hold requests that reached them
+	// whatever the weight was: testers', or copies of others'.
+	Unsplit []Arm `json:"unsplit,omitempty"`
 }
 
 // Arms holds a sample an arm; nil means that the arm's scrape failed and what

@@ -93,7 +93,7 @@ func (r *Runner) observeTick(ctx context.Context, o *engine.Observation) {
 	}
 	instances(arms.Stable, r.status.Stable)
 	instances(arms.Canary, r.status.Canary)
-	o.Tick = &rollout.Tick{At: at, Weight: weight, Arms: arms}
+	o.Tick = &rollout.Tick{At: at, Weight: weight, Arms: arms, Unsplit: r.router.Unsplit}
 }
 
 // measure adds what the workload knows of its instances' use of the machine.

@@ -56,6 +56,9 @@ type Rollout struct {
 	Canary Readiness `json:"canary"`
 	Weight int       `json:"weight" doc:"Percent of traffic routed to the canary" minimum:"0" maximum:"100"`
 	Listen string    `json:"listen,omitempty" doc:"Address users reach it at" example:"127.0.0.1:8080"`
+	// Asides says which requests reach a version whatever the weight is, as the
+	// route has it.
+	Asides []string `json:"asides,omitempty" doc:"Requests that reach a version whatever the weight, such as testers'"`
 	// Problem says what keeps the rollout from working, and what to do.
 	Problem string `json:"problem,omitempty" doc:"What keeps it from working, and what to do"`
 }

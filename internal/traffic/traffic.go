@@ -6,6 +6,7 @@ package traffic
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"serin.dev/serin/internal/rollout"
 )
@@ -82,6 +83,9 @@ type Observed struct {
 	DrainingInflight int `json:"drainingInflight"`
 	// ChangedBy names who else changed the weight since Apply, if anyone did.
 	ChangedBy string `json:"changedBy,omitempty"`
+	// Unsplit are the arms that requests reach beside the split, where nobody
+	// who counts an arm's requests can tell those apart.
+	Unsplit []rollout.Arm `json:"unsplit,omitempty"`
 }
 
 // ErrRefused is wrapped by errors that trying again cannot mend: the split
@@ -91,6 +95,42 @@ var ErrRefused = errors.New("refused by the router")
 // Comparer is implemented by routers that can route a part of the requests to a
 // baseline.
 type Comparer interface{ TakesBaseline() }
+
+// Aside is requests that reach an arm beside the split, whatever the weight is:
+// somebody wrote so in the router's own object, and Serin leaves it as it is.
+type Aside struct {
+	Arm rollout.Arm `json:"arm"`
+	// Where is the place that says so.
+	Where string `json:"where"`
+	// Requests says which requests they are, in words.
+	Requests string `json:"requests"`
+	// Open: they need not carry anything that only testers know of, a header, a
+	// cookie or a parameter.
+	Open bool `json:"open,omitempty"`
+	// Copies: another arm answers, and this one gets copies.
+	Copies bool `json:"copies,omitempty"`
+}
+
+func (a Aside) String() string {
+	if a.Copies {
+		return fmt.Sprintf("copies of %s go to %s (%s)", a.Requests, a.Arm, a.Where)
+	}
+	return fmt.Sprintf("%s go to %s whatever the weight (%s)", a.Requests, a.Arm, a.Where)
+}
+
+// Matcher is implemented by routers that can lead requests to one arm by what
+// they carry: testers to the canary by a header or a cookie.
+type Matcher interface {
+	// Matched says which requests are led so now.
+	Matched(ctx context.Context) ([]Aside, error)
+}
+
+// Mirrorer is implemented by routers that can send an arm copies of requests
+// that another answers.
+type Mirrorer interface {
+	// Mirrored says which requests are copied so now.
+	Mirrored(ctx context.Context) ([]Aside, error)
+}
 
 // Rester is implemented by routers whose objects outlive Serin.
 type Rester interface {

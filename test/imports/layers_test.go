@@ -13,6 +13,7 @@ const (
 	pure    layer = "pure room"
 	port    layer = "port"
 	leaf    layer = "shared leaf"
+	base    layer = "adapters' base"
 	adapter layer = "adapter"
 	suite   layer = "conformance suite"
 	fixture layer = "fixture"
@@ -34,7 +35,8 @@ var allowed = map[layer][]layer{
 	pure:    {pure},
 	port:    {pure},
 	leaf:    {pure, leaf},
-	adapter: {pure, leaf, port},
+	base:    {pure, leaf, port},
+	adapter: {pure, leaf, port, base},
 	suite:   {pure, port, fixture},
 	fixture: {pure},
 	reader:  {pure},
@@ -54,6 +56,7 @@ var mend = map[layer]string{
 	pure:      "hand the value in as an argument; a pure room knows nothing outside of the pure rooms",
 	port:      "a port speaks the vocabulary of internal/rollout; move what it needs there, or out of the port",
 	leaf:      "a leaf is used by several adapters and knows none of them nor their ports; move the code to the adapter that needs it",
+	base:      "an adapters' base is what several adapters of one port have in common: it knows its port, the pure rooms and the shared leaves",
 	adapter:   "an adapter knows its own port, the pure rooms and the shared leaves; what two adapters need becomes a leaf",
 	suite:     "a conformance suite knows its port and nothing that implements it; the adapter's own test calls it",
 	fixture:   "a fixture makes examples of a pure room's values, from the pure rooms alone",
@@ -107,6 +110,8 @@ func layerOf(path string) layer {
 		return pure
 	case slices.Contains([]string{"workload/probe", "workload/statefile"}, rest):
 		return leaf
+	case rest == "traffic/weighted":
+		return base
 	case slices.Contains(ports, top) && below != "":
 		return adapter
 	case slices.Contains(ports, top):
@@ -146,8 +151,10 @@ func complaint(from, to string) string {
 	switch {
 	case !slices.Contains(allowed[a], b):
 		return "a " + string(a) + " may not import a " + string(b) + ": " + mend[a]
-	case (a == adapter || a == suite) && b == port && portOf(from) != to:
+	case (a == adapter || a == base || a == suite) && b == port && portOf(from) != to:
 		return "a " + string(a) + " may not import another port than its own: " + mend[a]
+	case a == adapter && b == base && portOf(from) != portOf(to):
+		return "an adapter may not import the base of another port: " + mend[a]
 	case a == pure && !slices.Contains(outward[room(from)], room(to)) && room(from) != room(to):
 		return "of the pure rooms, " + room(from) + " may import only " + strings.Join(outward[room(from)], ", ") + ": the arrows are stats ← analysis ← engine ← record, and rollout below all"
 	}
@@ -205,6 +212,9 @@ func TestTheRulesFindWrongArrows(t *testing.T) {
 		{"internal/rollout", "internal/builtin"},
 		{"internal/traffic", "internal/traffic/proxy"},
 		{"internal/traffic/proxy", "internal/metrics"},
+		{"internal/traffic/weighted", "internal/metrics"},
+		{"internal/traffic/weighted", "internal/traffic/istio"},
+		{"internal/metrics/prometheus", "internal/traffic/weighted"},
 		{"internal/traffic/proxy", "internal/workload/process"},
 		{"internal/metrics/proxystats", "internal/metrics/prometheus"},
 		{"internal/runner", "internal/store/sqlite"},

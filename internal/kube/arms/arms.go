@@ -6,6 +6,7 @@
 package arms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ type Observed struct {
 	Revision string
 	// Trouble says why the split is not in effect, for people.
 	Trouble string
+	// Asides is what reaches an arm beside the split.
+	Asides []Aside
 }
 
 // Route gives the arms their weights.
@@ -58,6 +61,8 @@ type Reading struct {
 	Revision string
 	// Writer is who wrote the weights last, empty when that was Serin.
 	Writer string
+	// Asides is what the route sends to an arm whatever the weights are.
+	Asides []Aside
 }
 
 // Targets hold the arms to groups of pods.
@@ -147,7 +152,7 @@ func (r *Router) split(ctx context.Context, s Split) error {
 	if err := r.hold(ctx, s, stable, canary); err != nil {
 		return err
 	}
-	stable, canary = or(s.Stable, stable), or(s.Canary, canary)
+	stable, canary = cmp.Or(s.Stable, stable), cmp.Or(s.Canary, canary)
 	if canary == "" || canary == stable {
 		return fmt.Errorf("the weight stays at %d %%: which pods the canary is, is not known yet", now.Weight)
 	}
@@ -180,7 +185,7 @@ func (r *Router) promote(ctx context.Context, s Split) error {
 	if err != nil {
 		return err
 	}
-	group := or(s.Stable, or(s.Canary, canary))
+	group := cmp.Or(s.Stable, cmp.Or(s.Canary, canary))
 	if group == "" {
 		return errors.New("the stable arm stays where it is: which pods the tested instances are, is not known yet")
 	}
@@ -269,14 +274,13 @@ func (r *Router) Rest(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// Asides says what the route sends to an arm whatever the weights are.
+func (r *Router) Asides(ctx context.Context) ([]Aside, error) {
+	now, err := r.route.Read(ctx)
+	return now.Asides, err
+}
+
 // Prepare creates what is missing for a first run and says what else is.
 func (r *Router) Prepare(ctx context.Context) error {
 	return errors.Join(r.targets.Prepare(ctx), r.route.Check(ctx))
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }

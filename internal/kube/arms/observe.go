@@ -1,6 +1,7 @@
 package arms
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -21,7 +22,7 @@ func (r *Router) Observe(ctx context.Context) (Observed, error) {
 	if err != nil {
 		return Observed{}, err
 	}
-	o := Observed{Known: true, Weight: now.Weight, Promoted: r.promoted(stable, canary), ChangedBy: r.changedBy(now), Revision: now.Revision}
+	o := Observed{Known: true, Weight: now.Weight, Promoted: r.promoted(stable, canary), ChangedBy: r.changedBy(now), Revision: now.Revision, Asides: now.Asides}
 	if o.ChangedBy != "" {
 		r.told = now.Revision
 	}
@@ -89,7 +90,7 @@ func (r *Router) lag(ctx context.Context, stable, canary string, promoted bool) 
 // restart nothing was applied yet; then a weight above 0 that Serin did not
 // write is somebody's, as a run begins by writing 0.
 func (r *Router) changedBy(now Reading) string {
-	writer := or(now.Writer, "somebody who writes as Serin")
+	writer := cmp.Or(now.Writer, "somebody who writes as Serin")
 	if r.last == nil {
 		if now.Weight > 0 {
 			return now.Writer

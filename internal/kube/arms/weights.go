@@ -1,6 +1,7 @@
 package arms
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -69,6 +70,8 @@ type Object struct {
 	// Pairs finds the rules that split between the arms; a Refusal where there
 	// are none or they cannot be used.
 	Pairs func(u *unstructured.Unstructured) ([]Pair, error)
+	// Asides finds what the object sends to an arm whatever the weights are.
+	Asides func(u *unstructured.Unstructured) []Aside
 	// Trouble says why the data plane does not follow the object, and whether
 	// that is its last word on it as it is written now; nil where an object does
 	// not tell.
@@ -118,9 +121,9 @@ func (o *Object) Read(ctx context.Context) (Reading, error) {
 	if err != nil {
 		return Reading{}, err
 	}
-	r := Reading{Weight: 0, Least: rollout.Full, Revision: revision(u)}
+	r := Reading{Weight: 0, Least: rollout.Full, Revision: revision(u), Asides: o.Asides(u)}
 	for _, p := range pairs {
-		r.Writer = or(r.Writer, Writer(u.GetManagedFields(), "spec", p.Field))
+		r.Writer = cmp.Or(r.Writer, Writer(u.GetManagedFields(), "spec", p.Field))
 		r.Weight, r.Least = max(r.Weight, p.percent()), min(r.Least, p.percent())
 	}
 	if o.Trouble != nil {

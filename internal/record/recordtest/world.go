@@ -29,6 +29,8 @@ type World struct {
 	From time.Duration
 	// Blind leaves the canary's figures out between these times.
 	Blind [2]time.Duration
+	// Unsplit are the arms that requests reach past the split.
+	Unsplit []rollout.Arm
 	// CrashAt is when the canary ends by itself; 0: never.
 	CrashAt time.Duration
 	// Intents arrive when their At has come.
@@ -245,7 +247,7 @@ func (l *life) tick(o *engine.Observation) {
 	}
 	seconds := l.now.Sub(l.ticked).Seconds()
 	l.ticked = l.now
-	t := &rollout.Tick{At: l.now, Weight: l.want.Weight}
+	t := &rollout.Tick{At: l.now, Weight: l.want.Weight, Unsplit: l.Unsplit}
 	share := float64(l.want.Weight) / rollout.Full
 	worseErrors, worseLatency := 1.0, 1.0
 	if l.since() >= l.From {

@@ -1,6 +1,7 @@
 package gatewayapi
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 
@@ -29,12 +30,12 @@ func trouble(u *unstructured.Unstructured) (why string, settled bool) {
 			found = true
 			for _, condition := range []string{"Accepted", "ResolvedRefs"} {
 				if t, settled := unmet(u.GetGeneration(), status, condition); t != "" {
-					return fmt.Sprintf("%s: %s %v: %s", name(u), or(text(parent, "kind"), "Gateway"), parent["name"], t), settled
+					return fmt.Sprintf("%s: %s %v: %s", name(u), cmp.Or(text(parent, "kind"), "Gateway"), parent["name"], t), settled
 				}
 			}
 		}
 		if !found {
-			return fmt.Sprintf("%s: %s %v has not answered for it", name(u), or(text(parent, "kind"), "Gateway"), parent["name"]), false
+			return fmt.Sprintf("%s: %s %v has not answered for it", name(u), cmp.Or(text(parent, "kind"), "Gateway"), parent["name"]), false
 		}
 	}
 	return "", true
@@ -44,7 +45,7 @@ func trouble(u *unstructured.Unstructured) (why string, settled bool) {
 func sameParent(namespace string, a, b map[string]any) bool {
 	full := func(ref map[string]any) [6]any {
 		return [6]any{
-			or(text(ref, "group"), group), or(text(ref, "kind"), "Gateway"), or(text(ref, "namespace"), namespace),
+			cmp.Or(text(ref, "group"), group), cmp.Or(text(ref, "kind"), "Gateway"), cmp.Or(text(ref, "namespace"), namespace),
 			ref["name"], ref["sectionName"], ref["port"],
 		}
 	}

@@ -36,23 +36,25 @@ func TestTroubleIsThatOfAnyParent(t *testing.T) {
 			"Gateway a: it says nothing of ResolvedRefs", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			u := &unstructured.Unstructured{}
-			manifest := "kind: HTTPRoute\nmetadata: {name: shop, namespace: team, generation: 7}\nspec: {parentRefs: [{name: a}, {name: b, sectionName: web}]}\nstatus:\n  parents:" + c.status
-			if err := yaml.Unmarshal([]byte(manifest), &u.Object); err != nil {
-				t.Fatal(err)
-			}
-			// The API server's numbers are whole.
-			data, err := u.MarshalJSON()
-			if err == nil {
-				err = u.UnmarshalJSON(data)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			u := parsed(t, "kind: HTTPRoute\nmetadata: {name: shop, namespace: team, generation: 7}\nspec: {parentRefs: [{name: a}, {name: b, sectionName: web}]}\nstatus:\n  parents:"+c.status)
 			got, settled := trouble(u)
 			if c.want == "" && got != "" || !strings.Contains(got, c.want) || settled != c.settled {
 				t.Errorf("trouble is %q, settled %t, want %q, %t", got, settled, c.want, c.settled)
 			}
 		})
 	}
+}
+
+// parsed reads an object as it comes from the API server, whose numbers are whole.
+func parsed(t *testing.T, manifest string) *unstructured.Unstructured {
+	t.Helper()
+	u := &unstructured.Unstructured{}
+	data, err := yaml.YAMLToJSON([]byte(manifest))
+	if err == nil {
+		err = u.UnmarshalJSON(data)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u
 }

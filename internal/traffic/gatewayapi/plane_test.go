@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"strings"
@@ -29,6 +30,7 @@ import (
 	"serin.dev/serin/internal/traffic"
 	"serin.dev/serin/internal/traffic/gatewayapi"
 	"serin.dev/serin/internal/traffic/traffictest"
+	"serin.dev/serin/internal/traffic/weighted"
 	"serin.dev/serin/test/plane"
 	"serin.dev/serin/test/plane/groups"
 	"serin.dev/serin/test/plane/kubelet"
@@ -187,7 +189,7 @@ func (f *fixture) config() gatewayapi.Config {
 	return gatewayapi.Config{HTTPRoute: "shop"}
 }
 
-func (f *fixture) router(t *testing.T, c gatewayapi.Config) *gatewayapi.Router {
+func (f *fixture) router(t *testing.T, c gatewayapi.Config) *weighted.Router {
 	t.Helper()
 	cached, live := groups.Cached(t, running.Admin, kube.Scheme())
 	r, err := gatewayapi.New(c, kube.Env{Client: cached, Live: live, Namespace: f.Namespace, Rollout: "shop"})
@@ -277,15 +279,21 @@ spec:
   - backendRefs:
     - {name: shop-stable, port: 80, weight: 100}
     - {name: shop-canary, port: 80, weight: 0}
+  - matches:
+    - headers: [{name: x-tester, value: "yes"}]
+    - headers: [{name: cookie, type: RegularExpression, value: "(^|.*; )tester=yes(;.*|$)"}]
+    backendRefs:
+    - {name: shop-canary, port: 80}
 `)
 		users := &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 16}}
 		t.Cleanup(users.CloseIdleConnections)
-		send := func() (rollout.Arm, error) {
+		send := func(headers http.Header) (rollout.Arm, error) {
 			req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+plane.GatewayAddress+"/", nil)
 			if err != nil {
 				return "", err
 			}
 			req.Host = host
+			maps.Copy(req.Header, headers)
 			res, err := users.Do(req)
 			if err != nil {
 				return "", err
@@ -302,10 +310,17 @@ spec:
 			}
 			return "", fmt.Errorf("answered %s: %s", res.Status, body)
 		}
-		groups.Eventually(t, func() error { _, err := send(); return err })
+		groups.Eventually(t, func() error { _, err := send(nil); return err })
+		var testers atomic.Int64
 		return traffictest.Harness{
 			Router: r, StableID: "old", CanaryID: "new", FindsInstances: true, Waits: true,
-			Send:     send,
+			Send: func() (rollout.Arm, error) { return send(nil) },
+			SendAs: func(rollout.Arm) (rollout.Arm, error) {
+				if testers.Add(1)%2 == 0 {
+					return send(http.Header{"X-Tester": {"yes"}})
+				}
+				return send(http.Header{"Cookie": {"session=1; tester=yes"}})
+			},
 			Reopen:   func(t *testing.T) traffic.Router { return f.router(t, f.config()) },
 			Patience: groups.Limit, Requests: 400, Rounds: 9,
 			// Traefik takes changes up, after the first, once in two seconds.
@@ -318,13 +333,13 @@ func split(weight int) traffic.Split {
 	return traffic.Split{Weight: weight, StableID: "old", CanaryID: "new"}
 }
 
-func apply(t *testing.T, r *gatewayapi.Router, s traffic.Split) {
+func apply(t *testing.T, r *weighted.Router, s traffic.Split) {
 	t.Helper()
 	groups.Eventually(t, func() error { return r.Apply(t.Context(), s) })
 }
 
 // becomes waits until what is observed is so.
-func becomes(t *testing.T, r *gatewayapi.Router, ok func(traffic.Observed) bool) {
+func becomes(t *testing.T, r *weighted.Router, ok func(traffic.Observed) bool) {
 	t.Helper()
 	groups.Eventually(t, func() error {
 		o, err := r.Observe(t.Context())

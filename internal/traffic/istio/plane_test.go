@@ -28,6 +28,7 @@ import (
 	"serin.dev/serin/internal/traffic"
 	"serin.dev/serin/internal/traffic/istio"
 	"serin.dev/serin/internal/traffic/traffictest"
+	"serin.dev/serin/internal/traffic/weighted"
 	"serin.dev/serin/test/plane"
 	"serin.dev/serin/test/plane/groups"
 	"serin.dev/serin/test/plane/kubelet"
@@ -165,7 +166,7 @@ func (f *fixture) object(t *testing.T, document string) *unstructured.Unstructur
 }
 
 // router is one as a new controller has it.
-func (f *fixture) router(t *testing.T, c istio.Config, as *rest.Config) *istio.Router {
+func (f *fixture) router(t *testing.T, c istio.Config, as *rest.Config) *weighted.Router {
 	t.Helper()
 	cached, live := groups.Cached(t, as, kube.Scheme())
 	r, err := istio.New(c, kube.Env{Client: cached, Live: live, Namespace: f.Namespace, Rollout: "shop"})
@@ -300,12 +301,12 @@ func split(weight int) traffic.Split {
 }
 
 // apply applies until the router has nothing to wait for.
-func apply(t *testing.T, r *istio.Router, s traffic.Split) {
+func apply(t *testing.T, r *weighted.Router, s traffic.Split) {
 	t.Helper()
 	groups.Eventually(t, func() error { return r.Apply(t.Context(), s) })
 }
 
-func observe(t *testing.T, r *istio.Router) traffic.Observed {
+func observe(t *testing.T, r *weighted.Router) traffic.Observed {
 	t.Helper()
 	o, err := r.Observe(t.Context())
 	if err != nil {
@@ -414,7 +415,7 @@ func TestAnotherWriterIsNamed(t *testing.T) {
 	if err := f.admin.Patch(t.Context(), u, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner("kubectl-edit")); err != nil {
 		t.Fatal(err)
 	}
-	seen := func(r *istio.Router, who string, weight int) {
+	seen := func(r *weighted.Router, who string, weight int) {
 		t.Helper()
 		groups.Eventually(t, func() error {
 			o, err := r.Observe(t.Context())
@@ -519,7 +520,7 @@ func TestRulesAreEnoughAndAMissingOneIsNamed(t *testing.T) {
 		}
 		return running.User(user)
 	}
-	open := func(as *rest.Config) *istio.Router {
+	open := func(as *rest.Config) *weighted.Router {
 		c, err := client.New(as, client.Options{Scheme: kube.Scheme()})
 		if err != nil {
 			t.Fatal(err)

@@ -33,7 +33,7 @@ func (r routes) pairs(u *unstructured.Unstructured) ([]arms.Pair, error) {
 	var pairs []arms.Pair
 	var port int64
 	named := map[string]bool{}
-	for _, field := range []string{"http", "tls", "tcp"} {
+	for _, field := range fields {
 		list, _, err := unstructured.NestedSlice(u.Object, "spec", field)
 		if err != nil {
 			return nil, arms.Refuse("%s: spec.%s is not a list: %w", name(u), field, err)
@@ -41,7 +41,7 @@ func (r routes) pairs(u *unstructured.Unstructured) ([]arms.Pair, error) {
 		for i, route := range list {
 			route, _ := route.(map[string]any)
 			routeName, _ := route["name"].(string)
-			if len(r.only) > 0 && (field != "http" || !slices.Contains(r.only, routeName)) {
+			if !r.ours(field, route) {
 				continue
 			}
 			p, n, err := r.pair(u, field, i, route)
@@ -67,6 +67,15 @@ func (r routes) pairs(u *unstructured.Unstructured) ([]arms.Pair, error) {
 			name(u), r.stable, r.canary, r.example(port))
 	}
 	return pairs, nil
+}
+
+// fields are the lists of routes in a VirtualService.
+var fields = []string{"http", "tls", "tcp"}
+
+// ours reports whether a route is among those that the rollout is about.
+func (r routes) ours(field string, route map[string]any) bool {
+	routeName, _ := route["name"].(string)
+	return len(r.only) == 0 || field == "http" && slices.Contains(r.only, routeName)
 }
 
 // pair returns the weights of one route, nil when it does not name both arms,

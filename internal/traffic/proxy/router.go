@@ -70,6 +70,7 @@ type Router struct {
 var (
 	_ traffic.Router    = (*Router)(nil)
 	_ traffic.Comparer  = (*Router)(nil)
+	_ traffic.Matcher   = (*Router)(nil)
 	_ rollout.Validator = (*Config)(nil)
 )
 
@@ -137,6 +138,20 @@ func (r *Router) Apply(ctx context.Context, s traffic.Split) error {
 
 // TakesBaseline implements traffic.Comparer.
 func (r *Router) TakesBaseline() {}
+
+// Matched implements traffic.Matcher. Such requests are counted apart, so they
+// are in no arm's figures.
+func (r *Router) Matched(context.Context) ([]traffic.Aside, error) {
+	header := r.cfg.ForceHeader
+	if header == "" {
+		return nil, nil
+	}
+	var found []traffic.Aside
+	for _, arm := range []rollout.Arm{rollout.Stable, rollout.Canary} {
+		found = append(found, traffic.Aside{Arm: arm, Where: "traffic.proxy.forceHeader", Requests: fmt.Sprintf("requests with header %s: %s", header, arm)})
+	}
+	return found, nil
+}
 
 func backends(instances []rollout.Instance) []proxy.Backend {
 	out := make([]proxy.Backend, 0, len(instances))

@@ -49,17 +49,20 @@ func start(t *testing.T, cfg proxy.Config, env proxy.Env) *proxy.Router {
 func TestProxyConforms(t *testing.T) {
 	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
 		instances, dir := traffictest.Start(t), t.TempDir()
-		current := start(t, config(), proxy.Env{StateDir: dir})
+		cfg := config()
+		cfg.ForceHeader = "X-Serin-Arm"
+		current := start(t, cfg, proxy.Env{StateDir: dir})
 		address := func() string { return "http://" + current.Listen() }
 		return traffictest.Harness{
 			Router: current,
 			Stable: instances.Stable, Canary: instances.Canary,
-			Exact: true,
-			Send:  traffictest.Send(t, address),
-			Hold:  instances.Hold(address),
+			Exact:  true,
+			Send:   traffictest.Send(t, address),
+			SendAs: traffictest.SendAs(address, cfg.ForceHeader),
+			Hold:   instances.Hold(address),
 			Reopen: func(t *testing.T) traffic.Router {
 				// Nothing is closed: a kill -9 closes nothing either.
-				current = start(t, config(), proxy.Env{StateDir: dir})
+				current = start(t, cfg, proxy.Env{StateDir: dir})
 				return current
 			},
 		}

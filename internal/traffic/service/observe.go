@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
@@ -11,6 +12,7 @@ import (
 	"serin.dev/serin/internal/kube/arms"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/traffic/weighted"
 )
 
 // Observe implements traffic.Router: the weight that is written, in effect
@@ -19,7 +21,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o := traffic.Observed{CanaryInflight: -1, DrainingInflight: -1}
 	service := r.empty()
 	if err := r.client.Get(ctx, client.ObjectKeyFromObject(service), service); err != nil {
-		return o, refused(arms.Failed(err, "read", r.String()))
+		return o, weighted.Refused(arms.Failed(err, "read", r.String()))
 	}
 	st := read(service)
 	if !st.known {
@@ -27,7 +29,7 @@ func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	}
 	reach, err := arms.Reach(ctx, r.client, service)
 	if err != nil {
-		return o, refused(err)
+		return o, weighted.Refused(err)
 	}
 	weight, contradicts := st.actual(reach)
 	o.Known, o.Weight, o.Promoted = true, weight, r.promoted(st)
@@ -99,5 +101,5 @@ func (r *Router) changedBy(service *corev1.Service, st state, contradicts bool) 
 	default:
 		return ""
 	}
-	return or(arms.Writer(service.ManagedFields, field...), "somebody who writes as Serin")
+	return cmp.Or(arms.Writer(service.ManagedFields, field...), "somebody who writes as Serin")
 }

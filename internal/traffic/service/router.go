@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"serin.dev/serin/internal/kube/arms"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/traffic/weighted"
 )
 
 // Router is one Service.
@@ -66,7 +68,7 @@ func (r *Router) Apply(ctx context.Context, s traffic.Split) error {
 		return ops(service, from, to), nil
 	})
 	if err != nil {
-		return refused(arms.Failed(err, fmt.Sprintf("write weight %d to", s.Weight), r.String()))
+		return weighted.Refused(arms.Failed(err, fmt.Sprintf("write weight %d to", s.Weight), r.String()))
 	}
 	r.last, r.tried = &s, nil
 	return nil
@@ -74,7 +76,7 @@ func (r *Router) Apply(ctx context.Context, s traffic.Split) error {
 
 // next is the state that a split asks for, or why it must wait or cannot be.
 func (r *Router) next(ctx context.Context, service *corev1.Service, from state, s traffic.Split) (state, error) {
-	to := state{known: true, weight: s.Weight, stable: or(s.StableID, from.stable), canary: or(s.CanaryID, from.canary)}
+	to := state{known: true, weight: s.Weight, stable: cmp.Or(s.StableID, from.stable), canary: cmp.Or(s.CanaryID, from.canary)}
 	if s.Promoted {
 		return r.promote(ctx, service, from, to)
 	}
@@ -192,7 +194,7 @@ func (r *Router) Rest(ctx context.Context) error {
 		return ops(service, read(service), state{}), nil
 	})
 	if err != nil {
-		return refused(arms.Failed(err, "let go of", r.String()))
+		return weighted.Refused(arms.Failed(err, "let go of", r.String()))
 	}
 	r.last, r.tried = nil, nil
 	return nil
@@ -202,9 +204,9 @@ func (r *Router) Rest(ctx context.Context) error {
 func (r *Router) Prepare(ctx context.Context) error {
 	service := r.empty()
 	if err := r.client.Get(ctx, client.ObjectKeyFromObject(service), service); err != nil {
-		return refused(arms.Failed(err, "read", r.String()))
+		return weighted.Refused(arms.Failed(err, "read", r.String()))
 	}
-	return refused(selects(service))
+	return weighted.Refused(selects(service))
 }
 
 // selects refuses a Service without a selector of its own.
@@ -219,21 +221,6 @@ func (r *Router) String() string { return "Service " + r.namespace + "/" + r.nam
 
 func (r *Router) empty() *corev1.Service {
 	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: r.name}}
-}
-
-// refused makes a refusal the port's.
-func refused(err error) error {
-	if arms.Refused(err) {
-		return fmt.Errorf("%w: %w", traffic.ErrRefused, err)
-	}
-	return err
-}
-
-func or(value, byDefault string) string {
-	if value != "" {
-		return value
-	}
-	return byDefault
 }
 
 var _ interface {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -65,14 +66,23 @@ func Send(t *testing.T, address func() string) func() (rollout.Arm, error) {
 	transport := &http.Transport{MaxIdleConnsPerHost: 16}
 	t.Cleanup(transport.CloseIdleConnections)
 	client := &http.Client{Transport: transport, Timeout: 30 * time.Second}
-	return func() (rollout.Arm, error) { return ask(context.Background(), client, address()+"/") }
+	return func() (rollout.Arm, error) { return ask(context.Background(), client, address()+"/", nil) }
 }
 
-func ask(ctx context.Context, client *http.Client, url string) (rollout.Arm, error) {
+// SendAs returns a Harness.SendAs for the users' address that address returns:
+// testers carry the arm's name in a header.
+func SendAs(address func() string, header string) func(rollout.Arm) (rollout.Arm, error) {
+	return func(arm rollout.Arm) (rollout.Arm, error) {
+		return ask(context.Background(), http.DefaultClient, address()+"/", http.Header{header: {string(arm)}})
+	}
+}
+
+func ask(ctx context.Context, client *http.Client, url string, headers http.Header) (rollout.Arm, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}
+	maps.Copy(req.Header, headers)
 	res, err := client.Do(req)
 	if err != nil {
 		return "", err
@@ -103,7 +113,7 @@ func (s *Instances) Hold(address func() string) func(t *testing.T) *Held {
 		answers := make(chan answer, 1)
 		go func() {
 			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
-			arm, err := ask(context.Background(), client, address()+"/hold")
+			arm, err := ask(context.Background(), client, address()+"/hold", nil)
 			answers <- answer{arm, err}
 		}()
 		h := &Held{Release: func() (rollout.Arm, error) {

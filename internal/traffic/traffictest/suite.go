@@ -6,6 +6,7 @@ package traffictest
 import (
 	"errors"
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,6 +29,9 @@ type Harness struct {
 	// Send sends one request as a user does and says which arm answered.
 	// It may be called at once from many goroutines.
 	Send func() (rollout.Arm, error)
+	// SendAs sends a request as a tester of an arm does, who knows what to carry;
+	// nil where the router leads nobody so. With it the router is a traffic.Matcher.
+	SendAs func(rollout.Arm) (rollout.Arm, error)
 	// Exact says that every run of requests is split exactly, not by chance.
 	Exact bool
 	// Hold sends a request that the instance keeps until release is called,
@@ -84,6 +88,7 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 		{"at weight 0 the canary gets no request", goesBackAtOnce},
 		{"no request fails while the weight changes under load", switchesUnderLoad},
 		{"a weight that cannot be is refused and the split stays", refusesWeights},
+		{"testers reach the canary whatever the weight, and nobody else does", leadsTesters},
 		{"a promoted split is told as such", tellsPromoted},
 		{"a request in flight is finished where it is", finishesInFlight},
 		{"requests at a removed instance are told and finished", drains},
@@ -307,6 +312,40 @@ func refusesWeights(t *testing.T, s *suite) {
 	}
 	s.inEffect(t, 50)
 	s.checkShare(t, 50, s.send(t, s.Requests), s.Requests)
+}
+
+func leadsTesters(t *testing.T, s *suite) {
+	if s.SendAs == nil {
+		t.Skip("this router leads no testers here")
+	}
+	told, err := s.Router.(traffic.Matcher).Matched(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.ContainsFunc(told, func(a traffic.Aside) bool { return a.Arm == rollout.Canary && !a.Open && a.Requests != "" }) {
+		t.Errorf("told %v, want what leads testers to the canary", told)
+	}
+	for _, weight := range []int{0, 50, 100, 0} {
+		s.apply(t, s.at(weight))
+		canary, users := 0, s.Requests/2
+		for range users {
+			if arm, err := s.SendAs(rollout.Canary); err != nil || arm != rollout.Canary {
+				t.Fatalf("weight %d: a tester's request was answered by %s (%v), want the canary", weight, arm, err)
+			}
+			arm, err := s.Send()
+			if err != nil {
+				t.Fatalf("a user's request failed: %v", err)
+			}
+			if arm == rollout.Canary {
+				canary++
+			}
+		}
+		// Testers take nothing from the users' share either.
+		s.checkShare(t, weight, canary, users)
+		if o := s.observe(t); s.FindsInstances && !slices.Contains(o.Unsplit, rollout.Canary) {
+			t.Errorf("observed %+v, want it told that the canary gets requests past the split", o)
+		}
+	}
 }
 
 func tellsPromoted(t *testing.T, s *suite) {
