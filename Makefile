@@ -20,7 +20,7 @@ help: ## this list
 
 .PHONY: build
 build: ## one static binary in bin/
-	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/serin
+	$(GO) build -ldflags '$(LDFLAGS)' -o $(BIN) ./cmd/serin
 
 .PHONY: demo
 demo: build ## builds and shows a good release promoted and two bad ones rolled back

@@ -102,7 +102,7 @@ func (w *world) build(ctx context.Context) (err error) {
 		return err
 	}
 	w.program = filepath.Join(w.dir, "serin")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", w.program, "serin.dev/serin/cmd/serin")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", w.program, "serin.dev/serin/cmd/serin")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build serin: %w: %s", err, out)

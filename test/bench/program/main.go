@@ -98,7 +98,7 @@ func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20
 func build(to string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", to, "serin.dev/serin/cmd/serin")
+	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", to, "serin.dev/serin/cmd/serin")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build serin: %w\n%s", err, out)
