@@ -62,7 +62,8 @@ func (h *home) reportPath(run string) string {
 }
 
 // archiveLogs keeps the logs of the instances that are about to go: the
-// canary's always, the old version's when the canary has taken over.
+// canary's and the baseline's always, the old version's when the canary has taken
+// over.
 func (k keeper) archiveLogs(ctx context.Context, run store.Run, _ workload.Status) (string, error) {
 	logger, ok := k.workload.(workload.Logger)
 	if !ok {
@@ -71,6 +72,9 @@ func (k keeper) archiveLogs(ctx context.Context, run store.Run, _ workload.Statu
 	arms := []rollout.Arm{rollout.Canary}
 	if run.State.Status == engine.Promoting {
 		arms = append(arms, rollout.Stable)
+	}
+	if run.Plan.Baseline {
+		arms = append(arms, rollout.Baseline)
 	}
 	kept := 0
 	var errs []error

@@ -52,6 +52,9 @@ func TestAColdCanaryNeedsABaseline(t *testing.T) {
 			if with := strings.Contains(record, `"baseline":{"instances":1,"requests":`); with != (c.plan != "") {
 				t.Errorf("the record has a baseline's figures: %v", with)
 			}
+			if logs, err := filepath.Glob(filepath.Join(dir, "logs", "shop-v1-1.log")); err != nil || len(logs) > 0 != (c.plan != "") {
+				t.Errorf("the baseline's logs in the archive: %v (%v)", logs, err)
+			}
 			if c.plan != "" && c.code == 2 && !strings.Contains(holds(t, dir, "report.md"), "the baseline") {
 				t.Error("the report does not say what the canary was compared with")
 			}
@@ -92,4 +95,5 @@ func TestABaselineThatDiesIsNoReasonAgainstTheCanary(t *testing.T) {
 	if record := holds(t, dir, "record.jsonl"); !strings.Contains(record, `"reason":"noBaseline"`) {
 		t.Error("the record does not say that the baseline was given up")
 	}
+	holds(t, dir, "logs/shop-v1-1.log") // of what died, too
 }

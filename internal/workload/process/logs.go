@@ -116,8 +116,9 @@ func copyFile(from, to string) error {
 // of instance, rotation.
 var logName = regexp.MustCompile(`^(.+)-(\d+)\.log(?:\.(\d+))?$`)
 
-// logsOf returns the log files of a version, by instance and oldest first.
-func (w *Workload) logsOf(version string) ([]string, error) {
+// logsOf returns the log files of a version's instances of which of says so, by
+// instance and oldest first.
+func (w *Workload) logsOf(version string, of func(instance string) bool) ([]string, error) {
 	entries, err := os.ReadDir(w.logDir())
 	if err != nil {
 		return nil, fmt.Errorf("listing the logs of %s: %w", w.env.Rollout, err)
@@ -129,7 +130,7 @@ func (w *Workload) logsOf(version string) ([]string, error) {
 	var files []file
 	for _, e := range entries {
 		m := logName.FindStringSubmatch(e.Name())
-		if m == nil || m[1] != w.env.Rollout+"-"+version {
+		if m == nil || m[1] != w.env.Rollout+"-"+version || !of(m[1]+"-"+m[2]) {
 			continue
 		}
 		instance, _ := strconv.Atoi(m[2])
@@ -161,8 +162,11 @@ func (w *Workload) Logs(ctx context.Context, arm rollout.Arm, sink workload.Sink
 		}
 		version = w.memory.Candidate.Version.Version
 	}
+	compared := w.comparedAlone()
 	w.mu.Unlock()
-	names, err := w.logsOf(version)
+	names, err := w.logsOf(version, func(instance string) bool {
+		return arm == rollout.Canary || compared[instance] == (arm == rollout.Baseline)
+	})
 	if err != nil {
 		return err
 	}
@@ -178,9 +182,26 @@ func (w *Workload) Logs(ctx context.Context, arm rollout.Arm, sink workload.Sink
 	return nil
 }
 
+// comparedAlone are the names that instances of a baseline have had and no
+// instance of stable's has now; the caller holds w.mu.
+func (w *Workload) comparedAlone() map[string]bool {
+	names := map[string]bool{}
+	for _, name := range w.memory.Compared {
+		names[name] = true
+	}
+	for _, i := range w.instances {
+		if i.group.id == w.memory.Serving.ID {
+			delete(names, i.name)
+		}
+	}
+	return names
+}
+
 // pruneLogs removes the logs of versions that a new run has nothing to do with,
-// and those of the candidate's earlier attempts; the caller holds w.mu.
+// and those of the candidate's and the baseline's earlier attempts; the caller
+// holds w.mu.
 func (w *Workload) pruneLogs() {
+	compared := w.comparedAlone()
 	keep := map[string]bool{}
 	for _, i := range w.instances {
 		keep[i.name] = true
@@ -189,7 +210,11 @@ func (w *Workload) pruneLogs() {
 	entries, _ := os.ReadDir(w.logDir()) // nothing to remove where nothing can be read
 	for _, e := range entries {
 		m := logName.FindStringSubmatch(e.Name())
-		if m == nil || m[1] == serving || keep[m[1]+"-"+m[2]] {
+		if m == nil {
+			continue
+		}
+		name := m[1] + "-" + m[2]
+		if keep[name] || m[1] == serving && !compared[name] {
 			continue
 		}
 		if err := os.Remove(filepath.Join(w.logDir(), e.Name())); err != nil {

@@ -98,6 +98,36 @@ func TestLogsOfACanaryStayUntilTheNextRun(t *testing.T) {
 	}
 }
 
+func TestABaselinesLogsAreNotStables(t *testing.T) {
+	cfg, dir := config(), t.TempDir()
+	w := open(t, cfg, dir)
+	apply(t, w, workload.Want{Stable: 100, Canary: 100, Baseline: 100})
+	until(t, w, "all are ready", func(st workload.Status) bool {
+		return bothReady(st) && st.Baseline != nil && st.Baseline.Capacity == 100
+	})
+	apply(t, w, workload.Want{Stable: 100})
+	eventually(t, "the baseline has written its last words", func() (bool, string) {
+		_, texts := logs(t, w, rollout.Baseline)
+		return strings.Contains(texts["shop-v1-1.log"], "sample: ended"), fmt.Sprint(texts)
+	})
+	check := func(when string, arm rollout.Arm, want ...string) {
+		t.Helper()
+		if names, _ := logs(t, w, arm); !slices.Equal(names, want) {
+			t.Errorf("%s the logs of %s are %v, want %v", when, arm, names, want)
+		}
+	}
+	check("in the run", rollout.Stable, "shop-v1-0.log")
+	check("in the run", rollout.Baseline, "shop-v1-1.log")
+	eventually(t, "the baseline has left", func() (bool, string) { return readRecord(dir, "shop-v1-1").Port == 0, "" })
+	must(t, w.Close())
+	w = open(t, cfg, dir)
+	check("after a restart", rollout.Baseline, "shop-v1-1.log")
+	must(t, w.EndRun(false))
+	must(t, w.BeginRun(workload.Version{Version: "v3", Command: sample()}))
+	check("in the next run", rollout.Baseline)
+	check("in the next run", rollout.Stable, "shop-v1-0.log")
+}
+
 func TestUsageTellsWhoIsBusy(t *testing.T) {
 	cfg := config()
 	cfg.Canary.Command = sample("-burn", "-child")

@@ -24,6 +24,9 @@ type memory struct {
 	Candidate *remembered `json:"candidate,omitempty"`
 	// Baseline is the group of fresh instances of the serving version, 0 without.
 	Baseline int `json:"baseline,omitempty"`
+	// Compared are the names that instances of a baseline have had since the
+	// latest run began, for their logs: by its version it is stable's.
+	Compared []string `json:"compared,omitempty"`
 	// Begun says that Candidate came with BeginRun and not from the file.
 	Begun    bool `json:"begun,omitempty"`
 	Promoted bool `json:"promoted,omitempty"`
@@ -179,8 +182,9 @@ func (w *Workload) BeginRun(candidate workload.Version) error {
 	w.memory.Candidate = w.newGroup(candidate)
 	w.memory.Begun = true
 	w.memory.Promoted = false
-	w.remember()
 	w.pruneLogs()
+	w.memory.Compared = nil
+	w.remember()
 	w.tails.forget(w)
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -185,6 +186,10 @@ func (w *Workload) scale(counts map[int]int) {
 		for have[id] < counts[id] {
 			i := w.newInstance(w.group(id), w.freeName(w.group(id)))
 			w.instances = append(w.instances, i)
+			if id == w.memory.Baseline && !slices.Contains(w.memory.Compared, i.name) {
+				w.memory.Compared = append(w.memory.Compared, i.name)
+				w.remember()
+			}
 			w.running.Go(func() { i.supervise(nil) })
 			have[id]++
 		}
