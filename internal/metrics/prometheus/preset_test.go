@@ -49,6 +49,9 @@ func TestAPresetTakesTheSeriesOfItsArmAlone(t *testing.T) {
 		{"traefik", func(service, _, namespace string) labels { // IngressRoute
 			return labels{"__name__": "traefik_service_requests_total", "code": "200", "service": namespace + "-" + service + "-8080@kubernetescrd"}
 		}, func(l labels) { l["code"] = "500" }},
+		{"traefik", func(service, _, namespace string) labels { // GRPCRoute
+			return labels{"__name__": "traefik_service_requests_total", "code": "2", "method": "POST", "protocol": "grpc", "service": namespace + "-" + service + "-80-grpc@kubernetesgateway"}
+		}, func(l labels) { l["code"] = "13" }},
 		{"istio", func(service, _, namespace string) labels {
 			return labels{"__name__": "istio_requests_total", "reporter": "source", "source_workload": "istio-ingressgateway", "destination_service_name": service, "destination_service_namespace": namespace, "response_code": "200", "response_flags": "-"}
 		}, func(l labels) { l["response_code"], l["response_flags"] = "503", "UF" }},
