@@ -90,7 +90,8 @@ func (t *trace) takeAt(line string) bool {
 		if !ok {
 			return false
 		}
-		remember(t.memo.at, line, f)
+		f = f.ready()
+		remember(t.memo.at, line, len(line), f)
 		return t.takeAtFrame(f, strings.HasSuffix(trimmed, "{"))
 	case strings.HasPrefix(trimmed, "Caused by: "):
 		if a.suppressed && trimmed != line {

@@ -1,6 +1,10 @@
 package exceptions
 
-import "strings"
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
 
 // goState is where a Go trace is.
 type goState struct {
@@ -9,8 +13,10 @@ type goState struct {
 	dump, done bool
 	// certain says that it is a panic even without a trace.
 	certain bool
-	// name is a frame's function whose file is to come.
-	name string
+	// called says that a frame's function has come and its file is to; path is
+	// the function, where it matters.
+	called bool
+	path   []byte
 }
 
 // goFaults are the runtime's own reasons, which become part of the type.
@@ -84,43 +90,58 @@ func onlyPrefix(s string) bool {
 	return len(s) <= longest && (strings.ContainsAny(s, "0123456789") || strings.ContainsAny(s[len(s)-1:], ":]|>-"))
 }
 
-func (t *trace) takeGo(line string) bool {
+// notFrames are how lines of a Go trace begin that are no frames.
+var notFrames = [][]byte{
+	[]byte("[signal "), []byte("[recovered"), []byte("panic: "), []byte("runtime stack:"), []byte("exit status "), []byte("rax "), []byte("runtime.throw"),
+}
+
+var (
+	goroutine   = []byte("goroutine ")
+	panicHeader = []byte("panic: ")
+	panicCall   = []byte("panic(")
+	createdBy   = []byte("created by ")
+	goFile      = []byte(".go:")
+	elided      = []byte("frames elided")
+)
+
+func (t *trace) takeGo(line []byte) bool {
 	g := &t.golang
-	trimmed := text(line)
+	trimmed := bytes.TrimSpace(line)
 	switch {
-	case trimmed == "":
+	case len(trimmed) == 0:
 		if g.dump && t.own != "" {
 			g.done = true // the goroutine that counts has ended
 		}
 		return true
-	case strings.HasPrefix(trimmed, "goroutine ") && strings.Contains(trimmed, "["):
+	case bytes.HasPrefix(trimmed, goroutine) && bytes.IndexByte(trimmed, '[') >= 0:
 		g.done = g.done || g.dump && t.any != ""
 		g.dump = true
 		return true
-	case hasPrefix(trimmed, "[signal ", "[recovered", "panic: ", "runtime stack:", "exit status ", "rax ", "runtime.throw"):
-		return strings.HasPrefix(line, "\t") || !g.dump || !strings.HasPrefix(trimmed, "panic: ")
+	case slices.ContainsFunc(notFrames, func(p []byte) bool { return bytes.HasPrefix(trimmed, p) }):
+		return line[0] == '\t' || !g.dump || !bytes.HasPrefix(trimmed, panicHeader)
 	case !g.dump:
 		return false
-	case strings.HasPrefix(trimmed, "created by "):
-		g.done, g.name = true, ""
+	case bytes.HasPrefix(trimmed, createdBy):
+		g.done, g.called = true, false
 		return true
-	case g.name != "" && strings.Contains(trimmed, ".go:"):
-		if !g.done && !t.settled() {
-			place, _, _ := strings.Cut(trimmed, " ")
-			t.add(t.memo.goFrame(g.name, place))
+	case g.called && bytes.Contains(trimmed, goFile):
+		if g.called = false; !g.done && !t.settled() {
+			place, _, _ := bytes.Cut(trimmed, []byte(" "))
+			t.add(t.memo.goFrame(g.path, place))
 		}
-		g.name = ""
 		return true
-	case strings.HasSuffix(trimmed, ")") && strings.Contains(trimmed, "(") && !strings.HasPrefix(trimmed, "("):
-		g.name = trimmed
-		if strings.HasPrefix(trimmed, "panic(") {
+	case trimmed[len(trimmed)-1] == ')' && trimmed[0] != '(' && bytes.IndexByte(trimmed, '(') >= 0:
+		if bytes.HasPrefix(trimmed, panicCall) {
 			// What is above was called to report it.
 			t.own, t.any = "", ""
 		}
+		if g.called = true; !g.done && !t.settled() {
+			g.path = append(g.path[:0], withoutArguments(trimmed)...)
+		}
 		return true
-	case strings.Contains(trimmed, ".go:"):
+	case bytes.Contains(trimmed, goFile):
 		return true
-	case strings.HasPrefix(trimmed, "...") && strings.Contains(trimmed, "frames elided"):
+	case bytes.HasPrefix(trimmed, []byte("...")) && bytes.Contains(trimmed, elided):
 		return true
 	}
 	return false
@@ -133,14 +154,19 @@ type goCall struct {
 	own bool
 }
 
-func (m *memo) goFrame(call, place string) frame {
-	path := withoutArguments(call)
-	c, ok := m.calls[path]
-	if !ok {
-		c = goCallOf(path)
-		remember(m.calls, path, c)
+func (m *memo) goFrame(path, place []byte) frame {
+	if f, ok := m.golang[goFrameKey{string(path), string(place)}]; ok {
+		return f
 	}
-	return frame{name: c.name, place: shortPlace(place), own: c.own && !contains(place, "/pkg/mod/", "/vendor/", "/usr/local/go/src/", "@v")}
+	key := goFrameKey{string(path), string(place)}
+	c, ok := m.calls[key.path]
+	if !ok {
+		c = goCallOf(key.path)
+		remember(m.calls, key.path, len(path), c)
+	}
+	f := frame{name: c.name, place: shortPlace(key.place), own: c.own && !contains(key.place, "/pkg/mod/", "/vendor/", "/usr/local/go/src/", "@v")}.ready()
+	remember(m.golang, key, len(path)+len(place), f)
+	return f
 }
 
 func goCallOf(path string) goCall {
@@ -171,7 +197,7 @@ var goStandard = map[string]bool{
 
 // withoutArguments is a call without its arguments, which are behind the last
 // parenthesis that opens at the end.
-func withoutArguments(call string) string {
+func withoutArguments[T string | []byte](call T) T {
 	depth := 0
 	for i := len(call) - 1; i >= 0; i-- {
 		switch call[i] {

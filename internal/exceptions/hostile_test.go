@@ -185,9 +185,11 @@ func BenchmarkTraces(b *testing.B) {
 			b.SetBytes(int64(len(log)))
 			b.ReportAllocs()
 			r := exceptions.NewReader()
+			before := used(b)
 			for b.Loop() {
 				_, _ = r.Write(log)
 			}
+			b.ReportMetric(float64(len(log))*float64(b.N)/1e6/(used(b)-before).Seconds(), "MB/cpu-s")
 		})
 	}
 }
@@ -209,9 +211,11 @@ func BenchmarkReader(b *testing.B) {
 			b.SetBytes(int64(len(log)))
 			b.ReportAllocs()
 			r := exceptions.NewReader()
+			before := used(b)
 			for b.Loop() {
 				_, _ = r.Write(log)
 			}
+			b.ReportMetric(float64(len(log))*float64(b.N)/1e6/(used(b)-before).Seconds(), "MB/cpu-s")
 			if seen, _ := r.Take(); len(seen) != 1 {
 				b.Fatalf("seen %v", seen)
 			}

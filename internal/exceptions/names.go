@@ -95,6 +95,14 @@ func identifier(s string) bool {
 // typeEndings are how the names of exceptions end.
 var typeEndings = []string{"Error", "Exception", "Throwable", "Failure", "Fault", "Panic", "Timeout", "Interrupt", "Exit"}
 
+// typeBytes are what names of types and their paths consist of.
+var typeBytes = func() (in [256]bool) {
+	for c := range in {
+		in[c] = alphanumeric(byte(c)) || c < utf8.RuneSelf && strings.ContainsRune("_.:$\\/`", rune(c))
+	}
+	return in
+}()
+
 // throwable says whether a word is the name of an exception, and the name.
 func throwable(word string) (name string, ok bool) {
 	word = strings.TrimLeft(word, "([{\"'*")
@@ -102,7 +110,7 @@ func throwable(word string) (name string, ok bool) {
 		word = word[:i]
 	}
 	for i := range len(word) {
-		if c := word[i]; !alphanumeric(c) && !strings.ContainsRune("_.:$\\/`", rune(c)) {
+		if !typeBytes[word[i]] {
 			return "", false
 		}
 	}
@@ -129,8 +137,10 @@ func typeToken(line string) (name, rest string) {
 			return "", ""
 		}
 		word, after, _ := strings.Cut(left, " ")
-		if n, ok := throwable(word); ok && (after == "" || strings.HasSuffix(word, ":") || strings.HasPrefix(after, "[") || strings.HasPrefix(after, "(")) {
-			return n, after
+		if after == "" || word != "" && word[len(word)-1] == ':' || after[0] == '[' || after[0] == '(' {
+			if n, ok := throwable(word); ok {
+				return n, after
+			}
 		}
 		left = after
 	}

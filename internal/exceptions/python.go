@@ -1,6 +1,9 @@
 package exceptions
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // pythonState is where a Python trace is.
 type pythonState struct {
@@ -23,6 +26,25 @@ func (r *Reader) beginPython(line string) *trace {
 		prefix = "" // of an exception group
 	}
 	return &trace{kind: pythonTrace, prefix: prefix}
+}
+
+var pythonFile = []byte(`File "`)
+
+// takeIndented takes in a frame or a line of the program before the type has
+// come, which most lines of a trace are.
+func (t *trace) takeIndented(line []byte) bool {
+	if t.python.typed || len(line) == 0 || line[0] != ' ' && line[0] != '\t' || bytes.IndexByte(line, '|') >= 0 {
+		return false
+	}
+	if trimmed := bytes.TrimSpace(line); bytes.HasPrefix(trimmed, pythonFile) {
+		f, ok := t.memo.python[string(trimmed)]
+		if !ok {
+			f = pythonFrame(string(trimmed)).ready()
+			remember(t.memo.python, string(trimmed), len(trimmed), f)
+		}
+		t.addPython(f)
+	}
+	return true
 }
 
 func (t *trace) takePython(line string) bool {
@@ -60,7 +82,7 @@ func (t *trace) takePython(line string) bool {
 	}
 	switch {
 	case strings.HasPrefix(trimmed, `File "`):
-		t.pythonFrame(trimmed)
+		t.addPython(pythonFrame(trimmed))
 		return true
 	case trimmed == "", line[0] == ' ', line[0] == '\t':
 		return true // the code
@@ -81,8 +103,8 @@ func (t *trace) takePython(line string) bool {
 	return true
 }
 
-// pythonFrame takes in a frame; Python tells the topmost last.
-func (t *trace) pythonFrame(line string) {
+// pythonFrame reads a frame.
+func pythonFrame(line string) frame {
 	file, rest, _ := strings.Cut(strings.TrimPrefix(line, `File "`), `"`)
 	f := frame{name: stem(file)}
 	number := ""
@@ -93,7 +115,15 @@ func (t *trace) pythonFrame(line string) {
 		f.name += "." + lastParts(strings.ReplaceAll(fn, "<locals>.", ""), 1)
 	}
 	f.own = !contains(file, "/site-packages/", "/dist-packages/", "/lib/python", "/lib64/python", "\\Lib\\") && !strings.HasPrefix(file, "<")
-	t.show("  at " + f.name + place(shortPlace(file)+":"+number))
+	f.place = shortPlace(file) + ":" + number
+	return f
+}
+
+// addPython takes in a frame; Python tells the topmost last.
+func (t *trace) addPython(f frame) {
+	if t.roomy() {
+		t.write(f.show())
+	}
 	if t.python.root && t.own != "" {
 		return // what caused it has its own
 	}

@@ -152,8 +152,8 @@ func (r *Reader) line(line []byte) {
 			r.end()
 		}
 	}
-	if hint(line) {
-		if t := r.begin(line); t != nil {
+	if found := beginnings.all(line); found != 0 || len(line) > 0 && (line[0] == ' ' || line[0] == '\t') && frameStart(line) >= 0 {
+		if t := r.begin(line, found); t != nil {
 			r.end()
 			r.cur = t
 		}
@@ -177,10 +177,10 @@ func (r *Reader) emit(t *trace) {
 		return
 	}
 	t.emitted = true
-	r.count(t.class(), t.critical, t.stack.String())
+	r.count(r.memo.class(t.typ, t.where()).name, t.critical, &t.stack)
 }
 
-func (r *Reader) count(class string, critical bool, stack string) {
+func (r *Reader) count(class string, critical bool, stack *strings.Builder) {
 	if class == "" {
 		return
 	}
@@ -192,9 +192,9 @@ func (r *Reader) count(class string, critical bool, stack string) {
 		}
 		s = &Seen{Class: class}
 		r.seen[class] = s
-		if stack != "" && !r.stacks[class] && len(r.stacks) < mostStacks {
+		if stack.Len() > 0 && !r.stacks[class] && len(r.stacks) < mostStacks {
 			r.stacks[class] = true
-			s.Stack = stack
+			s.Stack = stack.String()
 		}
 	}
 	s.Count++
@@ -226,15 +226,6 @@ func (r *Reader) colourless(line []byte) []byte {
 		}
 	}
 	return r.bare
-}
-
-// hint says whether a line may begin a trace. It is asked of every line, so it
-// is cheap and errs on the side of yes.
-func hint(line []byte) bool {
-	if len(line) < 4 {
-		return false
-	}
-	return line[0] == ' ' && frameStart(line) >= 0 || beginnings.in(line)
 }
 
 // Merge adds up what several readers have seen, by class.

@@ -30,7 +30,11 @@ func jsonHint(line []byte) bool { return tellings.in(line) }
 
 // fields are what structured logs say of an exception, whatever the layout.
 type fields struct {
-	typ, stack, level string
+	typ, level string
+	// stack is a text as it is written in the line, between its quotes; lines is
+	// one that was a list of texts.
+	stack []byte
+	lines string
 	// function, caller and logger say where it was logged.
 	function, caller, logger string
 	// failed says that an error is told without a type.
@@ -43,54 +47,56 @@ type fields struct {
 func (r *Reader) json(line []byte) {
 	var f fields
 	s := scanner{data: line, memo: r.memo}
-	s.object("", 0, &f)
+	s.object(&noKey, 0, &f)
 	if quiet(f.level) {
 		return
 	}
 	var t *trace
-	if f.stack != "" {
+	switch {
+	case f.stack != nil:
 		t = r.traceIn(f.stack)
+	case f.lines != "":
+		t = r.readTrace(f.lines)
+	}
+	var own trace
+	if t != nil {
+		own = *t // it may be a remembered one; nothing is added to its stack
 	}
 	panicked := f.level == "panic" || f.level == "dpanic"
 	switch {
 	case t != nil:
-		if f.typ != "" && t.kind != goTrace {
+		if f.typ != "" && own.kind != goTrace && (own.typ == "" || !own.chained) {
 			// The field's word is the outermost type; the trace knows the cause.
-			if t.typ == "" || !strings.Contains(f.stack, "aused by") && !strings.Contains(f.stack, "direct cause") && !strings.Contains(f.stack, "[cause]") && !strings.Contains(f.stack, "--->") {
-				t.typ = f.typ
-			}
+			own.typ = f.typ
 		}
 	case f.typ == "" && panicked:
-		t = &trace{typ: "panic", critical: true}
+		own.typ, own.critical = "panic", true
 	case f.typ == "" && f.failed && loud(f.level) && (f.function != "" || f.caller != "" || f.first.name != ""):
-		t = &trace{typ: "error"}
+		own.typ = "error"
 	case f.typ != "":
-		t = &trace{typ: f.typ}
+		own.typ = f.typ
 	default:
 		return
 	}
-	if t.own == "" && f.first.name != "" {
-		t.own = f.first.name
+	if own.own == "" && f.first.name != "" {
+		own.own = f.first.name
 	}
-	if t.own == "" && t.any == "" {
-		t.own = firstOf(f.function, f.caller, f.logger)
+	if own.own == "" && own.any == "" {
+		own.own = firstOf(f.function, f.caller, f.logger)
 	}
-	critical := t.critical || f.critical || panicked || criticalType(t.typ)
-	r.count(t.class(), critical, t.stack.String())
+	c := r.memo.class(own.typ, own.where())
+	r.count(c.name, own.critical || f.critical || panicked || c.critical, &own.stack)
 }
 
-// traceIn reads a trace that is a text by itself; nil when it is none.
-func (r *Reader) traceIn(stack string) *trace {
-	known, ok := r.memo.stacks[stack]
+// traceIn reads a trace that is a text by itself, as it is written in a line;
+// nil when it is none.
+func (r *Reader) traceIn(raw []byte) *trace {
+	known, ok := r.memo.stacks[string(raw)]
 	if !ok {
-		known = r.readTrace(stack)
-		r.memo.rememberStack(stack, known)
+		known = r.readTrace(unescaped(raw))
+		r.memo.rememberStack(raw, known)
 	}
-	if known == nil {
-		return nil
-	}
-	t := *known // whoever asks changes it, without adding to its stack
-	return &t
+	return known
 }
 
 func (r *Reader) readTrace(stack string) *trace {
@@ -114,10 +120,12 @@ func (r *Reader) readTrace(stack string) *trace {
 		}
 	}
 	if found == nil {
-		return r.bareStack(stack)
-	}
-	if !found.believed() {
+		found = r.bareStack(stack)
+	} else if !found.believed() {
 		return nil
+	}
+	if found != nil {
+		found.chained = contains(stack, "aused by", "direct cause", "[cause]", "--->")
 	}
 	return found
 }
@@ -141,10 +149,10 @@ func (r *Reader) bareStack(stack string) *trace {
 				t.add(f)
 			}
 		case strings.HasPrefix(line, `File "`):
-			t.pythonFrame(line)
+			t.addPython(pythonFrame(line))
 		case strings.Contains(line, ".go:") && name != "":
 			place, _, _ := strings.Cut(line, " ")
-			t.add(r.memo.goFrame(name, place))
+			t.add(r.memo.goFrame([]byte(withoutArguments(name)), []byte(place)))
 			name = ""
 		case strings.Contains(line, ".rb:"):
 			if f, _, ok := rubyFrame(line); ok {
@@ -180,62 +188,150 @@ func loud(level string) bool {
 	return false
 }
 
-// take notes a text field. The parent is the key of the object it is in.
-func (f *fields) take(parent, key, value string) {
-	if i := strings.LastIndexByte(key, '.'); i >= 0 {
-		parent, key = key[:i], key[i+1:]
+// meaning is what a key's value tells of.
+type meaning int
+
+const (
+	nothing meaning = iota
+	// typeInside is the type in an object that is an error, typeAnywhere also
+	// elsewhere.
+	typeInside
+	typeAnywhere
+	stackText
+	errorText
+	exceptionText
+	messageText
+	levelName
+	functionName
+	callerPlace
+	loggerName
+)
+
+// jsonKey is what is known of a key of structured logs.
+type jsonKey struct {
+	// name is the key in small letters.
+	name    string
+	meaning meaning
+	// parent is what stands before its last dot, nil when there is none: then it
+	// is the object that it is in.
+	parent *jsonKey
+	// wanted says that its text is worth reading, inside only in an object that
+	// has a key.
+	wanted, inside bool
+	// stack says that its list may be a stack.
+	stack bool
+	// level: it may be a number that is a level.
+	level bool
+	// holdsError says that its object is an error, holdsCause that it is the
+	// cause of one, which counts while there is no other.
+	holdsError, holdsCause bool
+}
+
+// noKey is that of the whole line, and of what is in a list.
+var noKey jsonKey
+
+func jsonKeyOf(raw string) *jsonKey {
+	name := strings.ToLower(raw)
+	k := &jsonKey{name: name, stack: stackKey(name), level: name == "level" || name == "severity"}
+	k.wanted, k.inside = wanted(name)
+	last := name
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		last = name[i+1:]
+		k.parent = &jsonKey{}
+		k.parent.holds(name[:i])
 	}
-	if i := strings.LastIndexByte(parent, '.'); i >= 0 {
-		parent = parent[i+1:]
-	}
-	inError := parent == "error" || parent == "err" || parent == "exception" || parent == "exc" || parent == "thrown" || parent == "throwable" || parent == "cause" && f.typ == ""
-	many := strings.Contains(value, "\n")
-	switch key {
+	k.holds(name)
+	switch last {
 	case "type", "name", "class", "kind", "classname", "class_name":
-		if inError {
-			f.setType(value)
-		}
-	case "error_type", "errortype", "exception_type", "exceptiontype", "exception_class", "exceptionclass", "exc_type", "error_class", "errorclass", "error_name", "err_type", "error.type", "exceptionname":
-		f.setType(value)
-	case "stack", "stacktrace", "stack_trace", "exc_info", "exc_text", "traceback", "backtrace", "errorverbose", "extendedstacktrace", "@x", "error_stack", "error_stacktrace", "exception_stack", "exception_stacktrace", "stackTrace":
-		f.setStack(value)
-	case "exception", "error", "err":
-		f.failed = value != ""
-		f.critical = f.critical || criticalText(value)
-		if many {
-			f.setStack(value)
-		} else if name, _ := typeToken(value); name != "" && key == "exception" {
-			f.setType(name)
-		}
+		k.meaning = typeInside
+	case "error_type", "errortype", "exception_type", "exceptiontype", "exception_class", "exceptionclass", "exc_type", "error_class", "errorclass", "error_name", "err_type", "exceptionname":
+		k.meaning = typeAnywhere
+	case "stack", "stacktrace", "stack_trace", "exc_info", "exc_text", "traceback", "backtrace", "errorverbose", "extendedstacktrace", "@x", "error_stack", "error_stacktrace", "exception_stack", "exception_stacktrace":
+		k.meaning = stackText
+	case "exception":
+		k.meaning = exceptionText
+	case "error", "err":
+		k.meaning = errorText
 	case "message", "msg", "textpayload", "log", "@m", "event", "short_message", "full_message":
-		if inError {
-			f.critical = f.critical || criticalText(value)
-		}
-		if many && f.stack == "" && (contains(value, "\tat ", "   at ", pythonHeader, "goroutine ")) {
-			f.setStack(value)
-		}
+		k.meaning = messageText
 	case "level", "severity", "lvl", "@l", "levelname", "loglevel", "log_level":
-		f.level = strings.ToLower(value)
+		k.meaning = levelName
 	case "function", "func", "funcname", "method":
-		f.function = goName(withoutArguments(value + "()"))
+		k.meaning = functionName
 	case "caller", "source", "file":
-		if f.caller == "" {
-			f.caller = callerName(value)
-		}
+		k.meaning = callerPlace
 	case "logger", "logger_name", "loggername", "sourcecontext":
-		f.logger = lastParts(value, 2)
+		k.meaning = loggerName
+	}
+	return k
+}
+
+// holds notes what the object of a key is.
+func (k *jsonKey) holds(name string) {
+	switch name[strings.LastIndexByte(name, '.')+1:] {
+	case "error", "err", "exception", "exc", "thrown", "throwable":
+		k.holdsError = true
+	case "cause":
+		k.holdsCause = true
 	}
 }
 
-func (f *fields) setType(value string) {
-	if name := typeName(strings.TrimPrefix(value, "*")); name != "" && f.typ == "" {
+// take notes a text field, as it is written. The parent is the key of the object
+// it is in.
+func (f *fields) take(parent, key *jsonKey, raw []byte, m *memo) {
+	if key.parent != nil {
+		parent = key.parent
+	}
+	inError := parent.holdsError || parent.holdsCause && f.typ == ""
+	switch key.meaning {
+	case typeInside, typeAnywhere:
+		if inError || key.meaning == typeAnywhere {
+			f.setType(named(m.types, raw, func(s string) string { return typeName(strings.TrimPrefix(s, "*")) }))
+		}
+	case stackText:
+		f.setStack(raw)
+	case errorText, exceptionText:
+		f.failed = len(raw) > 0
+		value := plain(raw)
+		f.critical = f.critical || criticalText(value)
+		if bytes.IndexByte(value, '\n') >= 0 {
+			f.setStack(raw)
+		} else if key.meaning == exceptionText {
+			if name, _ := typeToken(string(value)); name != "" {
+				f.setType(typeName(name))
+			}
+		}
+	case messageText:
+		if inError {
+			f.critical = f.critical || criticalText(plain(raw))
+		}
+		if f.stack == nil && f.lines == "" && bytes.IndexByte(raw, '\\') >= 0 {
+			if value := unescaped(raw); strings.Contains(value, "\n") && contains(value, "\tat ", "   at ", pythonHeader, "goroutine ") {
+				f.setStack(raw)
+			}
+		}
+	case levelName:
+		f.level = m.key(raw).name
+	case functionName:
+		f.function = named(m.functions, raw, func(s string) string { return goName(withoutArguments(s + "()")) })
+	case callerPlace:
+		if f.caller == "" {
+			f.caller = named(m.callers, raw, callerName)
+		}
+	case loggerName:
+		f.logger = named(m.loggers, raw, func(s string) string { return lastParts(s, 2) })
+	}
+}
+
+func (f *fields) setType(name string) {
+	if f.typ == "" {
 		f.typ = name
 	}
 }
 
-func (f *fields) setStack(value string) {
-	if f.stack == "" {
-		f.stack = value
+func (f *fields) setStack(raw []byte) {
+	if f.stack == nil && f.lines == "" && len(raw) > 0 {
+		f.stack = raw
 	}
 }
 
@@ -275,7 +371,7 @@ func (s *scanner) blank() {
 }
 
 // object walks through an object whose key is parent.
-func (s *scanner) object(parent string, depth int, f *fields) bool {
+func (s *scanner) object(parent *jsonKey, depth int, f *fields) bool {
 	s.at++ // {
 	for {
 		s.blank()
@@ -294,32 +390,32 @@ func (s *scanner) object(parent string, depth int, f *fields) bool {
 			return false
 		}
 		s.blank()
-		if !s.value(parent, s.small(raw), depth, f) {
+		if !s.value(parent, s.memo.key(raw), depth, f) {
 			return false
 		}
 	}
 }
 
-// small is a key in small letters.
-func (s *scanner) small(raw []byte) string {
-	if key, ok := s.memo.keys[string(raw)]; ok {
-		return key
+// key is what is known of a key.
+func (m *memo) key(raw []byte) *jsonKey {
+	if k, ok := m.keys[string(raw)]; ok {
+		return k
 	}
-	key := strings.ToLower(string(raw))
-	remember(s.memo.keys, string(raw), key)
-	return key
+	k := jsonKeyOf(string(raw))
+	remember(m.keys, string(raw), len(raw), k)
+	return k
 }
 
 // value walks through the value of a key.
-func (s *scanner) value(parent, key string, depth int, f *fields) bool {
+func (s *scanner) value(parent, key *jsonKey, depth int, f *fields) bool {
 	if s.values++; s.at >= len(s.data) || s.values > mostValues || depth > deepest {
 		return false
 	}
 	switch c := s.data[s.at]; c {
 	case '"':
 		raw, whole := s.text()
-		if wanted(parent, key) {
-			f.take(parent, key, unescaped(raw))
+		if key.wanted || key.inside && parent.name != "" {
+			f.take(parent, key, raw, s.memo)
 		}
 		return whole
 	case '{':
@@ -328,18 +424,21 @@ func (s *scanner) value(parent, key string, depth int, f *fields) bool {
 		return s.list(key, depth, f)
 	default:
 		from := s.at
-		for s.at < len(s.data) && !strings.ContainsRune(",}] \t", rune(s.data[s.at])) {
+		for s.at < len(s.data) && !ends(s.data[s.at]) {
 			s.at++
 		}
-		if key == "level" || key == "severity" {
-			f.take(parent, key, string(s.data[from:s.at]))
+		if key.level {
+			f.take(parent, key, s.data[from:s.at], s.memo)
 		}
 		return s.at > from
 	}
 }
 
+// ends says whether a byte ends a number or a word.
+func ends(c byte) bool { return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\t' }
+
 // list walks through a list: a stack may be one of texts, or of objects.
-func (s *scanner) list(key string, depth int, f *fields) bool {
+func (s *scanner) list(key *jsonKey, depth int, f *fields) bool {
 	s.at++ // [
 	var lines []string
 	for n := 0; ; n++ {
@@ -350,22 +449,22 @@ func (s *scanner) list(key string, depth int, f *fields) bool {
 		switch {
 		case s.data[s.at] == ']':
 			s.at++
-			if len(lines) > 0 && stackKey(key) {
-				f.setStack(strings.Join(lines, "\n"))
+			if len(lines) > 0 && f.stack == nil && f.lines == "" {
+				f.lines = strings.Join(lines, "\n")
 			}
 			return true
 		case s.data[s.at] == '"':
 			raw, whole := s.text()
 			s.values++
-			if stackKey(key) && len(lines) < 200 {
+			if key.stack && len(lines) < 200 {
 				lines = append(lines, unescaped(raw))
 			}
 			if !whole {
 				return false
 			}
-		case s.data[s.at] == '{' && stackKey(key):
+		case s.data[s.at] == '{' && key.stack:
 			var one fields
-			if !s.object("", depth+1, &one) {
+			if !s.object(&noKey, depth+1, &one) {
 				return false
 			}
 			if name := firstOf(one.function, one.caller); name != "" && f.first.name == "" {
@@ -375,7 +474,7 @@ func (s *scanner) list(key string, depth int, f *fields) bool {
 				f.first, f.failed = frame{name: name, own: true}, true
 			}
 		default:
-			if !s.value("", key, depth+1, f) {
+			if !s.value(&noKey, key, depth+1, f) {
 				return false
 			}
 		}
@@ -384,16 +483,17 @@ func (s *scanner) list(key string, depth int, f *fields) bool {
 
 func stackKey(key string) bool { return contains(key, "stack", "trace", "exc_info") }
 
-// wanted says whether a key's text is worth unescaping.
-func wanted(parent, key string) bool {
+// wanted says whether a key's text is worth reading, inside that it is so in an
+// object that has a key.
+func wanted(key string) (anywhere, inside bool) {
 	switch key {
 	case "type", "name", "class", "kind", "classname", "class_name":
-		return parent != ""
+		return false, true
 	case "@x", "@l", "@m", "msg", "message", "textpayload", "log", "event", "level", "severity", "lvl", "levelname", "loglevel", "log_level",
 		"function", "func", "funcname", "method", "caller", "source", "file", "logger", "logger_name", "loggername", "sourcecontext", "short_message", "full_message", "backtrace":
-		return true
+		return true, false
 	}
-	return contains(key, "err", "exc", "stack", "trace", "type", "level", "function", "thrown")
+	return contains(key, "err", "exc", "stack", "trace", "type", "level", "function", "thrown"), false
 }
 
 // text reads a string and returns what is between its quotes.
@@ -417,6 +517,14 @@ func (s *scanner) text() (raw []byte, whole bool) {
 	}
 	s.at = len(s.data)
 	return s.data[min(from, len(s.data)):], false
+}
+
+// plain is unescaped for who only looks at it.
+func plain(raw []byte) []byte {
+	if bytes.IndexByte(raw, '\\') < 0 {
+		return raw
+	}
+	return []byte(unescaped(raw))
 }
 
 // unescaped is the text that a JSON string stands for.

@@ -31,6 +31,22 @@ type frame struct {
 	place string
 	// own says that it is the program's code, not a runtime's nor a library's.
 	own bool
+	// shown is how a stack shows it, where that was made beforehand.
+	shown string
+}
+
+// show is how a stack shows it.
+func (f frame) show() string {
+	if f.shown != "" {
+		return f.shown
+	}
+	return printable("  at " + f.name + place(f.place))
+}
+
+// ready is a frame that will be shown again and again.
+func (f frame) ready() frame {
+	f.shown = f.show()
+	return f
 }
 
 // trace is an exception whose lines are coming.
@@ -48,6 +64,8 @@ type trace struct {
 	foreign int
 	over    bool
 	emitted bool
+	// chained says that its text tells of causes.
+	chained bool
 
 	// prefix is what stood before the header in its line, such as a time or a
 	// pod's name: the lines that follow have one like it.
@@ -70,11 +88,15 @@ func (t *trace) take(line []byte) bool {
 			return t.taken(mine)
 		}
 	}
+	switch {
+	case t.kind == goTrace:
+		return t.taken(t.takeGo(rest))
+	case t.kind == pythonTrace && t.takeIndented(rest):
+		return t.taken(true)
+	}
 	text := string(rest)
 	mine := false
 	switch t.kind {
-	case goTrace:
-		mine = t.takeGo(text)
 	case pythonTrace:
 		mine = t.takePython(text)
 	case atTrace:
@@ -132,7 +154,7 @@ func (t *trace) add(f frame) {
 		t.own = f.name
 	}
 	if t.roomy() {
-		t.show("  at " + f.name + place(f.place))
+		t.write(f.show())
 	}
 }
 
@@ -164,7 +186,11 @@ func (t *trace) show(line string) {
 	if !t.roomy() {
 		return
 	}
-	line = printable(line)
+	t.write(printable(line))
+}
+
+// write is show for a line that is printable and known to have room.
+func (t *trace) write(line string) {
 	if t.stack.Len()+len(line) > stackBytes {
 		return
 	}
@@ -173,10 +199,8 @@ func (t *trace) show(line string) {
 	t.stack.WriteByte('\n')
 }
 
-// class is the type and the topmost own frame, or the topmost at all.
-func (t *trace) class() string {
-	return classOf(t.typ, firstOf(t.own, t.at.outer, t.any))
-}
+// where is the topmost own frame, or the topmost at all.
+func (t *trace) where() string { return firstOf(t.own, t.at.outer, t.any) }
 
 func firstOf(names ...string) string {
 	for _, n := range names {
@@ -187,13 +211,29 @@ func firstOf(names ...string) string {
 	return ""
 }
 
-// begin says what trace begins with a line; nil for none.
-func (r *Reader) begin(line []byte) *trace {
+// beginners know the traces of one runtime each by a line, which holds one of
+// their texts; of frames that begin with "at", the line that is one says so.
+var beginners = []struct {
+	texts uint16
+	begin func(*Reader, string) *trace
+}{
+	{beginsPanic | beginsFatal, (*Reader).beginGo},
+	{beginsTraceback, (*Reader).beginPython},
+	{^uint16(0), (*Reader).beginAt},
+	{beginsUncaught | beginsStack | beginsObject, (*Reader).beginPHP},
+	{beginsRuby, (*Reader).beginRuby},
+	{beginsPanic | beginsMemory | beginsTerminate | beginsRejection | beginsJava, (*Reader).beginSingle},
+}
+
+// begin says what trace begins with a line that holds the found texts of
+// beginnings; nil for none.
+func (r *Reader) begin(line []byte, found uint16) *trace {
 	text := string(line)
-	for _, look := range []func(*Reader, string) *trace{
-		(*Reader).beginGo, (*Reader).beginPython, (*Reader).beginAt, (*Reader).beginPHP, (*Reader).beginRuby, (*Reader).beginSingle,
-	} {
-		if t := look(r, text); t != nil {
+	for _, b := range beginners {
+		if found != 0 && b.texts&found == 0 {
+			continue
+		}
+		if t := b.begin(r, text); t != nil {
 			t.memo = r.memo
 			if t.typ != "" {
 				head := t.stack.String()
