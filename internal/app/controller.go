@@ -25,6 +25,7 @@ import (
 
 	"serin.dev/serin/internal/controller"
 	"serin.dev/serin/internal/kube"
+	"serin.dev/serin/internal/store/crd"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
 )
@@ -159,6 +160,7 @@ func caches(namespaces []string) cache.Options {
 		&appsv1.Deployment{}:         {},
 		&discoveryv1.EndpointSlice{}: {Transform: unmanaged},
 		&serinv1.CanaryRecord{}:      {Transform: unmanaged},
+		&serinv1.CanaryRun{}:         {Transform: crd.Lean},
 	}}
 	if len(namespaces) > 0 {
 		o.DefaultNamespaces = map[string]cache.Config{}

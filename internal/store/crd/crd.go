@@ -118,16 +118,19 @@ func (s *Store) turn(key client.ObjectKey) chan struct{} {
 	return s.writing[key]
 }
 
-// get reads a run: as the cache has it, or as this store last wrote it when the
-// cache has not come that far.
+// get reads a run whole: as the cache has it, or as this store last wrote it when
+// the cache has not come that far; live where the cache holds only a part.
 func (s *Store) get(ctx context.Context, key client.ObjectKey) (*serinv1.CanaryRun, error) {
 	run := new(serinv1.CanaryRun)
 	err := s.client.Get(ctx, key, run)
 	if err == nil {
-		return s.newest(run), nil
+		run = s.newest(run)
 	}
-	if notFound(err) && s.wrote(key) {
+	if err == nil && lean(run) && !s.direct || notFound(err) && s.wrote(key) {
 		return s.getLive(ctx, key)
+	}
+	if err == nil {
+		return run, nil
 	}
 	return nil, explain(err, "get", runs)
 }
