@@ -141,6 +141,7 @@ func (l *look) judge() {
 	if l.obs.Tick == nil || n.Status != Progressing {
 		return
 	}
+	n.Pressing = analysis.Presses(*l.obs.Tick)
 	cfg, tick := l.plan.Judging(), n.withComplaints(l.judged(*l.obs.Tick))
 	if l.play {
 		cfg.Terse = true
@@ -151,6 +152,21 @@ func (l *look) judge() {
 	if d := n.Assessment.Data; d == analysis.DataFresh || d == analysis.DataNoTraffic {
 		n.Fresh = n.Elapsed
 	}
+}
+
+// shortest is what a tick lasts at least where one is made short; an interval
+// below it stays as it is.
+const shortest = 5 * time.Second
+
+// Tick is how long the tick that has begun should last: an interval, and half
+// of one after a tick that looked like a gross fault. It follows from what is
+// past, so no test looks at when it likes (docs/adr/0003).
+func (p Plan) Tick(s State) time.Duration {
+	interval := time.Duration(p.Analysis.Interval)
+	if !s.Pressing || s.Status != Progressing {
+		return interval
+	}
+	return min(interval, max(interval/2, shortest))
 }
 
 // Percent is the weight that the state asks for.
@@ -207,7 +223,7 @@ func (l *look) enterPhase(index int) {
 // is under way outside.
 func (l *look) wakeAt() time.Time {
 	const soon = time.Second
-	interval := time.Duration(l.plan.Analysis.Interval)
+	interval := l.plan.Tick(l.next)
 	n := l.next
 	switch {
 	case n.Ended():

@@ -106,6 +106,9 @@ type State struct {
 	Complaints Complaints `json:"complaints,omitzero"`
 	// Baseline is how the baseline is, in a plan with one.
 	Baseline Baseline `json:"baseline,omitzero"`
+	// Pressing: the latest tick looked like a gross fault, so the one after it is
+	// short (Plan.Tick).
+	Pressing bool `json:"pressing,omitempty"`
 	// Cause is why the run rolls back; never overwritten.
 	Cause []Reason `json:"cause,omitempty"`
 

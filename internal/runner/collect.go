@@ -151,6 +151,29 @@ func (c *collector) advance(ended, now time.Time) {
 	c.full = time.Time{}
 }
 
+// hasten ends the tick that has begun after this time, where it would last
+// longer: right after figures, if they come in steps. It is called between the
+// end of a tick and anything of the next one.
+func (c *collector) hasten(length time.Duration) {
+	if c.since.IsZero() || c.first || c.result != nil || length >= c.interval {
+		return
+	}
+	end := c.since.Add(length)
+	if paced, ok := c.source.(metrics.Paced); ok {
+		p := paced.Pace()
+		if p.Every <= 0 || p.Every > length+length/10 {
+			return // nothing new would be there
+		}
+		end = nearest(end, p.At, p.Every)
+		if !end.After(c.since.Add(length / 2)) {
+			end = end.Add(p.Every)
+		}
+	}
+	if end.Before(c.next) {
+		c.next, c.meant = end, end
+	}
+}
+
 // alignFirst has the first tick end with the first figures.
 func (c *collector) alignFirst() {
 	at, every := c.pace()

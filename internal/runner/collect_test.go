@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -39,6 +40,12 @@ func (s *scraped) Pace() metrics.Pace {
 // seconds since the start, and which of them had figures.
 func ticks(t *testing.T, s metrics.Source, start time.Time, interval time.Duration, n int) (ends []float64, full []bool) {
 	t.Helper()
+	return ticksWith(t, s, start, interval, n, func(*collector) {})
+}
+
+// ticksWith does something after each tick.
+func ticksWith(t *testing.T, s metrics.Source, start time.Time, interval time.Duration, n int, after func(*collector)) (ends []float64, full []bool) {
+	t.Helper()
 	c := newCollector(s, Options{Timeout: time.Second, Synchronous: true})
 	now := start
 	for range 1000 {
@@ -48,6 +55,7 @@ func ticks(t *testing.T, s metrics.Source, start time.Time, interval time.Durati
 			if len(ends) == n {
 				return ends, full
 			}
+			after(c)
 		}
 		due := c.due()
 		if due.Before(now) {
@@ -124,5 +132,54 @@ func TestASourceWithoutAPaceHasTicksOfTheInterval(t *testing.T) {
 	ends, _ := ticks(t, plain, start, 10*time.Second, 3)
 	if ends[0] != 10 || ends[1] != 20 || ends[2] != 30 {
 		t.Errorf("the ticks end at %v", ends)
+	}
+}
+
+// A tick that looked like a gross fault is followed by a short one, and that
+// too ends right after figures, or not at all sooner where none would be there.
+func TestTheTickAfterAGrossFaultIsShort(t *testing.T) {
+	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	seconds := func(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+	for _, c := range []struct {
+		name   string
+		every  float64 // 0: figures at any time
+		length float64
+		// hastened are the ticks, from 1, after which the next is to be short.
+		hastened []int
+		ends     []float64
+	}{
+		{"figures at any time", 0, 5, []int{2}, []float64{10, 20, 25, 35, 45}},
+		{"one after the other", 0, 5, []int{2, 3}, []float64{10, 20, 25, 30, 40}},
+		{"after the first of all", 0, 5, []int{1}, []float64{10, 15, 25, 35}},
+		{"figures twice an interval", 5, 5, []int{2}, []float64{3.3, 8.3, 13.3, 23.3, 33.3}},
+		{"figures five times an interval", 2, 5, []int{2}, []float64{2.3, 8.3, 14.3, 24.3}},
+		{"figures once an interval", 10, 5, []int{2, 3}, []float64{8.3, 18.3, 28.3, 38.3}},
+		{"no shorter than the interval", 0, 10, []int{2, 3}, []float64{10, 20, 30, 40}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			paced := &scraped{at: start.Add(seconds(3 - 5)), every: seconds(c.every)}
+			if c.every == 2 {
+				paced.at = start
+			}
+			if c.every == 10 {
+				paced.at = start.Add(seconds(8 - 10))
+			}
+			var source metrics.Source = paced
+			if c.every == 0 {
+				paced.every = time.Millisecond
+				source = struct{ metrics.Source }{paced}
+			}
+			ended := 0
+			ends, _ := ticksWith(t, source, start, 10*time.Second, len(c.ends), func(k *collector) {
+				if ended++; slices.Contains(c.hastened, ended) {
+					k.hasten(seconds(c.length))
+				}
+			})
+			for i, want := range c.ends {
+				if got := ends[i]; got < want-0.001 || got > want+0.001 {
+					t.Fatalf("the ticks end at %v, want %v", ends, c.ends)
+				}
+			}
+		})
 	}
 }

@@ -150,6 +150,9 @@ func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 	o := r.observe(ctx)
 	o.Intents = intents
 	d := engine.Decide(r.run.Plan, r.run.State, o)
+	if o.Tick != nil {
+		r.ticks.hasten(r.run.Plan.Tick(d.Next))
+	}
 
 	var errs []error
 	errs = append(errs, errIntents, errUrgent)

@@ -136,7 +136,7 @@ func (p *player) ask(kind rollout.IntentKind, full bool, by, reason string) {
 	})
 }
 
-func (p *player) interval() time.Duration { return time.Duration(p.plan.Analysis.Interval) }
+func (p *player) interval() time.Duration { return p.plan.Tick(p.state) }
 
 // tickOf looks an interval later at a tick's figures.
 func (p *player) tickOf(arms rollout.Arms) (engine.Decision, error) {

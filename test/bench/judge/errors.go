@@ -47,7 +47,7 @@ func (e errorTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 	return func(a at) rollout.Arms {
 		load := e.rps * (1 + e.diurnal*math.Sin(2*math.Pi*a.since.Hours()/2))
 		share := float64(a.weight) / 100
-		n := load * interval.Seconds()
+		n := load * a.length.Seconds()
 		stable, canary := poisson(rng, n*(1-share)), poisson(rng, n*share)
 		rate := e.rate
 		if e.incidents {
@@ -81,6 +81,18 @@ func (e errorTraffic) arm(rng *rand.Rand, requests, rate float64, owed *float64)
 		errors = distuv.Binomial{N: requests, P: min(1, rate), Src: rng}.Rand()
 	}
 	return &rollout.Sample{Requests: &requests, Errors: &errors}
+}
+
+// suddenly is a canary as good as stable until a moment in the tick after five
+// minutes, and bad from then on.
+func suddenly(rps, good, bad float64) func(*rand.Rand) func(at) rollout.Arms {
+	return func(rng *rand.Rand) func(at) rollout.Arms {
+		turns := 5*time.Minute + time.Duration(rng.Float64()*float64(interval))
+		return errorTraffic{rps: rps, rate: good, ratio: func(a at) float64 {
+			part := min(max((a.since+a.length-turns).Seconds()/a.length.Seconds(), 0), 1)
+			return (good*(1-part) + bad*part) / good
+		}}.source(rng)
+	}
 }
 
 func poisson(rng *rand.Rand, mean float64) float64 {
@@ -132,6 +144,8 @@ func errorScenarios() []scenario {
 		s.config.Analysis.Alpha, s.bound, s.two = grossAlpha, 0, true
 		return s
 	}
+	sudden := gross("T4 half fail from within minute 6, 100 rps .1%", 0, 0)
+	sudden.source, sudden.onset, sudden.two = suddenly(100, .001, .5), 5*time.Minute+interval/2, false
 	return []scenario{
 		nulls("N1 100 rps 1%", errorTraffic{rps: 100, rate: .01}, "0"),
 		nulls("N2 10 rps .1%", errorTraffic{rps: 10, rate: .001}, ".1%"),
@@ -157,6 +171,7 @@ func errorScenarios() []scenario {
 		gross("T1 half fail, 50 rps .5%", .005, .5),
 		gross("T2 half fail, 50 rps, stable none", 0, .5),
 		gross("T3 a tenth fails, 50 rps .5%", .005, .1),
+		sudden,
 	}
 }
 

@@ -42,7 +42,7 @@ func (e exceptionTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 	n := 0
 	return func(a at) rollout.Arms {
 		share := float64(a.weight) / 100
-		requests := e.rps * interval.Seconds()
+		requests := e.rps * a.length.Seconds()
 		stable, canary := exceptionArm(poisson(rng, requests*(1-share)), 19), exceptionArm(poisson(rng, requests*share), 1)
 		hit := share
 		if e.timer {
@@ -53,7 +53,7 @@ func (e exceptionTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 			if e.unique {
 				class = fmt.Sprintf("%s%d", class, n)
 			}
-			when := a.since + time.Duration(rng.Float64()*float64(interval))
+			when := a.since + time.Duration(rng.Float64()*float64(a.length))
 			waiting = append(waiting, due{when, class, canary})
 			for e.burst > 0 && rng.Float64() < 1-1/e.burst {
 				when += time.Duration(rng.ExpFloat64() * float64(e.pause))
@@ -61,11 +61,11 @@ func (e exceptionTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 			}
 		}
 		for class := range e.classes {
-			for range int(poisson(rng, e.perHour*interval.Hours())) {
+			for range int(poisson(rng, e.perHour*a.length.Hours())) {
 				begin(fmt.Sprintf("E%d@shop.serve", class), rng.Float64() < hit)
 			}
 		}
-		for range int(poisson(rng, e.own*share*interval.Hours())) {
+		for range int(poisson(rng, e.own*share*a.length.Hours())) {
 			begin("OwnError@cart.add", true)
 		}
 		later := waiting[:0]
@@ -74,7 +74,7 @@ func (e exceptionTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 			if d.canary {
 				arm = canary
 			}
-			if d.at >= a.since+interval {
+			if d.at >= a.since+a.length {
 				later = append(later, d)
 				continue
 			}

@@ -61,7 +61,7 @@ func (g gaugeTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 			ratio = g.ratio(a)
 		}
 		canary := map[string]float64{names[stable]: now(stable) * ratio}
-		each := 50 * interval.Seconds() / 10
+		each := 50 * a.length.Seconds() / 10
 		arms := rollout.Arms{
 			Stable: &rollout.Sample{Requests: new(each * float64(stable)), Errors: new(0.), Instances: &stable},
 			Canary: &rollout.Sample{Requests: new(each), Errors: new(0.), Instances: new(1)},
@@ -146,7 +146,7 @@ func (b businessTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 		}
 	}
 	return func(a at) rollout.Arms {
-		all, share := b.rps*interval.Seconds(), float64(a.weight)/100
+		all, share := b.rps*a.length.Seconds(), float64(a.weight)/100
 		return rollout.Arms{
 			Stable: arm(all*(1-share), b.rate, b.complaints),
 			Canary: arm(all*share, b.rate*b.conversion, b.complaints*b.complaining),

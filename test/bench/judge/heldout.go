@@ -78,8 +78,8 @@ func ownWeather(rps, rate, shape float64) func(*rand.Rand) func(at) rollout.Arms
 				requests := max(1, poisson(rng, n))
 				return requests, distuv.Binomial{N: requests, P: min(1, rate*weather.Rand()), Src: rng}.Rand()
 			}
-			c, x := draw(rps * interval.Seconds() * share)
-			s, y := draw(rps * interval.Seconds() * (1 - share))
+			c, x := draw(rps * a.length.Seconds() * share)
+			s, y := draw(rps * a.length.Seconds() * (1 - share))
 			return arms(c, x, s, y)
 		}
 	}
@@ -91,7 +91,7 @@ func storms(rps, rate float64) func(*rand.Rand) func(at) rollout.Arms {
 	return func(rng *rand.Rand) func(at) rollout.Arms {
 		return func(a at) rollout.Arms {
 			share := float64(a.weight) / 100
-			requests := poisson(rng, rps*interval.Seconds())
+			requests := poisson(rng, rps*a.length.Seconds())
 			first := distuv.Binomial{N: max(1, requests), P: rate, Src: rng}.Rand()
 			errors := first
 			for range int(first) {
@@ -126,8 +126,8 @@ func wanderingRate(rps, rate float64) func(*rand.Rand) func(at) rollout.Arms {
 				}
 				return requests, distuv.Binomial{N: requests, P: now, Src: rng}.Rand()
 			}
-			c, x := draw(rps * interval.Seconds() * share)
-			s, y := draw(rps * interval.Seconds() * (1 - share))
+			c, x := draw(rps * a.length.Seconds() * share)
+			s, y := draw(rps * a.length.Seconds() * (1 - share))
 			return arms(c, x, s, y)
 		}
 	}
@@ -145,8 +145,8 @@ func swinging(rps, rate float64) func(*rand.Rand) func(at) rollout.Arms {
 				}
 				return requests, distuv.Binomial{N: requests, P: rate, Src: rng}.Rand()
 			}
-			c, x := draw(rps * interval.Seconds() * share)
-			s, y := draw(rps * interval.Seconds() * (1 - share))
+			c, x := draw(rps * a.length.Seconds() * share)
+			s, y := draw(rps * a.length.Seconds() * (1 - share))
 			return arms(c, x, s, y)
 		}
 	}
@@ -214,12 +214,12 @@ func users(rps, rate float64) func(*rand.Rand) func(at) rollout.Arms {
 			share := float64(a.weight) / 100
 			var requests, errors [2]float64
 			for arm, part := range []float64{share, 1 - share} {
-				requests[arm] = poisson(rng, rps*interval.Seconds()*part)
-				began := poisson(rng, rps*interval.Seconds()*part*rate/tries)
+				requests[arm] = poisson(rng, rps*a.length.Seconds()*part)
+				began := poisson(rng, rps*a.length.Seconds()*part*rate/tries)
 				copy(trying[arm][1:], trying[arm][:])
 				trying[arm][0] = began
 				for _, n := range trying[arm] {
-					errors[arm] += n * tries / ticks
+					errors[arm] += n * tries / ticks * a.length.Seconds() / interval.Seconds()
 				}
 				requests[arm] = max(requests[arm], errors[arm])
 			}

@@ -102,7 +102,7 @@ func (l latencyTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 	forget := math.Exp(-interval.Seconds() / 60)
 	return func(a at) rollout.Arms {
 		day := l.diurnal * math.Sin(2*math.Pi*a.since.Hours())
-		load := l.rps * (1 + day) * interval.Seconds()
+		load := l.rps * (1 + day) * a.length.Seconds()
 		share := float64(a.weight) / 100
 		wander = forget*wander + l.wander*math.Sqrt(1-forget*forget)*rng.NormFloat64()
 		cold := l.cold * max(0, 1-a.since.Minutes()/5)

@@ -28,6 +28,7 @@ func main() {
 	seed := flag.Uint64("seed", 1, "seed of the whole measurement")
 	short := flag.Bool("short", false, "few runs, to see that everything works")
 	only := flag.String("only", "", "run only the scenarios whose first word is one of these, separated by commas")
+	even := flag.Bool("even", false, "ticks of one length, also after one that looked like a gross fault")
 	flag.Parse()
 	if *short {
 		*runs, *faultRuns, *peerRuns = 60, 40, 20
@@ -40,6 +41,7 @@ func main() {
 		if !chosen(s.name, *only) {
 			continue
 		}
+		s.even = *even
 		n := *faultRuns
 		if s.kind == null || s.kind == limit {
 			n = *runs

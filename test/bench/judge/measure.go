@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"serin.dev/serin/internal/analysis"
+	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/rollout"
 )
 
@@ -68,7 +69,7 @@ func peersRun(s scenario, rng *rand.Rand) []time.Duration {
 	for i := 0; left > 0 && time.Duration(i)*interval < s.length; i++ {
 		since := time.Duration(i) * interval
 		phase := phaseAt(s.config.Phases, since)
-		drawn := draw(at{index: i, since: since, weight: s.config.Phases[phase].Weight, phase: phase})
+		drawn := draw(at{since: since, length: interval, weight: s.config.Phases[phase].Weight, phase: phase})
 		for k := range decide {
 			if times[k] < 0 && decide[k](since+interval, drawn) {
 				times[k] = since + interval
@@ -98,26 +99,30 @@ func judgeRun(s scenario, rng *rand.Rand) (rolledBack time.Duration, promoted bo
 	state := analysis.Start(s.config)
 	var assessment analysis.Assessment
 	promoted = true
-	for i := 0; time.Duration(i)*interval < s.length; i++ {
-		since := time.Duration(i) * interval
+	pressing := false
+	length := interval
+	for since := time.Duration(0); since < s.length; since += length {
 		phase := phaseAt(s.config.Phases, since)
 		weight := s.config.Phases[phase].Weight
+		length = engine.Plan{Analysis: s.config.Analysis}.Tick(engine.State{Status: engine.Progressing, Pressing: pressing && !s.even})
+		ends := since + length
 		tick := rollout.Tick{
-			At:     start.Add(since + interval),
+			At:     start.Add(ends),
 			Weight: weight,
-			Arms:   draw(at{index: i, since: since, weight: weight, phase: phase}),
+			Arms:   draw(at{since: since, length: length, weight: weight, phase: phase}),
 		}
+		pressing = analysis.Presses(tick)
 		state, assessment = analysis.Step(s.config, state, tick, phase)
 		for _, r := range assessment.Results {
 			if r.Verdict == analysis.Fail {
-				return since + interval, false
+				return ends, false
 			}
-			if phaseAt(s.config.Phases, since+interval) != phase || since+interval >= s.length {
+			if phaseAt(s.config.Phases, ends) != phase || ends >= s.length {
 				promoted = promoted && r.Acceptable
 			}
 		}
 		if s.holds && assessment.Hold != "" {
-			return since + interval, false
+			return ends, false
 		}
 	}
 	return -1, promoted

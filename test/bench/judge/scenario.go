@@ -40,6 +40,8 @@ type scenario struct {
 	holds, escape bool
 	// two says that the part found within two ticks is of interest.
 	two bool
+	// even: no tick is made short.
+	even bool
 	// rules are other tools' that the same runs are shown to.
 	rules []rule
 	// source draws a run: a function from tick to tick.
@@ -53,8 +55,8 @@ type scenario struct {
 
 // at is a tick's place in its run.
 type at struct {
-	index  int
 	since  time.Duration // since the beginning of the run, at the tick's start
+	length time.Duration // of the tick
 	weight int
 	phase  int
 }
