@@ -7,6 +7,7 @@ import (
 
 	"serin.dev/serin/internal/metrics"
 	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/workload"
 )
 
 const (
@@ -31,6 +32,10 @@ const (
 type collector struct {
 	source metrics.Source
 	opts   Options
+	// aside reads what the workload knows of a tick, when its figures are there;
+	// read is what it knew of the tick that ended last.
+	aside func(context.Context) aside
+	read  aside
 
 	since time.Time // end of the last tick; zero when not ticking
 	next  time.Time // when the tick ends
@@ -51,9 +56,18 @@ type collector struct {
 	late atomic.Bool
 }
 
+// aside is what the workload knows of a tick beside the figures.
+type aside struct {
+	usage  map[rollout.Arm]workload.Usage
+	thrown map[rollout.Arm][]rollout.Exception
+	// Why one of them could not be read.
+	usageFailed, thrownFailed error
+}
+
 type collected struct {
-	arms rollout.Arms
-	at   time.Time
+	arms  rollout.Arms
+	aside aside
+	at    time.Time
 	// waiting: the source says that figures are due and have not come.
 	waiting bool
 }
@@ -116,6 +130,7 @@ func (c *collector) poll(ctx context.Context, now time.Time, interval time.Durat
 			return none()
 		}
 		ended := c.weight
+		c.read = got.aside
 		c.advance(got.at, now)
 		return got.arms, got.at, ended, true
 	case <-timer.C:
@@ -234,6 +249,9 @@ func (c *collector) begin(ctx context.Context, since, now time.Time, start bool)
 			got.arms = rollout.Arms{}
 		} else if paced, ok := c.source.(metrics.Paced); ok {
 			got.waiting = paced.Pace().Waiting
+		}
+		if c.aside != nil && !start && !got.waiting {
+			got.aside = c.aside(context.WithoutCancel(ctx))
 		}
 		result <- got
 	}

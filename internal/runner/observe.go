@@ -83,8 +83,8 @@ func (r *Runner) observeTick(ctx context.Context, o *engine.Observation) {
 	if !ok {
 		return
 	}
-	r.measure(ctx, &arms)
-	r.listen(ctx, &arms)
+	r.measure(r.ticks.read, &arms)
+	r.listen(r.ticks.read, &arms)
 	instances := func(s *rollout.Sample, g workload.Group) {
 		if s != nil && s.Instances == nil {
 			n := len(g.Instances)
@@ -96,22 +96,39 @@ func (r *Runner) observeTick(ctx context.Context, o *engine.Observation) {
 	o.Tick = &rollout.Tick{At: at, Weight: weight, Arms: arms, Unsplit: r.router.Unsplit}
 }
 
-// measure adds what the workload knows of its instances' use of the machine.
-func (r *Runner) measure(ctx context.Context, arms *rollout.Arms) {
-	meter, ok := r.ports.Workload.(workload.Meter)
-	if !ok {
-		return
+// aside asks the workload what it knows of a tick beside its figures. It is asked
+// beside the steps, as the figures are: logs that are slow to read delay no
+// decision.
+func (r *Runner) aside(ctx context.Context) (out aside) {
+	within := func(ask func(context.Context) error) error {
+		ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
+		defer cancel()
+		return ask(ctx)
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
-	defer cancel()
-	usage, err := meter.Usage(ctx)
-	if err != nil {
-		r.effects.failed("measure processes", r.opts.Now(), err)
+	if meter, ok := r.ports.Workload.(workload.Meter); ok {
+		out.usageFailed = within(func(ctx context.Context) (err error) {
+			out.usage, err = meter.Usage(ctx)
+			return err
+		})
+	}
+	if thrower, ok := r.ports.Workload.(workload.Thrower); ok {
+		out.thrownFailed = within(func(ctx context.Context) (err error) {
+			out.thrown, err = thrower.Exceptions(ctx)
+			return err
+		})
+	}
+	return out
+}
+
+// measure adds what the workload knows of its instances' use of the machine.
+func (r *Runner) measure(known aside, arms *rollout.Arms) {
+	if known.usageFailed != nil {
+		r.effects.failed("measure processes", r.opts.Now(), known.usageFailed)
 		return
 	}
 	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary, rollout.Baseline: arms.Baseline} {
 		if s != nil && s.CPU == nil && s.Memory == nil {
-			s.CPU, s.Memory = usage[arm].CPU, usage[arm].Memory
+			s.CPU, s.Memory = known.usage[arm].CPU, known.usage[arm].Memory
 		}
 	}
 }
@@ -122,16 +139,13 @@ const mostHeld = 1000
 // listen adds the exceptions that the workload's logs tell of, where the source
 // of the figures gives none. Those of an arm without a sample come with the next
 // one.
-func (r *Runner) listen(ctx context.Context, arms *rollout.Arms) {
-	thrower, ok := r.ports.Workload.(workload.Thrower)
-	if !ok {
+func (r *Runner) listen(known aside, arms *rollout.Arms) {
+	if known.thrownFailed != nil {
+		r.effects.failed("read logs", r.opts.Now(), known.thrownFailed)
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
-	defer cancel()
-	thrown, err := thrower.Exceptions(ctx)
-	if err != nil {
-		r.effects.failed("read logs", r.opts.Now(), err)
+	thrown := known.thrown
+	if _, ok := r.ports.Workload.(workload.Thrower); !ok {
 		return
 	}
 	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary, rollout.Baseline: arms.Baseline} {

@@ -127,11 +127,13 @@ func New(id string, ports Ports, opts Options) *Runner {
 	if opts.Link == nil {
 		opts.Link = func(store.Run) string { return "" }
 	}
-	return &Runner{
+	r := &Runner{
 		ports: ports, opts: opts, id: id, resumed: true,
 		thrown: map[rollout.Arm][]rollout.Exception{},
 		ticks:  newCollector(ports.Metrics, opts),
 	}
+	r.ticks.aside = r.aside
+	return r
 }
 
 // Step looks once, decides and acts. An error means that something outside did
