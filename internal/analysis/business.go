@@ -154,7 +154,7 @@ func (b *businessCheck) add(r rules, t reading) bool {
 	case valueForm:
 		b.Totals[0].add(*canary.Count, *canary.Sum)
 		b.Totals[1].add(*stable.Count, *stable.Sum)
-		b.Values.add(canary, stable, t.dt.Seconds())
+		b.Values.add(canary, stable, math.Log(r.tolerated()), r.timing.seconds(t.dt))
 	case scoreForm:
 		b.Totals[0].add(*canary.Count, *canary.Sum)
 		b.Totals[1].add(*stable.Count, *stable.Sum)
@@ -178,8 +178,11 @@ type valueMeans struct {
 // huge order must not decide.
 const valueLimit = 3
 
-func (v *valueMeans) add(canary, stable rollout.BusinessSample, seconds float64) {
+func (v *valueMeans) add(canary, stable rollout.BusinessSample, null, seconds float64) {
 	variance := v.relative()
+	if variance > 0 && *stable.Count > 0 && *stable.Sum > 0 {
+		v.Means.Wander.watch(math.Log(*stable.Sum / *stable.Count), v.Means.Noise.Shortest()*variance / *stable.Count, seconds)
+	}
 	if variance > 0 && *canary.Count > 0 && *stable.Count > 0 && *canary.Sum > 0 && *stable.Sum > 0 {
 		n := *canary.Count * *stable.Count / (*canary.Count + *stable.Count)
 		limit := valueLimit * math.Sqrt(variance/n)
@@ -187,7 +190,7 @@ func (v *valueMeans) add(canary, stable rollout.BusinessSample, seconds float64)
 		shift := math.Log(*stable.Sum / *stable.Count) - math.Log(*canary.Sum / *canary.Count)
 		v.Means.add(meanTick{
 			shift: max(-limit, min(limit, shift)), requests: n, variance: variance,
-			canaryRequests: *canary.Count, duration: seconds,
+			canaryRequests: *canary.Count, duration: seconds, null: null,
 		})
 	}
 	v.N += *stable.Count
@@ -251,7 +254,8 @@ func (b *businessCheck) find(r rules) (ev evidence, harm float64) {
 		if r.check.ExactOnly {
 			return ev, 0
 		}
-		ev = b.Values.Means.evidence(math.Log(r.tolerated()), r.margin, 0, 0, r.starts)
+		laws := b.Values.Means.Wander.weights()
+		ev = b.Values.Means.evidence(&laws, r.margin, 0, 0, r.starts)
 		if shift, _, ok := b.Values.Means.estimate(ev.start, r.starts); ok {
 			harm = min(maxRatio, math.Exp(shift))
 		}

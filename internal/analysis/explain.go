@@ -14,13 +14,20 @@ import (
 // confidence sequences are tuned for.
 const ratioScale = 0.5
 
+// unknownRadius is how far from the estimate, on the logarithm, a bound may be: a
+// factor of a hundred.
+var unknownRadius = math.Log(100)
+
 // bounds is a confidence sequence for the ratio over the window of a start:
 // estimate is its logarithm, information what is known of it, alpha the start's
 // share of the check's: the starts share it as they share the stake, so the
-// sequence holds for whichever start is shown.
+// sequence holds for whichever start is shown. Both are 0 while hardly anything is
+// known.
 func bounds(estimate, information, alpha float64) (low, high float64) {
 	radius := stats.MixtureRadius(information, alpha, ratioScale)
-	if math.IsInf(radius, 0) || math.IsNaN(estimate) || math.IsInf(estimate, 0) {
+	// A ratio of which not even the order of magnitude is known has no bounds
+	// worth showing.
+	if !(radius <= unknownRadius) || math.IsNaN(estimate) || math.IsInf(estimate, 0) {
 		return 0, 0
 	}
 	return math.Exp(estimate - radius), min(maxRatio, math.Exp(estimate+radius))

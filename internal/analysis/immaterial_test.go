@@ -68,8 +68,9 @@ func TestADelayOfMicrosecondsIsNoReasonToWaitForAPerson(t *testing.T) {
 }
 
 func TestWhatIsShownToBeMateriallySlowerGoesBack(t *testing.T) {
-	if got := latencyAfter(250e-6, 1.4, 60); got.Verdict == Fail || !got.Acceptable {
-		t.Errorf("a tenth of a millisecond slower: %+v", got)
+	// (Of 0.15 ms, even p99 is longer by less than 0.2 ms.)
+	if got := latencyAfter(150e-6, 1.4, 60); got.Verdict == Fail || !got.Acceptable {
+		t.Errorf("less than a tenth of a millisecond slower: %+v", got)
 	}
 	for _, ratio := range []float64{2, 5} {
 		if got := latencyAfter(250e-6, ratio, 60); got.Verdict != Fail {

@@ -1,6 +1,8 @@
 package analysis
 
 import (
+	"math"
+
 	"serin.dev/serin/internal/rollout"
 )
 
@@ -91,6 +93,7 @@ const (
 func newLatencyCheck(starts int) *latencyCheck {
 	p := laterParts(latencyLaterStake, starts)
 	l := &latencyCheck{Guard: newMeans(p), Body: newMeans(p)}
+	l.Guard.Wander = wander{}
 	for i := range l.Tails {
 		l.Tails[i] = newTail(p)
 	}
@@ -98,7 +101,7 @@ func newLatencyCheck(starts int) *latencyCheck {
 }
 
 func (l *latencyCheck) clone() *latencyCheck {
-	s := make(slab, len(tails)*(countFloats+goodRatioCount)+2*meanTotals)
+	s := make(slab, len(tails)*(countFloats+goodRatioCount)+2*meanTotals+len(l.Body.Wander.Laws)+len(l.Body.Wander.Starts))
 	c := *l
 	c.Guard = l.Guard.cloneIn(&s)
 	c.Body = l.Body.cloneIn(&s)
@@ -153,6 +156,9 @@ func (l *latencyCheck) add(r rules, t reading) bool {
 		stable = histogram{}
 	}
 	l.Spread.add(t.old, t.canary, stable.distribution)
+	if v := l.spreadOfTimes(stable); stable.n > 0 && v > 0 {
+		l.Body.Wander.watch(stable.mean, l.Body.Noise.Shortest()*v/stable.n, r.timing.seconds(t.dt))
+	}
 	baseline, fresh := l.latencyOf(t.baseline)
 	if fresh {
 		// Where their buckets differ too much, stable is compared with.
@@ -209,7 +215,9 @@ func (l *latencyCheck) compare(r rules, t reading, canary, stable histogram, fre
 		requests:       canary.n,
 		variance:       max(leastVariance, l.Level.Variance),
 		canaryRequests: canary.n,
-		duration:       t.dt.Seconds(),
+		duration:       r.timing.seconds(t.dt),
+		null:           math.Log(r.tolerated()),
+		alone:          !t.control,
 	}
 	if t.control {
 		tick.shift = canary.mean - stable.mean
@@ -267,6 +275,18 @@ func (l *latencyCheck) compareTails(r rules, t reading, canary, stable histogram
 		}
 		q.Counts.add(rule, tick)
 	}
+}
+
+// spreadOfTimes is the variance of a score within a tick by what was seen before it,
+// or by the first itself; 0 while too little was seen.
+func (l *latencyCheck) spreadOfTimes(stable histogram) float64 {
+	switch {
+	case l.Level.Weight > 0:
+		return max(leastVariance, l.Level.Variance)
+	case stable.n >= firstRequests:
+		return max(leastVariance, stable.variance)
+	}
+	return 0
 }
 
 // learn remembers stable's times, after they were used: what a tick is judged

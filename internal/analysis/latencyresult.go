@@ -22,6 +22,8 @@ const (
 type finding struct {
 	// with and without are between()'s, kept because they take time.
 	with, without float64
+	// laws are what is known of wandering.
+	laws wanderWeights
 
 	log    float64
 	leader int
@@ -31,33 +33,34 @@ type finding struct {
 
 func (l *latencyCheck) find(r rules) finding {
 	with, without := l.between()
+	laws := l.Body.Wander.weights()
 	if r.terse {
-		if most := l.atMost(r, with, without); !r.enough(most) {
-			return finding{with: with, without: without, log: most}
+		if most := l.atMost(r, &laws, with, without); !r.enough(most) {
+			return finding{with: with, without: without, laws: laws, log: most}
 		}
 	}
 	var logs [engineCount]float64
 	var starts [engineCount]int
 	rule := l.tailRule(r)
-	null := math.Log(r.tolerated())
+	times := l.timesBetween(r.starts, &laws, with, without)
 	logs[engineBody] = math.Log(bodyStake)
 	logs[engineGuard] = math.Log(guardStake)
 	if !r.check.ExactOnly {
-		ev := l.Body.evidence(null, r.margin, with, without, r.starts)
+		ev := l.Body.evidence(&laws, r.margin, with, without, r.starts)
 		logs[engineBody] += ev.log
 		starts[engineBody] = ev.start
 		// A warm canary's cold times are no evidence any more.
-		if shift, variance, ok := l.guardEstimate(); ok && !l.Warm.Done {
-			logs[engineGuard] += shiftEvidence(shift-null, variance+with, r.margin)
+		if shift, variance, ok := l.guardEstimate(&laws); ok && !l.Warm.Done {
+			logs[engineGuard] += shiftEvidence(shift-math.Log(r.tolerated()), variance+with, r.margin)
 		}
 	}
 	for i := range l.Tails {
-		between := l.tailBetween(&l.Tails[i], r.starts, with, without)
+		between := l.Tails[i].between(times)
 		ev := l.Tails[i].Counts.evidence(rule, &between)
 		logs[engineTails+i] = math.Log(tailStake) + ev.log
 		starts[engineTails+i] = ev.start
 	}
-	f := finding{with: with, without: without, log: stats.LogSumExp(logs[:])}
+	f := finding{with: with, without: without, laws: laws, log: stats.LogSumExp(logs[:])}
 	for i := range logs {
 		// A tail without an edge has nothing to say yet, and the guard of a warm
 		// canary nothing any more.
@@ -72,46 +75,53 @@ func (l *latencyCheck) find(r rules) finding {
 }
 
 // atMost is a bound of find's evidence from above, in a small part of its time.
-func (l *latencyCheck) atMost(r rules, with, without float64) float64 {
+func (l *latencyCheck) atMost(r rules, laws *wanderWeights, with, without float64) float64 {
 	logs := [engineCount]float64{engineBody: math.Log(bodyStake), engineGuard: math.Log(guardStake)}
-	null := math.Log(r.tolerated())
 	if !r.check.ExactOnly {
-		logs[engineBody] += l.Body.atMost(null, r.margin, with, without, r.starts)
-		if shift, variance, ok := l.guardEstimate(); ok && !l.Warm.Done {
-			logs[engineGuard] += shiftEvidence(shift-null, variance+with, r.margin)
+		logs[engineBody] += l.Body.atMost(laws, with, without, r.starts)
+		if shift, variance, ok := l.guardEstimate(laws); ok && !l.Warm.Done {
+			logs[engineGuard] += shiftEvidence(shift-math.Log(r.tolerated()), variance+with, r.margin)
 		}
 	}
 	rule := l.tailRule(r)
+	times := l.timesBetween(r.starts, laws, with, without)
 	for i := range l.Tails {
-		between := l.tailBetween(&l.Tails[i], r.starts, with, without)
+		between := l.Tails[i].between(times)
 		logs[engineTails+i] = math.Log(tailStake) + l.Tails[i].Counts.atMost(rule, &between)
 	}
 	return stats.LogSumExp(logs[:])
 }
 
-// tailBetween is, for each start's window, the variance of the logarithm of a
-// tail's rate ratio that more requests do not reduce: that of the times, taken
-// through the slope of the tail.
-func (l *latencyCheck) tailBetween(q *tail, starts []StartPoint, with, without float64) (between [maxStarts]float64) {
-	slope := q.slope(0)
+// timesBetween is, for each start's window, the variance of the times that more
+// requests do not reduce.
+func (l *latencyCheck) timesBetween(starts []StartPoint, laws *wanderWeights, with, without float64) (between [maxStarts]float64) {
 	for s := range starts {
-		variance := with
+		between[s] = with
 		if starts[s].NoControl {
-			variance = without
+			between[s] = without
 		}
-		variance += wandering(l.Body.window(s, meanDuration, starts))
-		between[s] = variance * slope * slope
+		between[s] += laws.over(l.Body.window(s, meanDuration, starts))
 	}
 	return between
 }
 
-func (l *latencyCheck) guardEstimate() (shift, variance float64, ok bool) {
+// between is that of the logarithm of a tail's rate ratio: that of the times,
+// taken through the slope of the tail.
+func (q *tail) between(times [maxStarts]float64) [maxStarts]float64 {
+	slope := q.slope(0)
+	for s := range times {
+		times[s] *= slope * slope
+	}
+	return times
+}
+
+func (l *latencyCheck) guardEstimate(laws *wanderWeights) (shift, variance float64, ok bool) {
 	total := l.Guard.Sums.Total
 	if total[meanTicks] < leastTicks || total[meanCanaryRequests] < leastRequests {
 		return 0, 0, false
 	}
 	information := total[meanInformation]
-	return total[meanShift] / information, l.Guard.variance(information, total[meanDuration]), true
+	return total[meanShift] / information, l.Guard.variance(laws, information, total[meanDuration]), true
 }
 
 // bodyRatio is the ratio of the arms' times over a start's window: of typical
@@ -132,7 +142,7 @@ func (l *latencyCheck) bodyRatio(start int, starts []StartPoint) float64 {
 func (l *latencyCheck) size(r rules, f finding) (ratio float64, large bool) {
 	switch {
 	case f.leader == engineGuard:
-		shift, _, ok := l.guardEstimate()
+		shift, _, ok := l.guardEstimate(&f.laws)
 		return math.Exp(shift), ok && shift >= math.Log(guardRatio)
 	case f.leader == engineBody || l.coarse():
 		ratio = l.bodyRatio(f.start, r.starts)
@@ -176,7 +186,7 @@ func (l *latencyCheck) result(r rules, t reading) Result {
 func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 	if l.Phase.Information <= 0 {
 		// A phase too short for the warm-up may end at a small share.
-		shift, _, ok := l.guardEstimate()
+		shift, _, ok := l.guardEstimate(&f.laws)
 		if ok && !l.Warm.Done && t.weight < lowShare && shift < math.Log(guardRatio) {
 			res.Acceptable = true
 			res.Flags = append(res.Flags, "low-evidence")
@@ -189,14 +199,14 @@ func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 	}
 	m := math.Log(promotionMargin(r.margin))
 	shift := l.Phase.Shift / l.Phase.Information
-	variance := l.Body.variance(l.Phase.Information, l.Phase.Seconds) + between
+	variance := l.Body.variance(&f.laws, l.Phase.Information, l.Phase.Seconds) + between
 	proof := goodShiftEvidence(shift, variance, m)
 	tailsBearable := true
 	if l.coarse() {
 		// In wide buckets a slower canary may look like stable: the means must
 		// not say otherwise.
 		if mean, noise, ok := l.Phase.means(l.Level.Variance); ok {
-			proof = min(proof, goodShiftEvidence(mean, l.Body.Noise.Phi()*noise+wandering(l.Phase.Seconds)+between, m))
+			proof = min(proof, goodShiftEvidence(mean, l.Body.Noise.Phi()*noise+f.laws.over(l.Phase.Seconds)+between, m))
 			tailsBearable = mean <= math.Log(r.margin)+math.Sqrt(noise)
 		}
 	} else {
@@ -299,7 +309,8 @@ func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
 		res.Noise = l.Tails[i].Counts.phi()
 	}
 	if f.leader == engineBody {
-		if shift, variance, ok := l.Body.estimate(f.start, r.starts); ok {
+		if shift, information, ok := l.Body.estimate(f.start, r.starts); ok {
+			variance := l.Body.variance(&f.laws, information, l.Body.window(f.start, meanDuration, r.starts))
 			res.Low, res.High = bounds(shift, 1/(variance+f.with), r.alpha*bodyStake*math.Exp(l.Body.Sums.Stakes.logOf(f.start)))
 		}
 		if res.Ratio >= r.margin {
@@ -313,7 +324,7 @@ func (l *latencyCheck) explain(r rules, t reading, f finding, res *Result) {
 	}
 	if l.Phase.Information > 0 && t.phaseElapsed > 0 {
 		whole := max(1, float64(r.phaseLength)/float64(t.phaseElapsed))
-		res.Detectable = detectableShift(l.Body.variance(l.Phase.Information*whole, l.Phase.Seconds*whole)+f.with, r.alpha*bodyStake)
+		res.Detectable = detectableShift(l.Body.variance(&f.laws, l.Phase.Information*whole, l.Phase.Seconds*whole)+f.with, r.alpha*bodyStake)
 	}
 }
 

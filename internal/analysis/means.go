@@ -14,6 +14,9 @@ import (
 type means struct {
 	Sums  sums             `json:"sums"`
 	Noise stats.Dispersion `json:"noise"`
+	// Wander is what is known of noise that goes on over ticks; the guard has
+	// none.
+	Wander wander `json:"wander,omitzero"`
 }
 
 // harmSteps are the shifts that are looked for, in multiples of the margin's:
@@ -46,11 +49,6 @@ const (
 	meanNoise = 0.9
 	// leastTicks is how many ticks a window needs before it says anything.
 	leastTicks = 2
-	// The canary's level is taken to wander on its own by wanderSize
-	// (logarithm, standard deviation), forgetting within wanderSeconds, even
-	// before the run has shown that it does.
-	wanderSize    = 0.03
-	wanderSeconds = 60
 )
 
 // meanTick is one tick's comparison of means.
@@ -62,23 +60,31 @@ type meanTick struct {
 	canarySeconds      float64
 	expectedSeconds    float64
 	duration           float64
+	// null is the shift that is tolerated, alone says that stable's figures are
+	// its earlier ones.
+	null  float64
+	alone bool
 }
 
 func newMeans(p stakes) means {
-	return means{Sums: newSums(meanTotals, p), Noise: stats.Dispersion{Prior: meanNoise}}
+	return means{Sums: newSums(meanTotals, p), Noise: stats.Dispersion{Prior: meanNoise}, Wander: newWander()}
 }
 
 func (m means) cloneIn(s *slab) means {
 	m.Sums.Total = s.clone(m.Sums.Total)
+	m.Wander = m.Wander.cloneIn(s)
 	return m
 }
 
 func (m means) clone() means {
-	m.Sums = m.Sums.clone()
-	return m
+	var s slab
+	return m.cloneIn(&s)
 }
 
-func (m *means) mark() { m.Sums.mark() }
+func (m *means) mark() {
+	m.Sums.mark()
+	m.Wander.mark()
+}
 
 // shift is the estimate over all ticks so far, drawn to 0 by a few
 // requests.
@@ -93,6 +99,7 @@ func (m *means) add(t meanTick) {
 	}
 	m.Noise.Add(t.requests*(t.shift-m.shift(t.variance))/math.Sqrt(t.variance), t.requests, leastRequests)
 	information := t.requests / t.variance
+	m.Wander.add(t.shift-t.null, m.Noise.Shortest()/information, t.duration, t.alone)
 	for i, v := range [meanTotals]float64{information * t.shift, information, t.canaryRequests, t.canarySeconds, t.expectedSeconds, 1, t.duration} {
 		m.Sums.Total[i] += v
 	}
@@ -113,44 +120,38 @@ func (m *means) window(s, i int, starts []StartPoint) float64 {
 	return m.Sums.since(s, i)
 }
 
-// estimate is the shift over a start's window and its variance without what
-// differs between instances; ok is false when there is none yet.
-func (m *means) estimate(s int, starts []StartPoint) (shift, variance float64, ok bool) {
-	information := m.window(s, meanInformation, starts)
+// estimate is the shift over a start's window and how much is known of it; ok is
+// false when there is none yet.
+func (m *means) estimate(s int, starts []StartPoint) (shift, information float64, ok bool) {
+	information = m.window(s, meanInformation, starts)
 	// A difference of totals leaves dust, so ticks are what is counted.
 	if information <= 0 || m.window(s, meanTicks, starts) < leastTicks || m.window(s, meanCanaryRequests, starts) < leastRequests {
 		return 0, 0, false
 	}
-	return m.window(s, meanShift, starts) / information, m.variance(information, m.window(s, meanDuration, starts)), true
+	return m.window(s, meanShift, starts) / information, information, true
 }
 
 // variance is that of an estimate with so much information from so many
-// seconds: of the requests with the noise seen, and of the canary's wandering.
-func (m *means) variance(information, seconds float64) float64 {
-	return m.Noise.Phi()/information + wandering(seconds)
+// seconds: of the requests with the noise seen, and of wandering.
+func (m *means) variance(p *wanderWeights, information, seconds float64) float64 {
+	return m.Noise.Phi()/information + p.over(seconds)
 }
 
-// wandering is the variance that the canary's wandering puts into a mean over
-// so many seconds.
-func wandering(seconds float64) float64 {
-	return wanderSize * wanderSize * min(1, 2*wanderSeconds/max(1, seconds))
-}
-
-// evidence is that of a shift above null; between is the variance that more
+// evidence is that of a shift above the null; between is the variance that more
 // requests do not reduce, for a start with control and for one without.
-func (m *means) evidence(null, margin, between, betweenKnown float64, starts []StartPoint) evidence {
+func (m *means) evidence(p *wanderWeights, margin, between, betweenKnown float64, starts []StartPoint) evidence {
 	var byStart [maxStarts + 1]float64
 	var stakes [maxStarts]float64
 	m.Sums.Stakes.logs(&stakes, len(starts))
 	best := 0
 	for s := range starts {
 		byStart[s] = stakes[s]
-		if shift, variance, ok := m.estimate(s, starts); ok {
+		if _, _, ok := m.estimate(s, starts); ok {
 			extra := between
 			if starts[s].NoControl {
 				extra = betweenKnown
 			}
-			byStart[s] += shiftEvidence(shift-null, variance+extra, margin)
+			byStart[s] += m.Wander.evidence(p, s, extra, margin)
 		}
 		if byStart[s] > byStart[best] {
 			best = s
@@ -161,26 +162,20 @@ func (m *means) evidence(null, margin, between, betweenKnown float64, starts []S
 }
 
 // atMost is a bound of evidence's logarithm from above.
-func (m *means) atMost(null, margin, between, betweenKnown float64, starts []StartPoint) float64 {
+func (m *means) atMost(p *wanderWeights, between, betweenKnown float64, starts []StartPoint) float64 {
 	var stakes [maxStarts]float64
 	m.Sums.Stakes.logs(&stakes, len(starts))
-	unit := math.Log(margin)
 	top := m.Sums.Stakes.logKept(len(starts))
 	for s := range starts {
-		shift, variance, ok := m.estimate(s, starts)
-		if !ok {
-			top = max(top, stakes[s])
-			continue
+		most := 0.0
+		if _, _, ok := m.estimate(s, starts); ok {
+			extra := between
+			if starts[s].NoControl {
+				extra = betweenKnown
+			}
+			most = m.Wander.atMost(p, s, extra)
 		}
-		if starts[s].NoControl {
-			variance += betweenKnown
-		} else {
-			variance += between
-		}
-		for _, step := range harmSteps {
-			d := step * unit
-			top = max(top, stakes[s]+d*(shift-null-d/2)/variance)
-		}
+		top = max(top, stakes[s]+most)
 	}
 	return top + math.Log(float64(len(starts)+1))
 }

@@ -24,7 +24,13 @@ type timing struct {
 	Gone time.Duration `json:"gone"`
 	// Horizon is the number of ticks in the plan.
 	Horizon float64 `json:"horizon"`
+	// Pace is how many times as short as half an hour the first phase is.
+	Pace float64 `json:"pace,omitempty"`
 }
+
+// seconds is a time as it would be in a plan with phases of half an hour: what
+// comes and goes within minutes there does so within seconds in a quick plan.
+func (t timing) seconds(d time.Duration) float64 { return d.Seconds() * max(1, t.Pace) }
 
 func timingOf(cfg Config) timing {
 	interval := time.Duration(cfg.Analysis.Interval)
@@ -48,6 +54,7 @@ func timingOf(cfg Config) timing {
 		WarmMax:  min(10*time.Minute, max(5*interval, first/3)),
 		Gone:     max(3*interval, min(time.Minute, max(6*interval, first/10))),
 		Horizon:  max(1, float64(watched)/float64(interval)),
+		Pace:     max(1, float64(rollout.DefaultPhase)/float64(first)),
 	}
 }
 

@@ -72,6 +72,10 @@ func (d *Dispersion) Phi() float64 {
 	return phi
 }
 
+// Shortest is the estimate φ̂ ≥ 1 of the shortest blocks alone: of noise that does
+// not go on.
+func (d *Dispersion) Shortest() float64 { return max(1, d.Blocks[0].estimate(d.Prior)) }
+
 // PhiFrom is the estimate φ̂ ≥ 1 where noise is taken not to go on over ticks
 // until it is seen to: a block length is drawn to what the shorter one says, and
 // the shortest to the given prior. Longer blocks are few, and would hold on to a

@@ -185,7 +185,7 @@ func latencyScenarios() []scenario {
 		}
 		return s
 	}
-	return []scenario{
+	return append([]scenario{
 		make("L1 null, diurnal", null, latencyTraffic{rps: 100, diurnal: .3}, "0", 0, 0),
 		make("L2 null, wandering 5% in 60 s", null, latencyTraffic{rps: 100, wander: .05}, ".5%", 0, 0),
 		make("L3 null, instance spread 5%", null, latencyTraffic{rps: 100, podSpread: .05}, "0", 0, 0),
@@ -205,5 +205,5 @@ func latencyScenarios() []scenario {
 		make("C6 1.2x and as cold as its baseline", fault, latencyTraffic{rps: 100, cold: math.Log(1.4), shift: math.Log(1.2), baseline: true}, "not in it", 0, 0),
 		make("C7 1.5x and as cold as its baseline", fault, latencyTraffic{rps: 100, cold: math.Log(1.4), shift: math.Log(1.5), baseline: true}, "not in it", 0, 0),
 		make("L9 slowest 5% twice as slow", fault, latencyTraffic{rps: 100, slowest: math.Ln2}, "bound 34 s", 0, .99),
-	}
+	}, wanderingTimes(checks)...)
 }

@@ -77,9 +77,12 @@ func main() {
 // gapBar is the bar of the geometric mean gap.
 const gapBar = 1.7
 
-// chosen says whether a scenario's first word is in a list; all are in an empty
-// one.
+// chosen says whether a scenario's first word is in a list, in which N* stands for
+// all that begin with N; all are in an empty one.
 func chosen(name, list string) bool {
 	first, _, _ := strings.Cut(name, " ")
-	return list == "" || slices.Contains(strings.Split(list, ","), first)
+	return list == "" || slices.ContainsFunc(strings.Split(list, ","), func(part string) bool {
+		group, whole := strings.CutSuffix(part, "*")
+		return first == part || whole && strings.HasPrefix(first, group)
+	})
 }

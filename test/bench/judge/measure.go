@@ -96,7 +96,9 @@ func hash(s string) uint64 {
 func judgeRun(s scenario, rng *rand.Rand) (rolledBack time.Duration, promoted bool) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	draw := s.source(rng)
-	state := analysis.Start(s.config)
+	config := s.config
+	config.Terse = true
+	state := analysis.Start(config)
 	var assessment analysis.Assessment
 	promoted = true
 	pressing := false
@@ -112,7 +114,7 @@ func judgeRun(s scenario, rng *rand.Rand) (rolledBack time.Duration, promoted bo
 			Arms:   draw(at{since: since, length: length, weight: weight, phase: phase}),
 		}
 		pressing = analysis.Presses(tick)
-		state, assessment = analysis.Step(s.config, state, tick, phase)
+		assessment = analysis.Advance(config, &state, tick, phase)
 		for _, r := range assessment.Results {
 			if r.Verdict == analysis.Fail {
 				return ends, false

@@ -80,5 +80,5 @@ func halfHours(weights ...int) []rollout.Phase {
 }
 
 func scenarios() []scenario {
-	return slices.Concat(errorScenarios(), latencyScenarios(), gaugeScenarios(), businessScenarios(), heldOut(), exceptionScenarios())
+	return slices.Concat(errorScenarios(), latencyScenarios(), gaugeScenarios(), businessScenarios(), heldOut(), wanderingRates(), exceptionScenarios())
 }
