@@ -104,13 +104,18 @@ func (b *businessCheck) form() form {
 	return noForm
 }
 
+// businessScale makes the largest noise looked for in an arm's figure 10 %.
+const businessScale = 0.5
+
 // begin chooses the engine, which then has as many starts as the run has had.
-func (b *businessCheck) begin(f form) {
+func (b *businessCheck) begin(f form, margin float64) {
 	switch f {
 	case conversionForm:
 		b.Conversion = new(newCounts(b.Stakes))
+		b.Conversion.Wander = newWander(businessScale, margin, true)
 	case valueForm:
 		b.Values = &valueMeans{Means: newMeans(b.Stakes)}
+		b.Values.Means.Wander = newWander(businessScale, margin, false)
 	case scoreForm:
 		b.Scores = newScoreBets(b.Stakes.logOf(0))
 	}
@@ -122,7 +127,7 @@ func (b *businessCheck) begin(f form) {
 }
 
 func (b *businessCheck) rule(r rules) countRule {
-	return countRule{null: r.tolerated(), alpha: r.alpha, exactOnly: r.check.ExactOnly, ratios: dropRatios}
+	return countRule{null: r.tolerated(), alpha: r.alpha, exactOnly: r.check.ExactOnly, ratios: dropRatios, margin: r.margin}
 }
 
 func (b *businessCheck) add(r rules, t reading) bool {
@@ -135,7 +140,7 @@ func (b *businessCheck) add(r rules, t reading) bool {
 		return false
 	}
 	if b.form() == noForm {
-		b.begin(f)
+		b.begin(f, r.margin)
 	}
 	if b.form() != f {
 		return false
@@ -150,6 +155,7 @@ func (b *businessCheck) add(r rules, t reading) bool {
 		b.Conversion.add(b.rule(r), countTick{
 			canaryEvents: *stable.Successes, canaryExposure: *stable.Trials,
 			stableEvents: *canary.Successes, stableExposure: *canary.Trials,
+			duration: r.timing.seconds(t.dt),
 		})
 	case valueForm:
 		b.Totals[0].add(*canary.Count, *canary.Sum)

@@ -37,6 +37,10 @@ type counts struct {
 	// Alone is how much stable's own events come and go with time. Beside the
 	// canary's they cancel; without control nothing does.
 	Alone stats.Dispersion `json:"alone"`
+	// Wander is what is known of rates that come and go in each arm by itself;
+	// engines for events too rare to show it, and tails, which go with the times,
+	// have none.
+	Wander wander `json:"wander,omitzero"`
 }
 
 // harmRatios are the ratios to stable's rate (times the null's) that are looked
@@ -87,6 +91,8 @@ type countTick struct {
 	stableEvents, stableExposure float64
 	// Events that are also beyond the margin; only a tail has them.
 	canaryBeyond, stableBeyond float64
+	// duration is the tick's, in seconds of a plan with phases of half an hour.
+	duration float64
 	// level, when not zero, replaces stable's figures: its rate as known from
 	// earlier.
 	level level
@@ -115,6 +121,8 @@ type countRule struct {
 	ratios []float64
 	// gross is the part of the stake that is on a gross fault.
 	gross float64
+	// margin is the ratio that is harm.
+	margin float64
 }
 
 // looksFor are the ratios that are looked for.
@@ -150,6 +158,7 @@ const countFloats = 2*countLikelihoods*len(clumpSizes) + countTotals
 func (c counts) cloneIn(s *slab) counts {
 	c.Bets, c.From = s.clone(c.Bets), s.clone(c.From)
 	c.Sums.Total = s.clone(c.Sums.Total)
+	c.Wander = c.Wander.cloneIn(s)
 	return c
 }
 
@@ -158,6 +167,7 @@ func (c *counts) mark() {
 	start := c.Sums.starts()
 	stake := math.Exp(c.Sums.Stakes.logOf(start))
 	c.Sums.mark()
+	c.Wander.mark()
 	for i := range c.Bets {
 		// What happens from now on multiplies both parts.
 		if stake > c.Bets[i] {
@@ -214,6 +224,7 @@ func (c *counts) add(rule countRule, t countTick) {
 			c.weigh(rule, x, k, a, p0, c.usual(t))
 		}
 	}
+	c.wander(rule, t, x, k, a)
 	c.Cut = !c.Cut && x > cutShare*t.canaryExposure
 	c.Noise.Add(x-k*share, information, enoughEvents)
 	if usual, ok := c.levelNow(); ok {
@@ -226,6 +237,23 @@ func (c *counts) add(rule countRule, t countTick) {
 	c.Sums.Total[countStableExposure] += t.stableExposure
 	c.Clumps.Add(t.stableEvents, t.stableExposure)
 	c.Own.Add(t.canaryEvents, t.canaryExposure)
+}
+
+// wander shows a tick to the laws of wandering: by which part the canary had more
+// than its due, and stable more than before.
+func (c *counts) wander(rule countRule, t countTick, x, k, a float64) {
+	if len(c.Wander.Laws) == 0 {
+		return
+	}
+	noise := c.single()
+	due := stats.CanaryShare(rule.null, a)
+	if information := k * due * (1 - due); information > 0 {
+		c.Wander.add((x-k*due)/information, noise/information, t.duration, false)
+	}
+	if usual, ok := c.levelNow(); ok {
+		expected := t.stableExposure * usual.estimate
+		c.Wander.watch(t.stableEvents/expected-1, noise/expected, t.duration)
+	}
 }
 
 // usual is how many events both arms would have in a tick of so many exposures
@@ -292,6 +320,9 @@ func (c *counts) addKnown(rule countRule, t countTick) {
 			c.bet(j*len(clumpSizes)+f, math.Pow(stats.BetKnown(x, mu, rule.null, r, clump), 1/t.level.unrest))
 		}
 	}
+	if mu > 0 {
+		c.Wander.add(x/mu-1, c.single()*t.level.unrest/mu, t.duration, true)
+	}
 	c.Cut = !c.Cut && x > cutShare*t.canaryExposure
 	expected := t.canaryExposure * t.level.estimate * c.ratio(1)
 	c.Noise.Add(x-expected, expected, enoughEvents)
@@ -336,13 +367,19 @@ func (c *counts) limit(rule countRule, x, share float64) float64 {
 // sees nothing: then its estimate is drawn to theirs. Where events that come one
 // by one would be many a tick, the comparison knows soon, and ups and downs may
 // be both arms': then they count less.
-func (c *counts) phi() float64 {
+func (c *counts) phi() float64 { return c.Noise.PhiFrom(c.clumping()) }
+
+// single is the noise of single ticks.
+func (c *counts) single() float64 { return c.Noise.ShortestFrom(c.clumping()) }
+
+// clumping is what each arm's own ups and downs say of the noise, at least 1.
+func (c *counts) clumping() float64 {
 	prior := stats.FanoOf(countNoise, &c.Clumps, &c.Own)
 	if over := prior - countNoise; over > 0 {
 		single := c.Sums.Total[countInformation] / prior
 		prior = countNoise + over/(1+single/max(1, c.Clumps.Pairs+c.Own.Pairs))
 	}
-	return c.Noise.PhiFrom(max(1, prior))
+	return max(1, prior)
 }
 
 const (
@@ -425,6 +462,11 @@ func (c *counts) evidence(rule countRule, between *[maxStarts]float64) evidence 
 	if !rule.exactOnly {
 		log = stats.LogAddExp(exact, top+math.Log(likelihood)) - math.Ln2
 	}
+	if log > 0 && len(c.Wander.Laws) > 0 && c.since(best, countNumerator) < outOfReach*(c.since(best, countDenominator)+0.5) {
+		// An e-value against clumping noise, and one against noise that wanders: the
+		// smaller is one against both.
+		log = min(log, max(0, c.apart(rule)))
+	}
 	return evidence{log: stats.LogAddExp(math.Log(1-rule.gross)+log, math.Log(rule.gross*c.Gross.Worth)), start: best}
 }
 
@@ -464,6 +506,25 @@ func (c *counts) atMost(rule countRule, between *[maxStarts]float64) float64 {
 		log = stats.LogAddExp(log, stats.LogAddExp(math.Log(kept), top+math.Log(float64(starts)))) - math.Ln2
 	}
 	return stats.LogAddExp(math.Log(1-rule.gross)+log, math.Log(rule.gross*c.Gross.Worth))
+}
+
+// outOfReach is the ratio beyond which no law of wandering takes two arms: four standard
+// deviations of the widest. There the part of a tick's events that are the canary's,
+// which cannot exceed 1, says too little of how far.
+const outOfReach = 50
+
+// apart is the evidence that the arms differ by more than wandering.
+func (c *counts) apart(rule countRule) float64 {
+	weights := c.Wander.weights()
+	starts := c.Sums.starts()
+	var stakes [maxStarts]float64
+	c.Sums.Stakes.logs(&stakes, starts)
+	var terms [maxStarts + 1]float64
+	for s := range starts {
+		terms[s] = stakes[s] + c.Wander.evidence(&weights, s, 0, rule.margin-1)
+	}
+	terms[starts] = c.Sums.Stakes.logKept(starts)
+	return stats.LogSumExp(terms[:starts+1])
 }
 
 // negligible is how far below the largest a term's logarithm has no part in a

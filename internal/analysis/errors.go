@@ -16,15 +16,29 @@ type errorCheck struct {
 // is higher from some later time on.
 const errorLaterStake = 0.5
 
-func newErrorCheck(starts int) *errorCheck {
-	return &errorCheck{
+// errorScale makes the largest noise looked for in an arm's error rate 0.7 on the
+// logarithm: a factor of two.
+const errorScale = 3.5
+
+// Errors clump, and clumps look like wandering for long: the laws gain weight more
+// slowly than with response times.
+const (
+	errorLeast = 0.0002
+	errorFull  = 128
+)
+
+func newErrorCheck(starts int, margin float64) *errorCheck {
+	c := &errorCheck{
 		Counts: newCounts(laterParts(errorLaterStake, starts)),
 		Phase:  newProceedCounts(),
 	}
+	c.Counts.Wander = newWander(errorScale, margin, true)
+	c.Counts.Wander.Least, c.Counts.Wander.Full = errorLeast, errorFull
+	return c
 }
 
 func (e *errorCheck) clone() *errorCheck {
-	s := make(slab, countFloats+goodRatioCount)
+	s := make(slab, countFloats+goodRatioCount+len(e.Counts.Wander.Laws))
 	c := *e
 	c.Counts = e.Counts.cloneIn(&s)
 	c.Phase = e.Phase.cloneIn(&s)
@@ -35,14 +49,14 @@ func (e *errorCheck) newPhase() { e.Phase = newProceedCounts() }
 func (e *errorCheck) mark()     { e.Counts.mark() }
 
 func (e *errorCheck) rule(r rules) countRule {
-	return countRule{null: r.tolerated(), alpha: r.alpha, exactOnly: r.check.ExactOnly, gross: grossStake(r.alpha)}
+	return countRule{null: r.tolerated(), alpha: r.alpha, exactOnly: r.check.ExactOnly, gross: grossStake(r.alpha), margin: r.margin}
 }
 
 func (e *errorCheck) add(r rules, t reading) bool {
 	if !countsErrors(t.canary) || t.control && !countsErrors(t.stable) {
 		return false
 	}
-	tick := countTick{canaryEvents: *t.canary.Errors, canaryExposure: *t.canary.Requests}
+	tick := countTick{canaryEvents: *t.canary.Errors, canaryExposure: *t.canary.Requests, duration: r.timing.seconds(t.dt)}
 	if t.control {
 		tick.stableEvents, tick.stableExposure = *t.stable.Errors, *t.stable.Requests
 	} else {

@@ -81,7 +81,7 @@ func (g *gaugeCheck) levelEvidence(r rules, null float64) (log float64, best int
 		byStart[s] = g.Sums.Stakes.logOf(s)
 		w := g.window(s)
 		if variance, ok := g.levelVariance(r, s, w); ok {
-			byStart[s] += shiftEvidence(w.mean-null, variance, r.margin)
+			byStart[s] += shiftEvidence(w.mean-null, variance, math.Log(r.margin))
 		}
 		if byStart[s] > byStart[best] {
 			best = s

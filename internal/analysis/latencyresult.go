@@ -51,7 +51,7 @@ func (l *latencyCheck) find(r rules) finding {
 		starts[engineBody] = ev.start
 		// A warm canary's cold times are no evidence any more.
 		if shift, variance, ok := l.guardEstimate(&laws); ok && !l.Warm.Done {
-			logs[engineGuard] += shiftEvidence(shift-math.Log(r.tolerated()), variance+with, r.margin)
+			logs[engineGuard] += shiftEvidence(shift-math.Log(r.tolerated()), variance+with, math.Log(r.margin))
 		}
 	}
 	for i := range l.Tails {
@@ -80,7 +80,7 @@ func (l *latencyCheck) atMost(r rules, laws *wanderWeights, with, without float6
 	if !r.check.ExactOnly {
 		logs[engineBody] += l.Body.atMost(laws, with, without, r.starts)
 		if shift, variance, ok := l.guardEstimate(laws); ok && !l.Warm.Done {
-			logs[engineGuard] += shiftEvidence(shift-math.Log(r.tolerated()), variance+with, r.margin)
+			logs[engineGuard] += shiftEvidence(shift-math.Log(r.tolerated()), variance+with, math.Log(r.margin))
 		}
 	}
 	rule := l.tailRule(r)

@@ -3,6 +3,7 @@ package analysis
 import (
 	"math"
 
+	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/stats"
 )
 
@@ -67,7 +68,7 @@ type meanTick struct {
 }
 
 func newMeans(p stakes) means {
-	return means{Sums: newSums(meanTotals, p), Noise: stats.Dispersion{Prior: meanNoise}, Wander: newWander()}
+	return means{Sums: newSums(meanTotals, p), Noise: stats.Dispersion{Prior: meanNoise}, Wander: newWander(1, rollout.DefaultMargin(rollout.ResponseTime).AsRatio(), false)}
 }
 
 func (m means) cloneIn(s *slab) means {
@@ -151,7 +152,7 @@ func (m *means) evidence(p *wanderWeights, margin, between, betweenKnown float64
 			if starts[s].NoControl {
 				extra = betweenKnown
 			}
-			byStart[s] += m.Wander.evidence(p, s, extra, margin)
+			byStart[s] += m.Wander.evidence(p, s, extra, math.Log(margin))
 		}
 		if byStart[s] > byStart[best] {
 			best = s
@@ -181,10 +182,9 @@ func (m *means) atMost(p *wanderWeights, between, betweenKnown float64, starts [
 }
 
 // shiftEvidence is the logarithm of the mixture likelihood ratio of a positive
-// shift, from an estimate and its variance.
-func shiftEvidence(shift, variance, margin float64) float64 {
+// shift, from an estimate and its variance; unit is the smallest that is looked for.
+func shiftEvidence(shift, variance, unit float64) float64 {
 	var terms [len(harmSteps)]float64
-	unit := math.Log(margin)
 	for k, step := range harmSteps {
 		d := step * unit
 		terms[k] = d * (shift - d/2) / variance

@@ -112,7 +112,7 @@ func Start(cfg Config) State {
 		}
 		switch c.Type {
 		case rollout.ErrorRate:
-			cs.Errors = newErrorCheck(s.Timing.Starts)
+			cs.Errors = newErrorCheck(s.Timing.Starts, marginOf(c))
 		case rollout.ResponseTime:
 			cs.Latency = newLatencyCheck(s.Timing.Starts)
 		case rollout.CPU, rollout.Memory:

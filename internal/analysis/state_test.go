@@ -17,7 +17,7 @@ import (
 
 // stateBudget is how much a saved state may take in a run with the default
 // checks and twenty stable instances.
-const stateBudget = 38 << 10
+const stateBudget = 42 << 10
 
 func encode(t interface{ Fatal(...any) }, v any) string {
 	data, err := json.Marshal(v)

@@ -25,6 +25,18 @@ import (
 // misjudged, however often one looks; while a law has less than its full weight,
 // alpha over the weight.
 type wander struct {
+	// Scale is how many times the laws' sizes are those for response times:
+	// what matters is noise that can be taken for a shift of the margin.
+	Scale float64 `json:"scale,omitempty"`
+	// Unit is the smallest shift of interest, on the logarithm.
+	Unit float64 `json:"unit,omitempty"`
+	// Least is by what a law that could explain a shift away is weighed at first,
+	// Full what the requests must know, in units of the margin, for it to have its
+	// full weight.
+	Least float64 `json:"least,omitempty"`
+	Full  float64 `json:"full,omitempty"`
+	// Still says that what is likeliest is no wandering at all.
+	Still bool `json:"still,omitempty"`
 	// Laws holds the fields below for each law.
 	Laws Vector `json:"laws"`
 	// Starts holds for each start and each law the filter's answer to a shift of 1
@@ -84,11 +96,11 @@ const (
 	wanderPrior = 0.05
 	// A law that could explain a shift away is weighed by leastOdds at first,
 	// growing with the square of what the requests alone would know, and wholly
-	// from fullInformation on (when their own noise is 1.2 %). Before, it is the
+	// from fullInformation on: when their own noise is an eighth of the margin. Before, it is the
 	// requests' noise that decides, stable had little time to show whether it moves,
 	// and a large fault must be found.
 	leastOdds       = 0.01
-	fullInformation = 7000
+	fullInformation = 64
 )
 
 var wanderSizes = [...]float64{.025, .05, .1, .2}
@@ -114,18 +126,27 @@ func (l wanderLaw) covers(own wanderLaw) bool {
 	return l.own*l.seconds >= own.own*own.seconds && l.own*own.seconds >= own.own*l.seconds
 }
 
-func newWander() wander {
-	w := wander{Laws: make(Vector, wanderLaws*wanderFields), Starts: make(shortVector, wanderLaws*startFields)}
+func newWander(scale, margin float64, still bool) wander {
+	w := wander{Scale: scale, Unit: math.Log(margin), Still: still, Least: leastOdds, Full: fullInformation, Laws: make(Vector, wanderLaws*wanderFields), Starts: make(shortVector, wanderLaws*startFields)}
 	w.settle()
 	return w
 }
 
 // settle forgets where the difference was, not what its law is.
 func (w *wander) settle() {
-	for i, l := range laws {
+	for i := range laws {
 		w.Laws[i*wanderFields+wanderMean] = 0
-		w.Laws[i*wanderFields+wanderVariance] = l.variance
+		w.Laws[i*wanderFields+wanderVariance], _ = w.sizes(i)
 	}
+}
+
+// sizes are a law's variances, of the arms' difference and of stable's level.
+func (w *wander) sizes(law int) (both, own float64) {
+	l := laws[law]
+	if law == 0 && w.Still {
+		return 0, 0
+	}
+	return l.variance * w.Scale * w.Scale, l.own * w.Scale * w.Scale
 }
 
 func (w wander) cloneIn(s *slab) wander {
@@ -156,13 +177,14 @@ func (w *wander) add(z, variance, seconds float64, alone bool) {
 	}
 	w.Information += 1 / variance
 	kept := keptOver(seconds)
-	for i, l := range laws {
+	for i := range laws {
 		f := w.Laws[i*wanderFields : (i+1)*wanderFields]
+		both, _ := w.sizes(i)
 		keep := kept[i]
 		mean := keep * f[wanderMean]
-		p := keep*keep*f[wanderVariance] + (1-keep*keep)*l.variance
+		p := keep*keep*f[wanderVariance] + (1-keep*keep)*both
 		total := p + variance
-		off, gain := z-mean, p/total
+		off, gain := within(z-mean, total), p/total
 		f[wanderLog] -= (math.Log(total) + off*off/total) / 2
 		f[wanderMean] = mean + gain*off
 		f[wanderVariance] = (1 - gain) * p
@@ -175,6 +197,15 @@ func (w *wander) add(z, variance, seconds float64, alone bool) {
 			e[startInformation] += float32(seen * seen / total)
 		}
 	}
+}
+
+// farthest is how many standard deviations a tick counts at most: an outage or a clump
+// is no normal variable.
+const farthest = 5
+
+func within(off, variance float64) float64 {
+	most := farthest * math.Sqrt(variance)
+	return max(-most, min(most, off))
 }
 
 // keptOver is what each law keeps of where it was over so many seconds.
@@ -195,22 +226,23 @@ func (w *wander) watch(level, variance, seconds float64) {
 		return
 	}
 	kept := keptOver(seconds)
-	for i, l := range laws {
+	for i := range laws {
 		f := w.Laws[i*wanderFields : (i+1)*wanderFields]
+		_, own := w.sizes(i)
 		if !w.Seen {
 			// The first is where it lasts, give or take what wanders.
-			total := l.own + variance
+			total := own + variance
 			f[ownLasting], f[ownLastingVariance] = level, total
-			f[ownWander], f[ownWanderVariance], f[ownCovariance] = 0, l.own, -l.own
+			f[ownWander], f[ownWanderVariance], f[ownCovariance] = 0, own, -own
 			continue
 		}
 		keep := kept[i]
 		f[ownWander] *= keep
 		f[ownCovariance] *= keep
-		f[ownWanderVariance] = keep*keep*f[ownWanderVariance] + (1-keep*keep)*l.own
+		f[ownWanderVariance] = keep*keep*f[ownWanderVariance] + (1-keep*keep)*own
 		a, b := f[ownLastingVariance]+f[ownCovariance], f[ownWanderVariance]+f[ownCovariance]
 		total := a + b + variance
-		off := level - f[ownLasting] - f[ownWander]
+		off := within(level-f[ownLasting]-f[ownWander], total)
 		f[ownLog] -= (math.Log(total) + off*off/total) / 2
 		f[ownLasting] += a / total * off
 		f[ownWander] += b / total * off
@@ -238,9 +270,12 @@ var coveredBy = func() (by [wanderLaws][]int) {
 	return by
 }()
 
-// weights weighs the laws by what was seen.
+// weights weighs the laws by what was seen. Where no wandering at all is what is
+// likeliest, other evidence speaks of that, and only the other laws are weighed
+// against a shift.
 func (w *wander) weights() (p wanderWeights) {
-	odds := math.Log(min(1, leastOdds+w.Information*w.Information/(fullInformation*fullInformation)))
+	known := w.Information * w.Unit * w.Unit / w.Full
+	odds := math.Log(min(1, w.Least+known*known))
 	top := math.Inf(-1)
 	for i, l := range laws {
 		var seen float64
@@ -255,7 +290,9 @@ func (w *wander) weights() (p wanderWeights) {
 		if i > 0 {
 			p.even[i] += odds
 		}
-		top = max(top, p.even[i])
+		if i > 0 || !w.Still {
+			top = max(top, p.even[i])
+		}
 	}
 	var all float64
 	for i := range laws {
@@ -307,7 +344,7 @@ func (w *wander) estimate(law, s int) (shift, variance float64, ok bool) {
 // what was seen since: how much likelier it is by the mixture of the laws with a
 // shift than by the likeliest law without. between is a variance that time does
 // not reduce.
-func (w *wander) evidence(p *wanderWeights, s int, between, margin float64) float64 {
+func (w *wander) evidence(p *wanderWeights, s int, between, unit float64) float64 {
 	if len(w.Laws) == 0 {
 		return 0
 	}
@@ -315,7 +352,7 @@ func (w *wander) evidence(p *wanderWeights, s int, between, margin float64) floa
 	for i := range laws {
 		shift, variance, ok := w.estimate(i, s)
 		if ok && terms[i]+gain(shift, variance+between) > -negligible {
-			terms[i] += shiftEvidence(shift, variance+between, margin)
+			terms[i] += shiftEvidence(shift, variance+between, unit)
 		}
 	}
 	return stats.LogSumExp(terms[:])

@@ -74,7 +74,12 @@ func (d *Dispersion) Phi() float64 {
 
 // Shortest is the estimate φ̂ ≥ 1 of the shortest blocks alone: of noise that does
 // not go on.
-func (d *Dispersion) Shortest() float64 { return max(1, d.Blocks[0].estimate(d.Prior)) }
+func (d *Dispersion) Shortest() float64 { return d.ShortestFrom(d.Prior) }
+
+// ShortestFrom is Shortest, drawn to another prior.
+func (d *Dispersion) ShortestFrom(prior float64) float64 {
+	return max(1, d.Blocks[0].estimate(prior))
+}
 
 // PhiFrom is the estimate φ̂ ≥ 1 where noise is taken not to go on over ticks
 // until it is seen to: a block length is drawn to what the shorter one says, and

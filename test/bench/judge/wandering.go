@@ -11,7 +11,7 @@ import (
 )
 
 // wanderer is a level that comes and goes: its logarithm is normal, and a tick
-// keeps a part of the one before (AR 1).
+// of ten seconds keeps a part of the one before (AR 1).
 type wanderer struct {
 	rng              *rand.Rand
 	size, keeps, now float64
@@ -21,8 +21,10 @@ func newWanderer(rng *rand.Rand, size, keeps float64) *wanderer {
 	return &wanderer{rng: rng, size: size, keeps: keeps, now: size * rng.NormFloat64()}
 }
 
-func (w *wanderer) next() float64 {
-	w.now = w.keeps*w.now + math.Sqrt(1-w.keeps*w.keeps)*w.size*w.rng.NormFloat64()
+// next is the level in a tick of some length.
+func (w *wanderer) next(length time.Duration) float64 {
+	keeps := math.Pow(w.keeps, length.Seconds()/interval.Seconds())
+	w.now = keeps*w.now + math.Sqrt(1-keeps*keeps)*w.size*w.rng.NormFloat64()
 	return w.now
 }
 
@@ -44,10 +46,10 @@ func (w wanderingTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 	canary, stable := newWanderer(rng, w.size, w.keeps), newWanderer(rng, w.size, w.keeps)
 	both := newWanderer(rng, w.shared, w.keeps)
 	return func(a at) rollout.Arms {
-		n, share, together := w.rps*interval.Seconds(), float64(a.weight)/100, both.next()
+		n, share, together := w.rps*a.length.Seconds(), float64(a.weight)/100, both.next(a.length)
 		return rollout.Arms{
-			Canary: lognormalArm(rng, n*share, together+canary.next()+w.shift),
-			Stable: lognormalArm(rng, n*(1-share), together+stable.next()),
+			Canary: lognormalArm(rng, n*share, together+canary.next(a.length)+w.shift),
+			Stable: lognormalArm(rng, n*(1-share), together+stable.next(a.length)),
 		}
 	}
 }
@@ -124,10 +126,10 @@ func (w wanderingEvents) source(rng *rand.Rand) func(at) rollout.Arms {
 		return &rollout.Sample{Requests: &n, Errors: &x}
 	}
 	return func(a at) rollout.Arms {
-		n, share := w.rps*interval.Seconds(), float64(a.weight)/100
+		n, share := w.rps*a.length.Seconds(), float64(a.weight)/100
 		return rollout.Arms{
-			Canary: arm(n*share, w.rate*math.Exp(canary.next())),
-			Stable: arm(n*(1-share), w.rate*math.Exp(stable.next())),
+			Canary: arm(n*share, w.rate*math.Exp(canary.next(a.length))),
+			Stable: arm(n*(1-share), w.rate*math.Exp(stable.next(a.length))),
 		}
 	}
 }
