@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -151,16 +152,18 @@ func Controller(ctx context.Context, o ControllerOptions) error {
 	return nil
 }
 
-// caches says what is watched where, and how little of it is kept.
+// caches says what is watched where, and how little of it is kept. Rollouts are
+// kept whole, as they are written whole.
 func caches(namespaces []string) cache.Options {
-	o := cache.Options{ByObject: map[client.Object]cache.ByObject{
+	o := cache.Options{DefaultTransform: lean, ByObject: map[client.Object]cache.ByObject{
 		&corev1.Pod{}:                {Transform: leanPod},
 		&appsv1.ReplicaSet{}:         {Transform: unmanaged},
-		&corev1.Service{}:            {},
-		&appsv1.Deployment{}:         {},
+		&corev1.Service{}:            {Transform: lean},
+		&appsv1.Deployment{}:         {Transform: lean},
 		&discoveryv1.EndpointSlice{}: {Transform: unmanaged},
 		&serinv1.CanaryRecord{}:      {Transform: unmanaged},
 		&serinv1.CanaryRun{}:         {Transform: crd.Lean},
+		&serinv1.CanaryRollout{}:     {Transform: func(obj any) (any, error) { return obj, nil }},
 	}}
 	if len(namespaces) > 0 {
 		o.DefaultNamespaces = map[string]cache.Config{}
@@ -170,6 +173,26 @@ func caches(namespaces []string) cache.Options {
 	}
 	return o
 }
+
+// lean drops who wrote which field of a status, as nobody asks for that, and the
+// copy of an object that kubectl keeps in it. It is for objects that are patched
+// field by field; the annotations stay a map, for patches count on it.
+func lean(obj any) (any, error) {
+	o, ok := obj.(metav1.Object)
+	if !ok {
+		return obj, nil
+	}
+	if managed := o.GetManagedFields(); slices.ContainsFunc(managed, ofStatus) {
+		o.SetManagedFields(slices.DeleteFunc(managed, ofStatus))
+	}
+	if a := o.GetAnnotations(); a[corev1.LastAppliedConfigAnnotation] != "" {
+		delete(a, corev1.LastAppliedConfigAnnotation)
+		o.SetAnnotations(a)
+	}
+	return obj, nil
+}
+
+func ofStatus(m metav1.ManagedFieldsEntry) bool { return m.Subresource != "" }
 
 // unmanaged drops who wrote which field, where nobody asks for it.
 func unmanaged(obj any) (any, error) {
