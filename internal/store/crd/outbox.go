@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	serinv1 "serin.dev/serin/api/v1alpha1"
 	"serin.dev/serin/internal/store"
 )
@@ -74,7 +76,9 @@ func (s *Store) waiting(o *serinv1.CanaryRun) ([]store.Outgoing, error) {
 // Due implements store.Store. A run whose outbox cannot be read does not keep
 // the others' messages back.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]store.Outgoing, error) {
-	list, err := s.list(ctx, "")
+	// Every second, and hardly ever is there one: what a cache holds is looked at
+	// where it is.
+	list, err := s.list(ctx, "", client.UnsafeDisableDeepCopy)
 	if err != nil {
 		return nil, fmt.Errorf("look for messages: %w", err)
 	}

@@ -295,13 +295,13 @@ func (s *Store) Runs(ctx context.Context, rollout string, limit int) ([]store.Ru
 
 // list reads the runs of a rollout, or all, with what this store wrote and the
 // cache does not show yet.
-func (s *Store) list(ctx context.Context, rollout string) ([]*serinv1.CanaryRun, error) {
+func (s *Store) list(ctx context.Context, rollout string, opts ...client.ListOption) ([]*serinv1.CanaryRun, error) {
 	key := client.ObjectKey{Namespace: s.namespace}
 	if rollout != "" {
 		key = s.key(rollout)
 	}
 	var list serinv1.CanaryRunList
-	if err := s.client.List(ctx, &list, s.those(key)...); err != nil {
+	if err := s.client.List(ctx, &list, append(s.those(key), opts...)...); err != nil {
 		return nil, explain(err, "list", runs)
 	}
 	var out []*serinv1.CanaryRun
