@@ -102,7 +102,7 @@ func judgeRun(s scenario, rng *rand.Rand) (rolledBack time.Duration, promoted bo
 	var assessment analysis.Assessment
 	promoted = true
 	pressing := false
-	length := interval
+	var length time.Duration
 	for since := time.Duration(0); since < s.length; since += length {
 		phase := phaseAt(s.config.Phases, since)
 		weight := s.config.Phases[phase].Weight
