@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"serin.dev/serin/internal/backtest"
 	"serin.dev/serin/internal/builtin"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/simulate"
@@ -58,6 +59,20 @@ func (r *Recording) Usual(ctx context.Context) (simulate.Traffic, time.Duration,
 	}
 	t.Instances = max(1, u.Instances)
 	return t, u.Over, nil
+}
+
+// Versions evaluates an expression that has a series for each version at every
+// step of a past time; label is what the versions are told apart by.
+func (r *Recording) Versions(ctx context.Context, expression string, w backtest.Window, step time.Duration) (versions []backtest.Version, label string, err error) {
+	labels, err := r.source.Labels(ctx, expression, w.From, w.To, step)
+	for _, l := range labels {
+		v := backtest.Version{Name: l.Value}
+		for i, at := range l.Times {
+			v.Seen = append(v.Seen, backtest.Sighting{At: at, Amount: l.Values[i]})
+		}
+		versions, label = append(versions, v), l.Name
+	}
+	return versions, label, err
 }
 
 // Close releases what this holds.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -20,12 +21,18 @@ import (
 // backtested is the answer of backtest.
 type backtested struct {
 	Releases []pastRelease `json:"releases"`
+	// Unseen are times in which a release may have been that nobody can judge.
+	Unseen []backtest.Unseen `json:"unseen,omitempty"`
 }
 
 // pastRelease is one release and what each plan would have made of it.
 type pastRelease struct {
 	// Name is the record's file, or the range.
 	Name string `json:"name"`
+	// Found is set for a release that was found by the versions' series.
+	Found *backtest.Found `json:"found,omitempty"`
+	// Problem says why a release that was found cannot be judged.
+	Problem string `json:"problem,omitempty"`
 	// From and To are those of the ticks that were read; the first has the
 	// canary's first requests.
 	From  time.Time       `json:"from"`
@@ -43,7 +50,7 @@ type pastVerdict struct {
 
 type backtestFlags struct {
 	files, from, to, records []string
-	url, incident            string
+	url, incident, releases  string
 	stable, canary           string
 	stableSet, canarySet     string
 }
@@ -60,7 +67,13 @@ and when?" With several -f it shows the plans side by side.
 
 The figures come from a Prometheus, by the queries of FILE, in the range from
 --from to --to; repeat both for several releases. Or they come from archived
-records of runs (--record). The release is taken to begin with the canary's first
+records of runs (--record). With --releases the range may be weeks long: the
+releases in it are found by an expression of PromQL that has a series for each
+version, such as 'sum by (version) (rate(http_requests_total{job="shop"}[1m]))'. A
+version that appears beside another is a release, from then on until one of the two
+has gone. $(version) in the queries of FILE stands for each release's own versions.
+
+Otherwise the release is taken to begin with the canary's first
 requests in the range. Holes in the figures are listed; they are no data, which is
 never a pass.
 
@@ -70,6 +83,7 @@ says so. Tests are taken to have passed and approvals to have been given at once
 
 It exits with 0 when there is an answer, whatever it is.`,
 		Example: `  serin backtest -f shop.yaml --prometheus http://prometheus:9090 --from 2026-03-03T10:00:00Z --to 2026-03-03T12:30:00Z
+  serin backtest -f shop.yaml --prometheus http://prometheus:9090 --from 2026-03-01T00:00:00Z --to 2026-03-08T00:00:00Z --releases 'sum by (version) (rate(http_requests_total{job="shop"}[1m]))'
   serin backtest -f shop.yaml -f bolder.yaml --record ~/.local/state/serin/archive/shop/*/record.jsonl
   serin backtest -f shop.yaml --prometheus http://prometheus:9090 --from 2026-03-03T10:00:00Z --to 2026-03-03T12:30:00Z --incident 2026-03-03T10:40:00Z`,
 		Args: noArgs,
@@ -87,6 +101,7 @@ It exits with 0 when there is an answer, whatever it is.`,
 	cmd.Flags().StringVar(&f.url, "prometheus", "", "address of the Prometheus that has recorded the release (default the one that FILE names)")
 	cmd.Flags().StringArrayVar(&f.from, "from", nil, "beginning of the range, such as 2026-03-03T10:00:00Z; may be repeated")
 	cmd.Flags().StringArrayVar(&f.to, "to", nil, "its end")
+	cmd.Flags().StringVar(&f.releases, "releases", "", "PromQL that has a series for each version: finds the releases in the range")
 	cmd.Flags().StringArrayVar(&f.records, "record", nil, "archived record of a run, instead of a range; may be repeated")
 	_ = cmd.MarkFlagFilename("record", "jsonl")
 	cmd.Flags().StringVar(&f.incident, "incident", "", "when the incident began, to say how long before or after it the plan would have acted")
@@ -111,6 +126,10 @@ func (f backtestFlags) windows() ([]backtest.Window, error) {
 	switch {
 	case len(f.records) > 0 && len(f.from)+len(f.to) > 0:
 		return nil, usage("--record and --from are two sources; write one of them")
+	case f.releases != "" && (f.stable != "" || f.canary != "" || f.stableSet != "" || f.canarySet != ""):
+		return nil, usage("--releases finds the versions; leave out --stable-version, --canary-version, --stable-replicaset and --canary-replicaset")
+	case f.releases != "" && len(f.from) == 0:
+		return nil, usage("--releases looks through a range; write --from and --to")
 	case len(f.records) == 0 && len(f.from) == 0:
 		return nil, usage("which release? write --from and --to, or --record; see `serin backtest --help`")
 	case len(f.from) != len(f.to):
@@ -159,10 +178,20 @@ func (c *command) backtestAll(ctx context.Context, f backtestFlags) (backtested,
 		plans = append(plans, plannedFile{file, r, engine.PlanOf(r.Spec)})
 	}
 	for _, w := range windows {
+		if f.releases != "" {
+			if err := c.backtestFound(ctx, f, plans, w, incident, &result); err != nil {
+				return result, err
+			}
+			continue
+		}
 		release := pastRelease{Name: w.From.Format(time.RFC3339) + " to " + w.To.Format(time.RFC3339)}
 		// Plans of the same ticks and queries are shown the same figures.
 		for i, p := range plans {
-			ticks, err := c.series(ctx, f, p, w)
+			o := RecordedOptions{URL: f.url, Versions: pair(f.stable, f.canary), ReplicaSets: pair(f.stableSet, f.canarySet)}
+			ticks, err := c.series(ctx, o, p, w)
+			if errors.Is(err, backtest.ErrNothing) {
+				err = usage("%s, %s to %s: %w; look whether the range is that of the release, and whether `serin doctor` finds the series", p.file, w.From.Format(time.RFC3339), w.To.Format(time.RFC3339), err)
+			}
 			if err != nil {
 				return result, err
 			}
@@ -198,12 +227,11 @@ func readTicks(name string) ([]rollout.Tick, error) {
 }
 
 // series reads a window by a file's queries.
-func (c *command) series(ctx context.Context, f backtestFlags, p plannedFile, w backtest.Window) ([]rollout.Tick, error) {
+func (c *command) series(ctx context.Context, o RecordedOptions, p plannedFile, w backtest.Window) ([]rollout.Tick, error) {
 	interval := time.Duration(p.plan.Analysis.Interval)
 	if err := w.Check(interval); err != nil {
 		return nil, usage("--from, --to: %w", err)
 	}
-	o := RecordedOptions{URL: f.url, Versions: pair(f.stable, f.canary), ReplicaSets: pair(f.stableSet, f.canarySet)}
 	rec, err := c.Recorded(*p.rollout, o)
 	if err != nil {
 		return nil, usage("%s: %w", p.file, err)
@@ -218,11 +246,86 @@ func (c *command) series(ctx context.Context, f backtestFlags, p plannedFile, w 
 	bar.end()
 	switch {
 	case errors.Is(err, backtest.ErrNothing):
-		return nil, usage("%s, %s to %s: %w; look whether the range is that of the release, and whether `serin doctor` finds the series", p.file, w.From.Format(time.RFC3339), w.To.Format(time.RFC3339), err)
+		return nil, err
 	case err != nil:
 		return nil, unreachable("%w", err)
 	}
 	return ticks, nil
+}
+
+const (
+	// Versions are looked for at every tick, in a range of more than so many at
+	// every minute.
+	mostSteps   = 50_000
+	longestStep = time.Minute
+	// longestRange is how much is looked through at once.
+	longestRange = 366 * 24 * time.Hour
+)
+
+// backtestFound judges the releases that are found in a range.
+func (c *command) backtestFound(ctx context.Context, f backtestFlags, plans []plannedFile, w backtest.Window, incident time.Time, result *backtested) error {
+	interval := time.Duration(plans[0].plan.Analysis.Interval)
+	step := interval
+	if w.To.Sub(w.From)/step > mostSteps {
+		step = longestStep
+	}
+	if span := w.To.Sub(w.From); span <= 0 || span > longestRange {
+		return usage("--from, --to: the range from %s to %s cannot be looked through; write one of up to a year", w.From.Format(time.RFC3339), w.To.Format(time.RFC3339))
+	}
+	rec, err := c.Recorded(*plans[0].rollout, RecordedOptions{URL: f.url})
+	if err != nil {
+		return usage("%s: %w", plans[0].file, err)
+	}
+	defer func() { _ = rec.Close() }()
+	versions, label, err := rec.Versions(ctx, f.releases, w, step)
+	if err != nil {
+		return unreachable("--releases: %w", err)
+	}
+	found, unseen := backtest.Find(versions, w, step)
+	result.Unseen = append(result.Unseen, unseen...)
+	if len(found) == 0 {
+		var names []string
+		for _, v := range versions {
+			names = append(names, v.Name)
+		}
+		why := "no version is recorded"
+		if len(names) > 0 {
+			why = "recorded is " + strings.Join(names, ", ")
+		}
+		for _, u := range unseen {
+			why += "; " + notSeen(u)
+		}
+		return usage("--releases: between %s and %s no version appeared beside another: %s", w.From.Format(time.RFC3339), w.To.Format(time.RFC3339), why)
+	}
+	for i, r := range found {
+		release := pastRelease{Name: r.Stable + " → " + r.Canary, Found: &r, From: r.From, To: r.To, Holes: []backtest.Hole{}, Plans: []pastVerdict{}}
+		during := incident
+		if incident.Before(r.From) || i+1 < len(found) && !incident.Before(found[i+1].From) {
+			during = time.Time{} // it was another release's
+		}
+		first := true
+		for _, p := range plans {
+			o := RecordedOptions{URL: f.url, Versions: pair(r.Stable, r.Canary)}
+			if label == "replicaset" {
+				o.ReplicaSets = o.Versions
+			}
+			ticks, err := c.series(ctx, o, p, r.Window)
+			if err == nil {
+				ticks, err = backtest.Trim(ticks)
+			}
+			switch {
+			case errors.Is(err, backtest.ErrNothing):
+				release.Problem = fmt.Sprintf("%s: %s, by the queries of the file", p.file, err)
+				continue
+			case err != nil:
+				return err
+			}
+			release.judge(p, ticks, during, first)
+			first = false
+		}
+		result.Releases = append(result.Releases, release)
+	}
+	return nil
 }
 
 func pair(stable, canary string) map[rollout.Arm]string {
@@ -293,6 +396,12 @@ func (b backtested) text(w io.Writer) error {
 			fmt.Fprintln(w)
 		}
 		fmt.Fprintf(w, "%s: %d ticks from %s to %s\n", r.Name, r.Ticks, r.From.Format(time.RFC3339), r.To.Format(time.RFC3339))
+		if r.Found != nil {
+			fmt.Fprintln(w, ended(*r.Found))
+		}
+		if r.Problem != "" {
+			fmt.Fprintln(w, "not judged: "+r.Problem)
+		}
 		for _, h := range r.Holes {
 			fmt.Fprintf(w, "no figures of %s from %s to %s\n", armsInWords(h.Arm), h.From.Format(time.TimeOnly), h.To.Format(time.TimeOnly))
 		}
@@ -304,7 +413,31 @@ func (b backtested) text(w io.Writer) error {
 			return err
 		}
 	}
+	if len(b.Unseen) > 0 {
+		fmt.Fprintln(w, "\nNot seen, and no pass:")
+	}
+	for _, u := range b.Unseen {
+		fmt.Fprintln(w, notSeen(u))
+	}
 	return nil
+}
+
+// ended says how a release that was found ended.
+func ended(f backtest.Found) string {
+	switch f.Ended {
+	case backtest.Promoted:
+		return fmt.Sprintf("%s had gone by %s", f.Stable, f.To.Format(time.TimeOnly))
+	case backtest.CanaryGone:
+		return fmt.Sprintf("%s had gone by %s: it was taken back, or ended by itself", f.Canary, f.To.Format(time.TimeOnly))
+	case backtest.Superseded:
+		return fmt.Sprintf("another version came at %s", f.To.Format(time.TimeOnly))
+	}
+	return "both were still there at the end of the range, or of what was recorded"
+}
+
+// notSeen says in a line what nobody can judge.
+func notSeen(u backtest.Unseen) string {
+	return fmt.Sprintf("%s to %s: %s", u.From.Format(time.RFC3339), u.To.Format(time.RFC3339), u.Message)
 }
 
 func armsInWords(arm string) string {
@@ -319,6 +452,9 @@ func armsInWords(arm string) string {
 
 // table shows the plans' decisions side by side.
 func (r pastRelease) table(w io.Writer) error {
+	if len(r.Plans) == 0 {
+		return nil
+	}
 	var times []time.Time
 	for _, p := range r.Plans {
 		for _, s := range p.Timeline {

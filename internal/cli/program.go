@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"serin.dev/serin/internal/backtest"
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/server"
@@ -71,6 +72,9 @@ type Recording interface {
 	Collect(ctx context.Context, since, now time.Time) (rollout.Arms, error)
 	// Usual is what the service is usually like, and over how long that was.
 	Usual(ctx context.Context) (simulate.Traffic, time.Duration, error)
+	// Versions evaluates an expression that has a series for each version at
+	// every step of a past time; label is what the versions are told apart by.
+	Versions(ctx context.Context, expression string, w backtest.Window, step time.Duration) (versions []backtest.Version, label string, err error)
 	Close() error
 }
 

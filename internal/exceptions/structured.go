@@ -192,7 +192,7 @@ func loud(level string) bool {
 type meaning int
 
 const (
-	nothing meaning = iota
+	_ meaning = iota // nothing
 	// typeInside is the type in an object that is an error, typeAnywhere also
 	// elsewhere.
 	typeInside

@@ -48,7 +48,7 @@ func (r *recorded) add(metric, labels string, at time.Time, value float64) {
 
 // program is one arm's counters.
 type program struct {
-	arm                         string
+	arm, version                string
 	ok, failed                  float64
 	below                       map[string]float64
 	sum, count                  float64
@@ -78,7 +78,7 @@ func (r *recorded) scraped(p *program, at time.Time) {
 			}
 		}
 	}
-	labels := fmt.Sprintf(`arm="%s",instance="%s:80",job="shop"`, p.arm, p.arm)
+	labels := fmt.Sprintf(`arm="%s",instance="%s:80",job="shop",version="%s"`, p.arm, p.version, p.version)
 	r.add("http_requests_total", labels+`,code="200"`, at, p.ok)
 	r.add("http_requests_total", labels+`,code="500"`, at, p.failed)
 	for _, b := range bounds {
@@ -109,8 +109,8 @@ func (r *recorded) openMetrics() []byte {
 // In the hole nobody was scraped.
 func release(from time.Time, bad bool, holeFrom, holeTo time.Duration) *recorded {
 	r := &recorded{rng: rand.New(rand.NewPCG(seed, 1)), from: from}
-	stable := &program{arm: "stable", rps: 40, errorRate: .02, meanSeconds: .05}
-	canary := &program{arm: "canary", errorRate: .02, meanSeconds: .05}
+	stable := &program{arm: "stable", version: "1.4", rps: 40, errorRate: .02, meanSeconds: .05}
+	canary := &program{arm: "canary", version: "1.5", errorRate: .02, meanSeconds: .05}
 	for since := time.Duration(0); since < 70*time.Minute; since += scrape {
 		at := from.Add(since)
 		if since >= begins {
@@ -174,10 +174,14 @@ func serin(t *testing.T, args ...string) (code int, out, errs string) {
 }
 
 type answer struct {
+	Unseen   []struct{ Message string }
 	Releases []struct {
-		From  time.Time
-		Ticks int
-		Holes []struct {
+		Name    string
+		Problem string
+		Found   struct{ Ended string }
+		From    time.Time
+		Ticks   int
+		Holes   []struct {
 			From, To time.Time
 			Arm      string
 		}
@@ -348,12 +352,13 @@ func TestTheGuideToBacktestsWorks(t *testing.T) {
 	}
 	t.Chdir(dir)
 	moved := strings.NewReplacer("http://prometheus:9090", server.URL,
+		"2026-03-01T00:00:00Z", at(from), "2026-03-08T00:00:00Z", at(from.Add(69*time.Minute)),
 		"2026-03-03T10:00:00Z", at(from.Add(35*time.Minute)), "2026-03-03T10:35:00Z", at(from.Add(69*time.Minute)),
 		"2026-03-03T10:15:00Z", at(from.Add(50*time.Minute)))
 	carriedOut := 0
 	for _, block := range regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(guide, -1) {
 		for line := range strings.Lines(moved.Replace(string(block[1]))) {
-			code, out, errs := serin(t, strings.Fields(line)[1:]...)
+			code, out, errs := serin(t, words(line)[1:]...)
 			// The release in the record went bad a minute before its end.
 			want := "would have rolled back"
 			if strings.Contains(line, "--record") {
@@ -365,7 +370,127 @@ func TestTheGuideToBacktestsWorks(t *testing.T) {
 			carriedOut++
 		}
 	}
-	if carriedOut != 3 {
+	if carriedOut != 4 {
 		t.Errorf("%d commands were carried out", carriedOut)
+	}
+}
+
+// words are those of a command line; one in single quotes may hold blanks.
+func words(line string) []string {
+	all := regexp.MustCompile(`'[^']*'|\S+`).FindAllString(line, -1)
+	for i := range all {
+		all[i] = strings.Trim(all[i], "'")
+	}
+	return all
+}
+
+// weeks records three releases: 1.5 is promoted after 40 minutes, 1.6 has five
+// times the errors from its tenth minute on and is taken back after 25, and
+// while 1.7 is beside 1.5 nobody is scraped for ten minutes.
+func weeks(from time.Time) *recorded {
+	r := &recorded{rng: rand.New(rand.NewPCG(seed, 2)), from: from}
+	one := func(version string) *program {
+		return &program{arm: "any", version: version, errorRate: .02, meanSeconds: .05}
+	}
+	old, good, bad, last := one("1.4"), one("1.5"), one("1.6"), one("1.7")
+	minutes := func(since time.Duration, from, to time.Duration) bool {
+		return since >= from*time.Minute && since < to*time.Minute
+	}
+	for since := time.Duration(0); since < 170*time.Minute; since += scrape {
+		share := map[*program]float64{}
+		switch {
+		case minutes(since, 0, 20):
+			share[old] = 1
+		case minutes(since, 20, 60):
+			share[old], share[good] = .9, .1
+		case minutes(since, 80, 105):
+			share[good], share[bad] = .9, .1
+		case minutes(since, 125, 170):
+			share[good], share[last] = .9, .1
+		default:
+			share[good] = 1
+		}
+		bad.errorRate = .02
+		if since >= 90*time.Minute {
+			bad.errorRate = .10
+		}
+		if minutes(since, 140, 150) {
+			continue // the hole
+		}
+		for _, p := range []*program{old, good, bad, last} {
+			if p.rps = 40 * share[p]; p.rps > 0 {
+				r.scraped(p, from.Add(since))
+			}
+		}
+	}
+	return r
+}
+
+func TestReleasesAreFoundByTheirVersions(t *testing.T) {
+	from := past().Add(-30 * time.Minute)
+	server := prometheus.StartRecorded(t, weeks(from).openMetrics())
+	byVersion := func(path string) string {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(string(text), `arm="$(arm)"`, `version="$(version)"`)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	usual, bold := byVersion(write(t, "usual.yaml", server.URL, "2")), byVersion(write(t, "bold.yaml", server.URL, "20"))
+	incident := from.Add(90 * time.Minute)
+	args := []string{
+		"-f", usual, "-f", bold, "--releases", `sum by (version) (rate(http_requests_total{job="shop"}[1m]))`,
+		"--from", at(from), "--to", at(from.Add(165 * time.Minute)), "--incident", at(incident),
+	}
+	a := backtest(t, args...)
+	var names []string
+	for _, r := range a.Releases {
+		names = append(names, r.Name+" "+r.Found.Ended)
+		if len(r.Plans) != 2 || r.Problem != "" {
+			t.Fatalf("seed %d: %+v", seed, r)
+		}
+	}
+	want := []string{"1.4 → 1.5 promoted", "1.5 → 1.6 canaryGone", "1.5 → 1.7 open"}
+	if strings.Join(names, ", ") != strings.Join(want, ", ") {
+		t.Fatalf("found %q, want %q", names, want)
+	}
+	for i, began := range []time.Duration{20, 80, 125} {
+		if off := a.Releases[i].From.Sub(from.Add(began * time.Minute)); off < -time.Minute || off > time.Minute {
+			t.Errorf("%s is taken to begin at %s, %s off", want[i], a.Releases[i].From, off)
+		}
+	}
+	good, bad, last := a.Releases[0], a.Releases[1], a.Releases[2]
+	if p := good.Plans[0]; p.Decision == "rollback" || strings.Contains(p.Answer, "incident") {
+		t.Errorf("seed %d: the good release: %+v", seed, p)
+	}
+	if p := bad.Plans[0]; p.Decision != "rollback" || !strings.Contains(p.Answer, "after the incident began") || p.At.Sub(incident) > 10*time.Minute {
+		t.Errorf("seed %d: the bad release: %+v", seed, p)
+	}
+	if p := bad.Plans[1]; p.Decision == "rollback" || !strings.Contains(p.Answer, "would not have caught the incident") {
+		t.Errorf("seed %d: the bad release, with a margin of 20: %+v", seed, p)
+	}
+	if p := last.Plans[0]; len(last.Holes) != 1 || p.Decision != "rollback" || !strings.Contains(p.Answer, "no data is never a pass") {
+		t.Errorf("seed %d: the release with a hole: %+v %+v", seed, last.Holes, p)
+	}
+	if len(a.Unseen) != 1 || !strings.Contains(a.Unseen[0].Message, "no version is recorded") {
+		t.Errorf("unseen: %+v", a.Unseen)
+	}
+
+	_, text, _ := serin(t, append([]string{"backtest"}, args...)...)
+	for _, part := range []string{"1.5 → 1.6", "it was taken back, or ended by itself", "rolls back", "Not seen, and no pass:"} {
+		if !strings.Contains(text, part) {
+			t.Errorf("%q is not in\n%s", part, text)
+		}
+	}
+	code, _, errs := serin(t, "backtest", "-f", usual, "--releases", `sum by (version) (rate(http_requests_total[1m]))`, "--from", at(from), "--to", at(from.Add(15*time.Minute)))
+	if code != 4 || !strings.Contains(errs, "no version appeared beside another: recorded is 1.4") {
+		t.Errorf("without a release: %d %s", code, errs)
+	}
+	code, _, errs = serin(t, "backtest", "-f", usual, "--releases", `sum(rate(http_requests_total[1m]))`, "--from", at(from), "--to", at(from.Add(15*time.Minute)))
+	if code != 5 || !strings.Contains(errs, "sum by (version)") {
+		t.Errorf("without a version: %d %s", code, errs)
 	}
 }
