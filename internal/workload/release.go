@@ -1,6 +1,10 @@
 package workload
 
-import "errors"
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+)
 
 // Releaser is implemented by workloads that outlive a run and are told which
 // version the next run is about: those of the daemon on one machine.
@@ -33,6 +37,14 @@ type Version struct {
 	Dir     string            `json:"dir,omitempty"`
 	Port    int               `json:"port,omitempty"`
 	URLs    []string          `json:"urls,omitempty"`
+}
+
+// Same compares two versions as they are saved, so that what has been saved
+// equals what has not.
+func (v Version) Same(o Version) bool {
+	a, errA := json.Marshal(v)
+	b, errB := json.Marshal(o)
+	return errA == nil && errB == nil && bytes.Equal(a, b)
 }
 
 // ErrServing is wrapped by BeginRun when the candidate is what serves already.

@@ -1,11 +1,7 @@
 package endpoints
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"serin.dev/serin/internal/workload"
@@ -37,20 +33,17 @@ func (w *Workload) initialMemory() memory {
 // recall loads the memory, or begins one from the file.
 func (w *Workload) recall() error {
 	w.memory = w.initialMemory()
-	data, err := os.ReadFile(w.memoryFile())
-	switch {
-	case errors.Is(err, os.ErrNotExist), err == nil && w.env.Fresh:
+	if w.env.Fresh {
 		w.remember()
 		return nil
-	case err != nil:
+	}
+	m, found, err := statefile.Load(w.memoryFile(), memoryFormat, func(m memory) bool { return len(m.Serving.URLs) > 0 })
+	if err != nil {
 		return fmt.Errorf("reading which version of %s serves: %w", w.env.Rollout, err)
 	}
-	var m memory
-	if err := json.Unmarshal(data, &m); err != nil || len(m.Serving.URLs) == 0 {
-		return fmt.Errorf("reading which version of %s serves: %s is damaged; move it away to start from the file's versions (%w)", w.env.Rollout, w.memoryFile(), err)
-	}
-	if m.Format > memoryFormat {
-		return fmt.Errorf("reading which version of %s serves: %s was written by a newer Serin (format %d, this one knows %d); use that one", w.env.Rollout, w.memoryFile(), m.Format, memoryFormat)
+	if !found {
+		w.remember()
+		return nil
 	}
 	if c := w.memory.Candidate; m.Candidate == nil && c != nil && c.Version != m.Serving.Version {
 		m.Candidate = c
@@ -66,11 +59,7 @@ func (w *Workload) recall() error {
 // remember saves the memory. A full disk must not stop a run, so it only
 // complains.
 func (w *Workload) remember() {
-	data, err := json.Marshal(w.memory)
-	if err == nil {
-		err = statefile.Replace(w.memoryFile(), data, true)
-	}
-	if err != nil {
+	if err := statefile.Save(w.memoryFile(), w.memory); err != nil {
 		w.log.Error("which version serves could not be saved; free some disk space, or a restart of Serin may go back to the one before",
 			"file", w.memoryFile(), "error", err)
 	}
@@ -94,7 +83,7 @@ func (w *Workload) BeginRun(candidate workload.Version) error {
 		return fmt.Errorf("releasing %s of %s: %s: %w", candidate.Version, w.env.Rollout, fmt.Sprintf(format, args...), workload.ErrRefused)
 	}
 	if c := w.memory.Candidate; c != nil && w.memory.Begun {
-		if sameVersion(*c, candidate) {
+		if c.Same(candidate) {
 			return nil
 		}
 		return refused("the run of %s has not ended", c.Version)
@@ -136,12 +125,4 @@ func (w *Workload) EndRun(promoted bool) error {
 	w.remember()
 	w.notify()
 	return nil
-}
-
-// sameVersion compares two versions as they are saved, so that what has been
-// saved equals what has not.
-func sameVersion(a, b workload.Version) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
 }

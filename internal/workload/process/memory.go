@@ -1,8 +1,6 @@
 package process
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -88,21 +86,14 @@ func (w *Workload) initialMemory() memory {
 // recall loads the memory, or begins one from the file.
 func (w *Workload) recall() error {
 	initial := w.initialMemory()
-	data, err := os.ReadFile(w.memoryFile())
-	switch {
-	case errors.Is(err, os.ErrNotExist):
+	m, found, err := statefile.Load(w.memoryFile(), memoryFormat, func(m memory) bool { return m.Serving.ID > 0 })
+	if err != nil {
+		return fmt.Errorf("reading which version of %s serves: %w", w.env.Rollout, err)
+	}
+	if !found {
 		w.memory = initial
 		w.remember()
 		return nil
-	case err != nil:
-		return fmt.Errorf("reading which version of %s serves: %w", w.env.Rollout, err)
-	}
-	var m memory
-	if err := json.Unmarshal(data, &m); err != nil || m.Serving.ID == 0 {
-		return fmt.Errorf("reading which version of %s serves: %s is damaged; move it away to start from the file's versions (%w)", w.env.Rollout, w.memoryFile(), err)
-	}
-	if m.Format > memoryFormat {
-		return fmt.Errorf("reading which version of %s serves: %s was written by a newer Serin (format %d, this one knows %d); use that one", w.env.Rollout, w.memoryFile(), m.Format, memoryFormat)
 	}
 	if w.env.Fresh {
 		// New numbers, so that instances of before are strangers.
@@ -135,11 +126,7 @@ func (w *Workload) newGroup(v workload.Version) *remembered {
 // remember saves the memory. A full disk must not stop instances from being run
 // or stopped, so it only complains.
 func (w *Workload) remember() {
-	data, err := json.Marshal(w.memory)
-	if err == nil {
-		err = statefile.Replace(w.memoryFile(), data, true)
-	}
-	if err != nil {
+	if err := statefile.Save(w.memoryFile(), w.memory); err != nil {
 		w.log.Error("which version serves could not be saved; free some disk space, or a restart of Serin may go back to the one before",
 			"file", w.memoryFile(), "error", err)
 	}
@@ -163,7 +150,7 @@ func (w *Workload) BeginRun(candidate workload.Version) error {
 		return fmt.Errorf("releasing %s of %s: %s: %w", candidate.Version, w.env.Rollout, fmt.Sprintf(format, args...), workload.ErrRefused)
 	}
 	if c := w.memory.Candidate; c != nil && w.memory.Begun {
-		if sameVersion(c.Version, candidate) {
+		if c.Version.Same(candidate) {
 			return nil
 		}
 		return refused("the run of %s has not ended", c.Version.Version)
@@ -187,14 +174,6 @@ func (w *Workload) BeginRun(candidate workload.Version) error {
 	w.remember()
 	w.tails.forget(w)
 	return nil
-}
-
-// sameVersion compares two versions as they are saved, so that what has been
-// saved equals what has not.
-func sameVersion(a, b workload.Version) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
 }
 
 // refuses says why a candidate cannot be run, if it cannot.

@@ -63,3 +63,37 @@ func must(t *testing.T, err error) {
 		t.Fatal(err)
 	}
 }
+
+type kept struct {
+	Format int    `json:"format"`
+	Name   string `json:"name"`
+}
+
+func TestWhatIsSavedIsLoadedAndWhatIsNotWholeIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state.json")
+	load := func() (kept, bool, error) {
+		return statefile.Load(path, 2, func(k kept) bool { return k.Name != "" })
+	}
+	if _, found, err := load(); found || err != nil {
+		t.Errorf("without a file: %t, %v", found, err)
+	}
+	if err := statefile.Save(path, kept{2, "v1"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, found, err := load(); !found || err != nil || got != (kept{2, "v1"}) {
+		t.Errorf("loaded %+v, %t, %v", got, found, err)
+	}
+	for content, want := range map[string]string{
+		`{"format":3,"name":{"first":"v1"}}`: "written by a newer Serin (format 3, this one knows 2)",
+		`{"format":2,"na`:                    "is damaged; move it away",
+		`{"format":2}`:                       "is damaged; move it away",
+		"":                                   "is damaged; move it away",
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, found, err := load(); found || err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: %t, %v, want an error with %q", content, found, err, want)
+		}
+	}
+}
