@@ -18,12 +18,15 @@ import (
 // installing is what `serin install` was asked for.
 type installing struct {
 	install.Options
-	target  *kube.Target
-	out     *format
-	dryRun  bool
-	force   bool
-	wait    bool
-	timeout time.Duration
+	target *kube.Target
+	out    *format
+	// confined asks for a NetworkPolicy, with these ports.
+	confined bool
+	ports    []int
+	dryRun   bool
+	force    bool
+	wait     bool
+	timeout  time.Duration
 }
 
 func (c *command) install() *cobra.Command {
@@ -62,6 +65,8 @@ then be applied apart from the rest (--part namespace).`,
 	f.Int32Var(&i.Replicas, "replicas", 1, "replicas of the controller: one works, the others stand by")
 	f.StringVar(&i.PrometheusURL, "prometheus-url", "", "Prometheus that rollouts without analysis.metrics are judged from")
 	f.StringVar(&i.ArchiveClaim, "archive-claim", "", "PersistentVolumeClaim for records and reports of ended runs (default: they go with the pod)")
+	f.BoolVar(&i.confined, "network-policy", false, "confine the controller by a NetworkPolicy, which has an effect where the cluster's network enforces them")
+	f.IntSliceVar(&i.ports, "network-policy-ports", install.ConfinedPorts, "TCP ports that it may reach then: the API server's, Prometheus's, and those of notifiers, tests and hooks")
 	f.StringVar(&i.PriorityClass, "priority-class", "", "PriorityClass of the controller's pods")
 	f.BoolVar(&i.dryRun, "dry-run", false, "let the API server check everything and write nothing; with -o yaml print the objects instead")
 	f.BoolVar(&i.force, "force-conflicts", false, "take over fields that others have set")
@@ -80,6 +85,9 @@ func (c *command) completeInstall(i *installing) error {
 		return usage("serin %s is a build of its own, of which no image is published; name one with --image, or a release with --version", i.Version)
 	}
 	i.Rules = c.Cluster.Permissions()
+	if i.confined {
+		i.Confine = i.ports
+	}
 	i.Options = i.WithDefaults()
 	if err := i.Validate(); err != nil {
 		return usage("%w", err)

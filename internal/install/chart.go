@@ -32,6 +32,7 @@ func Chart(o Options) (map[string][]byte, error) {
 	}
 	// One replica too many for a disruption budget to be left out.
 	o.Namespace, o.Version, o.Replicas, o.Policy = Namespace, Unreleased, 2, NewestPolicy
+	o.Confine = ConfinedPorts
 	o.Namespaces = nil
 	wide, err := Objects(o)
 	if err != nil {
@@ -57,6 +58,7 @@ func Chart(o Options) (map[string][]byte, error) {
 	c.write("rbac-namespaces.yaml", "{{- $root := . }}\n{{- range $namespace := .Values.namespaces }}{{ with $root }}\n---",
 		inNamespace(OfKind(narrow, "Role", "RoleBinding"), eachNamespace), `{{- end }}{{ end }}`)
 	c.write("budget.yaml", `{{- if gt (int .Values.replicas) 1 }}`, OfKind(wide, "PodDisruptionBudget"), `{{- end }}`)
+	c.write("network.yaml", `{{- if .Values.networkPolicy.enabled }}`, OfKind(wide, networkKind.Kind), `{{- end }}`)
 	return files, c.err
 }
 
@@ -119,6 +121,7 @@ var marks = map[string]string{
 	"priority":   "{{ .Values.priorityClassName | quote }}",
 	"replicas":   "{{ .Values.replicas }}",
 	"strategy":   "{{ if .Values.archive.claim }}Recreate{{ else }}RollingUpdate{{ end }}",
+	"ports":      `{{ if not .Values.networkPolicy.ports }}{{ fail "networkPolicy.ports is empty: name at least the port of the API server" }}{{ end }}[{{ range $i, $port := .Values.networkPolicy.ports }}{{ if $i }}, {{ end }}{protocol: TCP, port: {{ $port }}}{{ end }}]`,
 	"archive":    "{{ if .Values.archive.claim }}{claimName: {{ .Values.archive.claim | quote }}}{{ else }}{sizeLimit: 1Gi}{{ end }}",
 	"volume":     "{{ if .Values.archive.claim }}persistentVolumeClaim{{ else }}emptyDir{{ end }}",
 }
@@ -143,6 +146,13 @@ func fillIn(u *unstructured.Unstructured) error {
 		annotations := u.GetAnnotations()
 		annotations["helm.sh/resource-policy"] = "keep"
 		u.SetAnnotations(annotations)
+	case networkKind.Kind:
+		egress, _, err := unstructured.NestedSlice(u.Object, "spec", "egress")
+		if err != nil || len(egress) != 2 {
+			return fmt.Errorf("a rule for name servers and one for the rest are expected: %w", err)
+		}
+		egress[1] = map[string]any{"ports": mark("ports")}
+		return unstructured.SetNestedSlice(u.Object, egress, "spec", "egress")
 	case deploymentKind.Kind:
 		return fillInDeployment(u)
 	}

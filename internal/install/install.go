@@ -80,6 +80,10 @@ type Options struct {
 	// ArchiveClaim is a PersistentVolumeClaim for records and reports; empty:
 	// they are lost with the pod.
 	ArchiveClaim string
+	// Confine adds a NetworkPolicy: the controller may reach name servers, and these
+	// ports of any address; nil: none. Which addresses the API server has behind its
+	// Service, no policy can name in general.
+	Confine []int
 	// PriorityClass of the controller's pods; empty: the cluster's default.
 	PriorityClass string
 	Resources     Resources
@@ -145,6 +149,14 @@ func (o Options) Validate() error {
 	}
 	if o.Image == "" || strings.ContainsAny(o.Image, " \t\n") {
 		wrong("image", "%q is no image", o.Image)
+	}
+	for _, port := range o.Confine {
+		if len(validation.IsValidPortNum(port)) > 0 {
+			wrong("network-policy-ports", "%d is no port; write numbers from 1 to 65535", port)
+		}
+	}
+	if port := portOf(o.PrometheusURL); len(o.Confine) > 0 && port != 0 && !slices.Contains(o.Confine, port) {
+		wrong("network-policy-ports", "%d is missing, the port of --prometheus-url; add it, or the port of the pods behind that Service", port)
 	}
 	for _, q := range []string{o.Resources.CPURequest, o.Resources.MemoryRequest, o.Resources.MemoryLimit} {
 		if _, err := resource.ParseQuantity(q); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -59,6 +60,9 @@ func Objects(o Options) ([]Object, error) {
 	if o.Replicas > 1 {
 		add(Namespaced, o.disruptionBudget())
 	}
+	if len(o.Confine) > 0 {
+		add(Namespaced, o.networkPolicy())
+	}
 	add(Namespaced, o.deployment())
 	return all, errors.Join(errs...)
 }
@@ -66,7 +70,7 @@ func Objects(o Options) ([]Object, error) {
 // scheme holds the kinds that an installation is made of.
 func scheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	return s, errors.Join(corev1.AddToScheme(s), appsv1.AddToScheme(s), rbacv1.AddToScheme(s), policyv1.AddToScheme(s))
+	return s, errors.Join(corev1.AddToScheme(s), appsv1.AddToScheme(s), rbacv1.AddToScheme(s), policyv1.AddToScheme(s), networkingv1.AddToScheme(s))
 }
 
 // plain returns an object with its kind and without what only the API server

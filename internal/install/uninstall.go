@@ -225,6 +225,7 @@ var (
 		{rbacKind("ClusterRole"), false},
 		{rbacKind("Role"), false},
 		{schema.GroupVersionKind{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"}, true},
+		{networkKind, true},
 		{schema.GroupVersionKind{Version: "v1", Kind: "Service"}, true},
 		{schema.GroupVersionKind{Version: "v1", Kind: "ServiceAccount"}, true},
 		{schema.GroupVersionKind{Group: "coordination.k8s.io", Version: "v1", Kind: "Lease"}, true},

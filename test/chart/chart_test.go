@@ -32,8 +32,8 @@ func TestTheChartIsWhatInstallApplies(t *testing.T) {
 		{name: "some namespaces", values: "namespaces: [shop, billing]", options: install.Options{Namespaces: []string{"shop", "billing"}}},
 		{
 			name:    "everything said",
-			values:  "{replicas: 3, prometheus: {url: 'http://prometheus:9090'}, archive: {claim: records}, priorityClassName: high, image: {repository: registry.example/serin, tag: v9}, resources: {requests: {cpu: 1, memory: 1Gi}, limits: {memory: 2Gi}}}",
-			options: install.Options{Replicas: 3, PrometheusURL: "http://prometheus:9090", ArchiveClaim: "records", PriorityClass: "high", Image: "registry.example/serin:v9", Resources: install.Resources{CPURequest: "1", MemoryRequest: "1Gi", MemoryLimit: "2Gi"}},
+			values:  "{networkPolicy: {enabled: true, ports: [443, 9090, 8443]}, replicas: 3, prometheus: {url: 'http://prometheus:9090'}, archive: {claim: records}, priorityClassName: high, image: {repository: registry.example/serin, tag: v9}, resources: {requests: {cpu: 1, memory: 1Gi}, limits: {memory: 2Gi}}}",
+			options: install.Options{Confine: []int{443, 9090, 8443}, Replicas: 3, PrometheusURL: "http://prometheus:9090", ArchiveClaim: "records", PriorityClass: "high", Image: "registry.example/serin:v9", Resources: install.Resources{CPURequest: "1", MemoryRequest: "1Gi", MemoryLimit: "2Gi"}},
 		},
 		{name: "an API server without the policy's kind", old: true},
 	} {

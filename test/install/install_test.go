@@ -173,6 +173,24 @@ func TestTheControllerIsARestrictedPod(t *testing.T) {
 	installed(t)
 }
 
+// A NetworkPolicy is there when it was asked for, as the API server takes it, and
+// goes with the rest.
+func TestTheControllerIsConfinedWhenAskedFor(t *testing.T) {
+	serin(t, "install", "--version", version, "--network-policy", "--dry-run").ends(t, 0).says(t, "networkpolicy/serin-controller in serin-system created (dry run)")
+	serin(t, "install", "--version", version, "--network-policy", "--network-policy-ports", "").ends(t, 4)
+	serin(t, "install", "--version", version, "--network-policy", "--prometheus-url", "http://metrics:8428").ends(t, 4).says(t, "8428 is missing")
+	installed(t, "--network-policy", "--network-policy-ports", "443,6443,9090,8443")
+	ports := kubectl(t, "-n", install.Namespace, "get", "networkpolicy", install.Controller, "-o", "jsonpath={.spec.policyTypes} {.spec.ingress[*].ports[*].port} {.spec.egress[*].ports[*].port} {.spec.podSelector.matchLabels}")
+	if want := `["Ingress","Egress"] 8080 8081 53 53 443 6443 9090 8443 {"app.kubernetes.io/name":"serin-controller","app.kubernetes.io/part-of":"serin"}`; strings.TrimSpace(ports) != want {
+		t.Errorf("the policy says %s, want %s", ports, want)
+	}
+	serin(t, "uninstall").ends(t, 0)
+	if left := kubectl(t, "get", "networkpolicies", "-A", "-o", "name"); left != "" {
+		t.Errorf("there are %s", left)
+	}
+	installed(t)
+}
+
 // Fields that others have set are theirs until somebody says otherwise.
 func TestConflictsNameWhoAndWhat(t *testing.T) {
 	installed(t)
