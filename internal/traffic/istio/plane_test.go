@@ -4,12 +4,14 @@ package istio_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -117,6 +119,18 @@ spec:
       weight: 70
     - destination: {host: another, subset: canary}
       weight: 30
+  tls:
+  - match: [{port: 443, sniHosts: [shop]}]
+    route:
+    - destination: {host: shop, subset: canary, port: {number: 443}}
+    - destination: {host: shop.NAMESPACE.svc.cluster.local, subset: stable, port: {number: 443}}
+      weight: 100
+  tcp:
+  - match: [{port: 27017, sourceLabels: {app: client}}]
+    route:
+    - destination: {host: shop, subset: stable}
+      weight: 100
+    - destination: {host: shop, subset: canary}
 ---
 apiVersion: networking.istio.io/v1
 kind: DestinationRule
@@ -128,6 +142,32 @@ spec:
   - {name: stable, labels: {app: shop}}
   - {name: extra, labels: {app: shop}}
   - {name: canary}
+`
+
+// connections is the form of two Services without HTTP.
+const connections = `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: myapp}
+spec:
+  hosts: [myapp]
+  gateways: [mesh, istio-system/edge]
+  tls:
+  - match: [{port: 443, sniHosts: [myapp.example, "*.myapp.example"], destinationSubnets: [10.0.0.0/8]}]
+    route:
+    - destination: {host: shop-stable, port: {number: 443}}
+      weight: 100
+    - destination: {host: shop-canary, port: {number: 443}}
+  tcp:
+  - match: [{port: 27017}]
+    route:
+    - destination: {host: shop-canary.NAMESPACE.svc.cluster.local}
+      weight: 0
+    - destination: {host: shop-stable}
+      weight: 100
+  - match: [{port: 27018}]
+    route:
+    - destination: {host: shop-stable}
 `
 
 // fixture is a namespace with the groups "old" and "new", two pods each.
@@ -194,17 +234,50 @@ func (f *fixture) read(ctx context.Context, kind, name string) (*unstructured.Un
 	return u, f.admin.Get(ctx, client.ObjectKey{Namespace: f.Namespace, Name: name}, u)
 }
 
-// weights are those of one list of routes.
-func weights(u *unstructured.Unstructured, field string, i int) (int, int) {
+// weights are those of stable and canary in one list of routes.
+func weights(u *unstructured.Unstructured, field string, i int) (stable, canary int) {
 	list, _, _ := unstructured.NestedSlice(u.Object, "spec", field)
-	route := list[i].(map[string]any)["route"].([]any)
-	first, _ := route[0].(map[string]any)["weight"].(int64)
-	second, _ := route[1].(map[string]any)["weight"].(int64)
-	return int(first), int(second)
+	for _, entry := range list[i].(map[string]any)["route"].([]any) {
+		entry := entry.(map[string]any)
+		n, _ := entry["weight"].(int64)
+		d := entry["destination"].(map[string]any)
+		if strings.Contains(fmt.Sprint(d["host"], d["subset"]), "canary") {
+			canary = int(n)
+		} else {
+			stable = int(n)
+		}
+	}
+	return stable, canary
+}
+
+// place is one route of a VirtualService.
+type place struct {
+	field string
+	i     int
+}
+
+// both are the weights that every one of these routes has.
+func both(u *unstructured.Unstructured, places ...place) (stable, canary int, err error) {
+	stable, canary = weights(u, places[0].field, places[0].i)
+	for _, p := range places[1:] {
+		if s, c := weights(u, p.field, p.i); s != stable || c != canary {
+			err = fmt.Errorf("%v says %d and %d, %v %d and %d", p, s, c, places[0], stable, canary)
+		}
+	}
+	return stable, canary, err
 }
 
 // countHosts is what proxies would make of the objects in the host form.
 func (f *fixture) countHosts(n int) (int, error) {
+	return f.count(n, place{"http", 1}, place{"http", 2}, place{"tls", 0}, place{"tcp", 0})
+}
+
+func (f *fixture) countConnections(n int) (int, error) {
+	return f.count(n, place{"tls", 0}, place{"tcp", 0})
+}
+
+// count is what proxies would make of some routes, which must say the same.
+func (f *fixture) count(n int, places ...place) (int, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), groups.Limit)
 	defer cancel()
 	u, err := f.read(ctx, "VirtualService", "myapp")
@@ -213,20 +286,9 @@ func (f *fixture) countHosts(n int) (int, error) {
 	}
 	stable, errStable := f.Reach(ctx, "shop-stable")
 	canary, errCanary := f.Reach(ctx, "shop-canary")
-	if err := errors.Join(errStable, errCanary); err != nil {
+	ws, wc, errWeights := both(u, places...)
+	if err := errors.Join(errStable, errCanary, errWeights); err != nil {
 		return 0, err
-	}
-	ws, wc := weights(u, "http", 1)
-	for _, other := range []struct {
-		field string
-		i     int
-	}{{"tls", 0}, {"tcp", 0}} {
-		if s, c := weights(u, other.field, other.i); s != ws || c != wc {
-			return 0, fmt.Errorf("spec.%s says %d and %d, spec.http %d and %d", other.field, s, c, ws, wc)
-		}
-	}
-	if c, s := weights(u, "http", 2); s != ws || c != wc {
-		return 0, fmt.Errorf("the second route says %d and %d, the first %d and %d", s, c, ws, wc)
 	}
 	return groups.Count(n, "new", groups.Arm{Weight: ws, Reach: stable}, groups.Arm{Weight: wc, Reach: canary})
 }
@@ -254,7 +316,10 @@ func (f *fixture) countSubsets(n int) (int, error) {
 		}
 		return map[string]int{hash: all[hash]}
 	}
-	ws, wc := weights(u, "http", 0)
+	ws, wc, err := both(u, place{"http", 0}, place{"tls", 0}, place{"tcp", 0})
+	if err != nil {
+		return 0, err
+	}
 	return groups.Count(n, "new", groups.Arm{Weight: ws, Reach: reach(0)}, groups.Arm{Weight: wc, Reach: reach(2)})
 }
 
@@ -287,6 +352,15 @@ func TestHostsConform(t *testing.T) {
 	})
 }
 
+func TestConnectionsConform(t *testing.T) {
+	t.Parallel()
+	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		t.Parallel()
+		f := start(t, connections)
+		return harness(t, f, config(), f.countConnections)
+	})
+}
+
 func TestSubsetsConform(t *testing.T) {
 	t.Parallel()
 	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
@@ -315,91 +389,144 @@ func observe(t *testing.T, r *weighted.Router) traffic.Observed {
 	return o
 }
 
+// raw is what the API server sends of an object that people write: its spec,
+// labels and annotations, to the byte.
+func (f *fixture) raw(t *testing.T, version, kind, name string) string {
+	t.Helper()
+	data, err := running.Client.CoreV1().RESTClient().Get().
+		AbsPath("apis", "networking.istio.io", version, "namespaces", f.Namespace, strings.ToLower(kind)+"s", name).DoRaw(t.Context())
+	var object struct {
+		Metadata struct{ Labels, Annotations json.RawMessage }
+		Spec     json.RawMessage
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &object)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("labels %s\nannotations %s\nspec %s", object.Metadata.Labels, object.Metadata.Annotations, object.Spec)
+}
+
+var (
+	anyWeight = regexp.MustCompile(`,"weight":\d+`)
+	noWeight  = regexp.MustCompile(`,"weight":0\b`)
+	anyHash   = regexp.MustCompile(`,?"pod-template-hash":"\w+"`)
+	noLabels  = regexp.MustCompile(`"labels":\{\},`)
+)
+
+// Of a user's object everything stays as it is to the byte: during a run but for
+// the weights and the hash, and afterwards but for a weight of 0 that was not
+// written and labels that are empty.
 func TestOnlyWeightsAndHashesAreWritten(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		manifest string
 		config   istio.Config
-	}{"hosts": {hosts, config()}, "subsets": {subsets, bySubsets()}} {
-		t.Run(name, func(t *testing.T) {
-			f := start(t, c.manifest)
-			r := f.router(t, c.config, running.Admin)
-			kinds := map[string]string{"VirtualService": "myapp"}
-			if name == "subsets" {
-				kinds["DestinationRule"] = "shop"
-			}
-			before := map[string]*unstructured.Unstructured{}
-			for kind, object := range kinds {
-				u, err := f.read(t.Context(), kind, object)
-				if err != nil {
+		places   []place
+		rule     bool
+	}{
+		"hosts":       {hosts, config(), []place{{"http", 1}, {"http", 2}, {"tls", 0}, {"tcp", 0}}, false},
+		"connections": {connections, config(), []place{{"tls", 0}, {"tcp", 0}}, false},
+		"subsets":     {subsets, bySubsets(), []place{{"http", 0}, {"tls", 0}, {"tcp", 0}}, true},
+	} {
+		for _, version := range []string{"v1", "v1beta1"} {
+			t.Run(name+" in "+version, func(t *testing.T) {
+				t.Parallel()
+				f := start(t, regexp.MustCompile(`networking.istio.io/v1\w*`).ReplaceAllString(c.manifest, "networking.istio.io/"+version))
+				r := f.router(t, c.config, running.Admin)
+				route := func() string { return f.raw(t, version, "VirtualService", "myapp") }
+				rule := func() string {
+					if !c.rule {
+						return ""
+					}
+					return f.raw(t, version, "DestinationRule", "shop")
+				}
+				// What Serin may write is left out of both sides.
+				besides := func() string {
+					return anyWeight.ReplaceAllString(route(), "") + "\n" + noLabels.ReplaceAllString(anyHash.ReplaceAllString(rule(), ""), "")
+				}
+				atRest := func() string {
+					return noWeight.ReplaceAllString(route(), "") + "\n" + noLabels.ReplaceAllString(rule(), "")
+				}
+				rest, others := atRest(), besides()
+				for _, weight := range []int{0, 5, 50, 100} {
+					apply(t, r, split(weight))
+					u, err := f.read(t.Context(), "VirtualService", "myapp")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if s, c, err := both(u, c.places...); err != nil || s != 100-weight || c != weight {
+						t.Errorf("weights %d and %d (%v), want %d and %d", s, c, err, 100-weight, weight)
+					}
+					if now := besides(); now != others {
+						t.Errorf("at weight %d there was beside weights and hashes\n%s\nand is\n%s", weight, others, now)
+					}
+					if c.rule && strings.Count(rule(), `"pod-template-hash"`) != 2 {
+						t.Errorf("the subsets are not held: %s", rule())
+					}
+					// The same split again writes nothing.
+					apply(t, r, split(weight))
+					if again, err := f.read(t.Context(), "VirtualService", "myapp"); err != nil || again.GetResourceVersion() != u.GetResourceVersion() {
+						t.Errorf("the same split again wrote the VirtualService (%v)", err)
+					}
+				}
+				if c.rule {
+					u, err := f.read(t.Context(), "VirtualService", "myapp")
+					if err != nil {
+						t.Fatal(err)
+					}
+					if s, c := weights(u, "http", 1); s != 70 || c != 30 {
+						t.Errorf("another host's weights became %d and %d", s, c)
+					}
+				}
+				if err := r.Rest(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				before[kind] = u
-			}
-			apply(t, r, split(5))
-			u, err := f.read(t.Context(), "VirtualService", "myapp")
-			if err != nil {
-				t.Fatal(err)
-			}
-			at := map[string]int{"hosts": 1, "subsets": 0}[name]
-			if s, c := weights(u, "http", at); s != 95 || c != 5 {
-				t.Errorf("weights %d and %d, want 95 and 5", s, c)
-			}
-			if name == "subsets" {
-				if s, c := weights(u, "http", 1); s != 70 || c != 30 {
-					t.Errorf("another host's weights became %d and %d", s, c)
+				if now := atRest(); now != rest {
+					t.Errorf("between runs there was\n%s\nand is\n%s", rest, now)
 				}
-			}
-			// The same split again writes nothing.
-			version := u.GetResourceVersion()
-			for range 3 {
-				apply(t, r, split(5))
-			}
-			if u, err = f.read(t.Context(), "VirtualService", "myapp"); err != nil || u.GetResourceVersion() != version {
-				t.Errorf("the same split again wrote the VirtualService (%v)", err)
-			}
-			if err := r.Rest(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			for kind, object := range kinds {
-				after, err := f.read(t.Context(), kind, object)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, u := range []*unstructured.Unstructured{before[kind], after} {
-					u.SetManagedFields(nil)
-					u.SetResourceVersion("")
-					u.SetGeneration(0)
-				}
-				scrub(before[kind].Object)
-				scrub(after.Object)
-				if !reflect.DeepEqual(before[kind].Object, after.Object) {
-					t.Errorf("%s was\n%v\nand is\n%v", kind, before[kind].Object, after.Object)
-				}
-			}
-		})
+			})
+		}
 	}
 }
 
-// scrub takes out what Serin may leave: a weight 0 that was not written, and an
-// empty group of labels.
-func scrub(v any) {
-	switch v := v.(type) {
-	case map[string]any:
-		if v["weight"] == int64(0) {
-			delete(v, "weight")
-		}
-		if labels, ok := v["labels"].(map[string]any); ok && len(labels) == 0 {
-			delete(v, "labels")
-		}
-		for _, below := range v {
-			scrub(below)
-		}
-	case []any:
-		for _, below := range v {
-			scrub(below)
-		}
+// What the user led past the split is told as it is now, and is not the weight.
+func TestWhatGoesPastTheSplitIsTold(t *testing.T) {
+	t.Parallel()
+	f := start(t, hosts)
+	r := f.router(t, config(), running.Admin)
+	apply(t, r, split(5))
+	tells := func(ask func(context.Context) ([]traffic.Aside, error), want ...string) {
+		t.Helper()
+		groups.Eventually(t, func() error {
+			all, err := ask(t.Context())
+			var got []string
+			for _, a := range all {
+				got = append(got, a.String())
+			}
+			if err == nil && !slices.Equal(got, want) {
+				err = fmt.Errorf("told %q, want %q", got, want)
+			}
+			return err
+		})
 	}
+	where := "VirtualService " + f.Namespace + "/myapp: spec.http"
+	tells(r.Matched, "requests with header x-tester: yes go to canary whatever the weight ("+where+"[0])")
+	tells(r.Mirrored)
+	if o := observe(t, r); o.Weight != 5 || !slices.Equal(o.Unsplit, []rollout.Arm{rollout.Canary}) {
+		t.Errorf("observed %+v, want weight 5 and the canary to get more", o)
+	}
+	u, err := f.read(t.Context(), "VirtualService", "myapp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	patch := []byte(`[{"op":"remove","path":"/spec/http/0"},{"op":"replace","path":"/spec/http/0/mirror/host","value":"shop-canary"}]`)
+	if err := f.admin.Patch(t.Context(), u, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner("kubectl-edit")); err != nil {
+		t.Fatal(err)
+	}
+	tells(r.Matched)
+	tells(r.Mirrored, "copies of all requests go to canary ("+where+"[0])")
 }
 
 func TestAnotherWriterIsNamed(t *testing.T) {
