@@ -107,15 +107,21 @@ func (b *businessCheck) form() form {
 // businessScale makes the largest noise looked for in an arm's figure 10 %.
 const businessScale = 0.5
 
+// businessLeast is the weight of the laws of noise at first: such figures take an
+// hour to show anything, and there is no haste.
+const businessLeast = 0.2
+
 // begin chooses the engine, which then has as many starts as the run has had.
 func (b *businessCheck) begin(f form, margin float64) {
 	switch f {
 	case conversionForm:
 		b.Conversion = new(newCounts(b.Stakes))
 		b.Conversion.Wander = newWander(businessScale, margin, true)
+		b.Conversion.Wander.Least = businessLeast
 	case valueForm:
 		b.Values = &valueMeans{Means: newMeans(b.Stakes)}
 		b.Values.Means.Wander = newWander(businessScale, margin, false)
+		b.Values.Means.Wander.Least = businessLeast
 	case scoreForm:
 		b.Scores = newScoreBets(b.Stakes.logOf(0))
 	}
