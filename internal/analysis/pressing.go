@@ -24,7 +24,7 @@ func Presses(t rollout.Tick) bool {
 		return false
 	}
 	rate := *c.Errors / *c.Requests
-	if *c.Errors < pressingErrors || rate < pressingShare {
+	if !(*c.Errors >= pressingErrors && rate >= pressingShare) { // so that what is no number does not
 		return false
 	}
 	if s == nil || s.Requests == nil || s.Errors == nil || *s.Requests <= 0 {

@@ -18,11 +18,16 @@ func Decide(p Plan, s State, o Observation) Decision {
 	return (&look{plan: p, was: s, next: s.clone(), obs: o}).decision()
 }
 
-// Play is Decide for whoever plays many runs and reads no reports of them: it
-// takes over the memory of s, which is no state any more afterwards, and leaves
-// out what only people read of checks and of waiting. What it decides is the same.
-func Play(p Plan, s State, o Observation) Decision {
-	return (&look{plan: p, was: s, next: s.clone(), obs: o, play: true}).decision()
+// Player decides for whoever plays many runs and reads no reports of them. It
+// leaves out what only people read of checks and of waiting, and uses memory
+// again; what it decides is the same. It plays one run at a time.
+type Player struct{ look look }
+
+// Decide is the function Decide, but for taking over the memory of s, which is no
+// state any more afterwards.
+func (y *Player) Decide(p Plan, s State, o Observation) Decision {
+	y.look = look{plan: p, was: s, next: s.clone(), obs: o, play: true}
+	return y.look.decision()
 }
 
 func (l *look) decision() Decision {
@@ -57,7 +62,7 @@ type look struct {
 	was  State
 	next State
 	obs  Observation
-	// play: see Play.
+	// play: see Player.
 	play bool
 
 	// rollback is a person's accepted intent to roll back.
@@ -110,8 +115,8 @@ func (l *look) advance() {
 		// Nobody was there to collect figures; they are awaited from now on.
 		n.Fresh = n.Elapsed
 	}
-	if l.inEffect() && n.Percent(l.plan) > 0 {
-		n.Seen = n.Percent(l.plan)
+	if p := l.plan.percent(n); l.inEffect() && p > 0 {
+		n.Seen = p
 		if l.watched() {
 			n.Watched += rollout.Duration(step)
 		}
@@ -170,7 +175,7 @@ func (p Plan) Tick(s State) time.Duration {
 }
 
 // Percent is the weight that the state asks for.
-func (s State) Percent(p Plan) int { return p.Want(s).Weight }
+func (s State) Percent(p Plan) int { return p.percent(&s) }
 
 // weight is the current phase's weight.
 func (l *look) weight() int { return l.plan.Phases[l.next.Phase].Weight }
@@ -178,7 +183,7 @@ func (l *look) weight() int { return l.plan.Phases[l.next.Phase].Weight }
 // inEffect reports whether the weight wanted is the weight seen.
 func (l *look) inEffect() bool {
 	w := l.obs.Weight
-	return w != nil && w.Known && w.InEffect && w.Percent == l.next.Percent(l.plan)
+	return w != nil && w.Known && w.InEffect && w.Percent == l.plan.percent(&l.next)
 }
 
 // growing reports that the instances that make the phase's weight are being

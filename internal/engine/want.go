@@ -10,31 +10,21 @@ import (
 // Want is everything that should be true outside in state s. It depends on the
 // plan and the state alone.
 func (p Plan) Want(s State) Want {
-	w := Want{Stable: rollout.Full}
+	w := Want{Stable: rollout.Full, Weight: p.percent(&s)}
 	switch s.Status {
 	case Preparing:
 		if s.Stage == Creating || s.Stage == Admitting {
 			w.Canary = p.Phases[0].Weight
 		}
 	case Progressing:
-		w.Weight = p.Phases[s.Phase].Weight
-		w.Canary = w.Weight
+		w.Canary = p.Phases[s.Phase].Weight
 		w.Tests = true
 		if s.Stage == Admitting && !s.ByInstances {
 			w.Canary = p.nextWeight(s.Phase)
 		}
-		if s.Yield != nil {
-			w.Weight = min(w.Weight, *s.Yield)
-		}
-		if s.Suspended {
-			w.Weight = 0
-		}
 	case Promoting:
 		w.Canary = rollout.Full
 		w.Promoted = true
-		if s.Stage == Switching {
-			w.Weight = p.Phases[s.Phase].Weight
-		}
 		if s.Stage == Removing || s.Stage == Finishing {
 			w.Stable = 0
 		}
@@ -53,6 +43,19 @@ func (p Plan) Want(s State) Want {
 		}
 	}
 	return w
+}
+
+// percent is the canary's weight in state s.
+func (p *Plan) percent(s *State) int {
+	switch {
+	case s.Status == Progressing && s.Suspended:
+		return 0
+	case s.Status == Progressing && s.Yield != nil:
+		return min(p.Phases[s.Phase].Weight, *s.Yield)
+	case s.Status == Progressing, s.Status == Promoting && s.Stage == Switching:
+		return p.Phases[s.Phase].Weight
+	}
+	return 0
 }
 
 // nextWeight is the weight after phase index; after the last phase the canary

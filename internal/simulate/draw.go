@@ -32,7 +32,12 @@ var inverse = func() (all [128]float64) {
 // poissonFew is poisson for few events and whoever knows exp(-mean): the first
 // number at which the distribution function is above a uniform one.
 func poissonFew(rng *rand.Rand, mean, none float64) float64 {
-	left, p := rng.Float64()-none, none
+	return poissonAt(rng.Float64(), mean, none)
+}
+
+// poissonAt is poissonFew for the uniform number u.
+func poissonAt(u, mean, none float64) float64 {
+	left, p := u-none, none
 	for k := 1; k < len(inverse); k++ {
 		if left < 0 {
 			return float64(k - 1)

@@ -33,14 +33,17 @@ type run struct {
 
 // player plays runs of one plan.
 type player struct {
-	plan   engine.Plan
-	decide func(engine.Plan, engine.State, engine.Observation) engine.Decision
+	plan engine.Plan
+	// decider makes what decides a run.
+	decider func() func(engine.Plan, engine.State, engine.Observation) engine.Decision
 }
 
 // newPlayer plays a plan whose tests pass and whose approvals are given at once.
 func newPlayer(p engine.Plan) player {
 	p.Tests, p.Hooks = nil, nil
-	return player{p, engine.Play}
+	return player{p, func() func(engine.Plan, engine.State, engine.Observation) engine.Decision {
+		return new(engine.Player).Decide
+	}}
 }
 
 // start is when every simulated run begins.
@@ -53,6 +56,7 @@ func (p player) play(src *source) run {
 	longest := 3*p.plan.Watched() + time.Hour
 	state := engine.StartWatching(p.plan, start)
 	weight := p.plan.Phases[0].Weight
+	decide := p.decider()
 	out := run{end: Paused, sinceFault: -1}
 	onset := time.Duration(-1)
 	for since := time.Duration(0); since < longest; since += interval {
@@ -62,7 +66,7 @@ func (p player) play(src *source) run {
 		}
 		out.count(src, e)
 		t := rollout.Tick{At: start.Add(since + interval), Weight: weight, Arms: arms}
-		d := p.decide(p.plan, state, p.observe(src, t, e))
+		d := decide(p.plan, state, p.observe(src, t, e))
 		state = d.Next
 		out.ticks++
 		out.lasted = since + interval

@@ -86,7 +86,7 @@ func TestARunIsTheSameWhateverTheNumberOfRuns(t *testing.T) {
 
 func TestRunsArePlayedAsRealOnesAreDecided(t *testing.T) {
 	played, decided := newPlayer(plan(5, 50)), newPlayer(plan(5, 50))
-	decided.decide = engine.Decide
+	decided.decider = func() func(engine.Plan, engine.State, engine.Observation) engine.Decision { return engine.Decide }
 	for _, s := range Library() {
 		for i := range 3 {
 			draw := func() *source { return newSource(randOf(seed, s.Name, i), s, DefaultTraffic(), played.plan.Analysis) }

@@ -143,10 +143,12 @@ func (d *distribution) fill(rng *rand.Rand, s shape, mean float64, counts []floa
 	d.set(s, mean)
 	for i, p := range d.part {
 		var c float64
-		if expected := mean * p; expected < few {
-			c = poissonFew(rng, expected, d.none[i])
-		} else {
+		if expected := mean * p; expected >= few {
 			c = poissonMany(rng, expected)
+		} else if u := rng.Float64(); u >= d.none[i] {
+			c = poissonAt(u, expected, d.none[i])
+		} else {
+			continue
 		}
 		counts[d.from+i] = c
 		n += c
