@@ -176,6 +176,7 @@ func TestTheControllerIsARestrictedPod(t *testing.T) {
 // A NetworkPolicy is there when it was asked for, as the API server takes it, and
 // goes with the rest.
 func TestTheControllerIsConfinedWhenAskedFor(t *testing.T) {
+	installed(t)
 	serin(t, "install", "--version", version, "--network-policy", "--dry-run").ends(t, 0).says(t, "networkpolicy/serin-controller in serin-system created (dry run)")
 	serin(t, "install", "--version", version, "--network-policy", "--network-policy-ports", "").ends(t, 4)
 	serin(t, "install", "--version", version, "--network-policy", "--prometheus-url", "http://metrics:8428").ends(t, 4).says(t, "8428 is missing")
