@@ -40,8 +40,13 @@ import (
 var running *plane.Plane
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == podArg {
-		os.Exit(pod(os.Args[2]))
+	if len(os.Args) > 2 {
+		switch os.Args[1] {
+		case podArg:
+			os.Exit(pod(os.Args[2]))
+		case grpcArg:
+			os.Exit(grpcPod(os.Args[2]))
+		}
 	}
 	self, err := os.Executable()
 	if err != nil {
@@ -50,7 +55,7 @@ func TestMain(m *testing.M) {
 	}
 	_ = flag.Set("test.parallel", "8") // what they do is mostly wait
 	os.Exit(plane.Run(m, plane.Options{
-		Kubelet: &kubelet.Options{Programs: map[string][]string{"pod": {self, podArg}}},
+		Kubelet: &kubelet.Options{Programs: map[string][]string{"pod": {self, podArg}, "grpc": {self, grpcArg}}},
 		Gateway: true,
 	}, &running))
 }
@@ -108,11 +113,17 @@ func start(t *testing.T, kind string) *fixture {
 // twoGroups is a namespace with the groups "old" and "new" and no route.
 func twoGroups(t *testing.T, kind string) *fixture {
 	t.Helper()
-	f := &fixture{Groups: groups.New(t, running), kind: kind}
-	f.Container = corev1.Container{
+	return groupsOf(t, kind, corev1.Container{
 		Name: "main", Image: "pod:1",
 		ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{Path: "/", Port: intstr.FromInt32(8080)}}},
-	}
+	})
+}
+
+// groupsOf is twoGroups with pods of this container.
+func groupsOf(t *testing.T, kind string, container corev1.Container) *fixture {
+	t.Helper()
+	f := &fixture{Groups: groups.New(t, running), kind: kind}
+	f.Container = container
 	var err error
 	if f.admin, err = client.New(running.Admin, client.Options{Scheme: kube.Scheme()}); err != nil {
 		t.Fatal(err)
