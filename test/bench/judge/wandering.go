@@ -94,7 +94,7 @@ func wanderingTimes(checks []rollout.Check) []scenario {
 		one("H16c the same, 10 rps", null, wanderingTraffic{rps: 10, size: .05, keeps: .9}),
 		one("H16d by 3%, keeping .97, 100 rps", null, wanderingTraffic{rps: 100, size: .03, keeps: .97}),
 		one("H16e by 5%, keeping .7, 100 rps", null, wanderingTraffic{rps: 100, size: .05, keeps: .7}),
-		one("H16f by 10%, keeping .9, 100 rps", null, wanderingTraffic{rps: 100, size: .10, keeps: .9}),
+		one("H16f by 10%, keeping .9, 100 rps", limit, wanderingTraffic{rps: 100, size: .10, keeps: .9}),
 		one("H16g by 10%, keeping .7, 1000 rps, from 25% on", null, wanderingTraffic{rps: 1000, size: .10, keeps: .7}, 25, 50),
 		// What lasts as long as a decision takes, and is as large as a fault.
 		one("H16h by 10%, keeping .97, 100 rps", limit, wanderingTraffic{rps: 100, size: .10, keeps: .97}),
