@@ -27,9 +27,41 @@ func TestAnImageThatDoesNotExist(t *testing.T) {
 		t.Errorf("who answered: %v of %d", got.versions, got.all)
 	}
 	s.tells("shop", "Ready", "RolledBack", "does-not-exist")
-	s.says(0, "does-not-exist", "report", "shop")
+	for _, part := range []string{"does-not-exist", "ImagePullBackOff", "Suspected cause"} {
+		s.says(0, part, "report", "shop")
+	}
 	if n := len(s.pods()); n != 2 {
 		t.Errorf("there are %d pods: %v", n, s.pods())
+	}
+}
+
+// What a node tells of a container that it had no memory for is in the report, and
+// opens it.
+func TestAVersionThatTakesTooMuchMemory(t *testing.T) {
+	t.Parallel()
+	s := open(t, 2)
+	s.roll(longPhases)
+	users := send(t, s.host, 20)
+	s.change("v2", "-hungry=4s")
+	s.rolledBack(1, "")
+	ended := time.Now()
+	report, code := s.serin("report", "shop")
+	for _, part := range []string{"OOMKilled", "ended with status 137", "memory"} {
+		if code != 0 || !strings.Contains(report, part) {
+			t.Errorf("the report does not say %q", part)
+		}
+	}
+	cause := report[max(strings.Index(report, "## Suspected cause"), 0):]
+	if cause = cause[:max(strings.Index(cause[2:], "\n## "), 0)+2]; !strings.Contains(cause, "memory") {
+		t.Errorf("the suspected cause does not speak of memory: %q", cause)
+	}
+	if t.Failed() {
+		t.Log(report)
+	}
+	time.Sleep(time.Second)
+	users.stop()
+	if after := count(users.got(ended)); after.versions["v2"] > 0 || after.failed > 0 {
+		t.Errorf("after the rollback: %v, %d failed of %d", after.versions, after.failed, after.all)
 	}
 }
 

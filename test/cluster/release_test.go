@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -18,18 +19,36 @@ import (
 // weights returns the weights of the shop's route, stable's first.
 func (s *shop) weights() []int64 {
 	s.t.Helper()
+	out, err := s.weightsBy(s.t.Context(), admin(s.t))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return out
+}
+
+// canaryWeight is the canary's weight, for those that look on while a test goes
+// on.
+func (s *shop) canaryWeight(ctx context.Context, c client.Client) (int64, error) {
+	all, err := s.weightsBy(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	return all[1], nil
+}
+
+func (s *shop) weightsBy(ctx context.Context, c client.Client) ([]int64, error) {
 	route := &unstructured.Unstructured{}
 	route.SetAPIVersion("gateway.networking.k8s.io/v1")
 	route.SetKind("HTTPRoute")
-	if err := admin(s.t).Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "shop"}, route); err != nil {
-		s.t.Fatal(err)
+	if err := c.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "shop"}, route); err != nil {
+		return nil, err
 	}
 	rules, _, _ := unstructured.NestedSlice(route.Object, "spec", "rules")
 	var out []int64
 	for _, ref := range rules[0].(map[string]any)["backendRefs"].([]any) {
 		out = append(out, ref.(map[string]any)["weight"].(int64))
 	}
-	return out
+	return out, nil
 }
 
 func TestAGoodVersionBecomesTheRelease(t *testing.T) {

@@ -32,6 +32,7 @@ func sample(args []string) int {
 	delay := f.Duration("delay", 2*time.Millisecond, "time an answer takes")
 	unready := f.Bool("unready", false, "never become ready")
 	crash := f.Duration("crash", 0, "end by itself after this long")
+	hungry := f.Duration("hungry", 0, "be killed as for want of memory after this long")
 	if err := f.Parse(args); err != nil {
 		return 4
 	}
@@ -42,6 +43,12 @@ func sample(args []string) int {
 			time.Sleep(*crash)
 			fmt.Fprintln(os.Stderr, "panic: this version does not work")
 			os.Exit(2)
+		}()
+	}
+	if *hungry > 0 {
+		go func() {
+			time.Sleep(*hungry)
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}()
 	}
 	fmt.Println("this is", *version)

@@ -144,8 +144,10 @@ func (c *container) once(ctx context.Context) (int, error) {
 		_ = cmd.Wait() // the state says how it ended
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	}()
+	byItself := false
 	select {
 	case <-done:
+		byItself = true
 	case <-ctx.Done():
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 	case <-c.pod.doomed:
@@ -159,7 +161,12 @@ func (c *container) once(ctx context.Context) (int, error) {
 	if s, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && s.Signaled() {
 		code = 128 + int(s.Signal())
 	}
-	if code != 0 {
+	switch {
+	case byItself && code == 128+int(syscall.SIGKILL):
+		// There are no limits here. What a node without memory does to a process
+		// looks like this, and only the node knows that it was the reason.
+		reason = "OOMKilled"
+	case code != 0:
 		reason = "Error"
 	}
 	c.finish(began, int32(code), reason, "")
