@@ -98,6 +98,7 @@ func NewClusterRouter(r rollout.Rollout, env ClusterEnv) (ClusterRouter, error) 
 	if err != nil {
 		return nil, err
 	}
+	env.Baseline = r.Spec.Plan.Baseline
 	router, err := build(r.Spec.Traffic, env.Env)
 	if err != nil {
 		return nil, err
@@ -123,7 +124,7 @@ func (e ClusterEnv) deployment(r rollout.Rollout) deployment.Env {
 		Env: e.Env, Pods: e.Pods, Events: e.Events, HoldAlways: e.HoldAlways,
 		Run: deployment.Run{
 			Name: e.Run, UID: e.RunUID, Stable: e.Stable, Canary: e.Canary,
-			PodRatio: r.Spec.Traffic.Kind == podRatio,
+			PodRatio: r.Spec.Traffic.Kind == podRatio, Baseline: r.Spec.Plan.Baseline,
 		},
 	}
 }
@@ -283,10 +284,14 @@ func sourceOf(r rollout.Rollout, env ClusterEnv, observe func(context.Context) (
 			if err != nil {
 				return nil, err
 			}
-			return map[rollout.Arm]prometheus.Group{
+			groups := map[rollout.Arm]prometheus.Group{
 				rollout.Stable: measured(deployed.Name, status.Stable),
 				rollout.Canary: measured(deployed.Name, status.Canary),
-			}, nil
+			}
+			if b := status.Baseline; b != nil && len(b.Instances) > 0 {
+				groups[rollout.Baseline] = measured(deployed.Name, *b)
+			}
+			return groups, nil
 		},
 	})
 }
@@ -308,13 +313,15 @@ func armServices(r rollout.Rollout) map[rollout.Arm]string {
 		return nil
 	}
 	var named struct {
-		Stable string `json:"stableService"`
-		Canary string `json:"canaryService"`
+		Stable   string `json:"stableService"`
+		Canary   string `json:"canaryService"`
+		Baseline string `json:"baselineService"`
 	}
 	_ = json.Unmarshal(r.Spec.Traffic.Config, &named) // other fields are the router's to read
 	return map[rollout.Arm]string{
-		rollout.Stable: cmp.Or(named.Stable, kube.StableService(r.Metadata.Name)),
-		rollout.Canary: cmp.Or(named.Canary, kube.CanaryService(r.Metadata.Name)),
+		rollout.Baseline: cmp.Or(named.Baseline, kube.BaselineService(r.Metadata.Name)),
+		rollout.Stable:   cmp.Or(named.Stable, kube.StableService(r.Metadata.Name)),
+		rollout.Canary:   cmp.Or(named.Canary, kube.CanaryService(r.Metadata.Name)),
 	}
 }
 

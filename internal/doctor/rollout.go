@@ -50,6 +50,7 @@ type named struct {
 	Namespace       string `json:"namespace"`
 	StableService   string `json:"stableService"`
 	CanaryService   string `json:"canaryService"`
+	BaselineService string `json:"baselineService"`
 	Service         string `json:"service"`
 	DestinationRule string `json:"destinationRule"`
 }

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/rollout"
 )
 
@@ -50,6 +52,9 @@ func (c *cluster) traffic(ctx context.Context, r rollout.Rollout) {
 	}
 	if n.DestinationRule == "" {
 		c.namesBoth(route, stable, canary)
+		if r.Spec.Plan.Baseline {
+			c.namesBaseline(route, cmp.Or(n.BaselineService, kube.BaselineService(r.Metadata.Name)))
+		}
 	}
 	if strings.HasSuffix(kind.Group, "k8s.io") {
 		c.accepted(route)
@@ -122,6 +127,19 @@ func (c *cluster) namesBoth(route *unstructured.Unstructured, stable, canary str
 		return
 	}
 	c.ok("route", "%s names both arms", title)
+}
+
+// namesBaseline looks for the baseline's Service among a route's destinations.
+func (c *cluster) namesBaseline(route *unstructured.Unstructured, name string) {
+	hosts := map[string]bool{}
+	destinations(route.Object["spec"], hosts)
+	title := fmt.Sprintf("%s %s", route.GetKind(), route.GetName())
+	if !hosts[name] {
+		c.add(Missing, "route", fmt.Sprintf("let the rule that sends to both arms send to %s as well, with weight 0, or take baseline: true out of spec.plan", name),
+			"%s sends nothing to %s, and the plan has a baseline", title, name)
+		return
+	}
+	c.ok("route", "%s names the baseline", title)
 }
 
 // destinations collects the Services that a route sends to, wherever they

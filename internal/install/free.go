@@ -87,6 +87,9 @@ func (u *uninstall) leaveCanary(ctx context.Context, run *serinv1.CanaryRun) err
 			}
 		}
 	}
+	if err := u.removeBaseline(ctx, run); err != nil {
+		return err
+	}
 	if err := u.noteEnd(ctx, run, end); err != nil {
 		return err
 	}
@@ -170,6 +173,26 @@ func (u *uninstall) removeCanary(ctx context.Context, run *serinv1.CanaryRun, ca
 			return fmt.Errorf("%d of the canary's pods are still there; run `serin uninstall` again when they are gone: %w", len(pods.Items), ctx.Err())
 		}
 	}
+}
+
+// removeBaseline deletes what a run has made beside the canary. Its pods are of
+// the version that serves, so nothing waits for them.
+func (u *uninstall) removeBaseline(ctx context.Context, run *serinv1.CanaryRun) error {
+	var sets appsv1.ReplicaSetList
+	if err := u.c.List(ctx, &sets, client.InNamespace(run.Namespace), client.MatchingLabels{kube.ManagedLabel: serinv1.FieldManager}); err != nil {
+		return fmt.Errorf("look for the run's baseline: %w", err)
+	}
+	for i := range sets.Items {
+		set := &sets.Items[i]
+		if c := metav1.GetControllerOf(set); c == nil || c.UID != run.UID {
+			continue
+		}
+		set.SetGroupVersionKind(deploymentKind.GroupVersion().WithKind("ReplicaSet"))
+		if err := u.remove(ctx, set); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // anyServes reports whether a Service could send requests to one of the pods:

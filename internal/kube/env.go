@@ -15,5 +15,7 @@ type Env struct {
 	Live client.Reader
 	// Namespace is the rollout's, and Rollout its name.
 	Namespace, Rollout string
-	Logger             *slog.Logger
+	// Baseline says that the rollout's plan has one.
+	Baseline bool
+	Logger   *slog.Logger
 }

@@ -27,9 +27,15 @@ func Scheme() *runtime.Scheme {
 	return s
 }
 
+// ManagedLabel marks objects that Serin has made beside the user's.
+const ManagedLabel = "app.kubernetes.io/managed-by"
+
 // StableService and CanaryService are the Services through which the arms of a
 // rollout are reached.
 func StableService(name string) string { return name + "-stable" }
 
 // CanaryService is StableService's counterpart.
 func CanaryService(name string) string { return name + "-canary" }
+
+// BaselineService is that of the baseline, in a plan with one.
+func BaselineService(name string) string { return name + "-baseline" }

@@ -20,8 +20,12 @@ func (r *Runner) route(ctx context.Context, w engine.Want) error {
 		Stable: r.status.Stable.Endpoints(), Canary: r.status.Canary.Endpoints(),
 		StableID: r.status.Stable.ID, CanaryID: r.status.Canary.ID,
 	}
-	if b := r.status.Baseline; b != nil && w.BaselineWeight > 0 {
-		split.BaselineWeight, split.Baseline = w.BaselineWeight, b.Endpoints()
+	_, compares := r.ports.Router.(traffic.Comparer)
+	if b := r.status.Baseline; compares && b != nil {
+		split.BaselineID = b.ID
+		if w.BaselineWeight > 0 {
+			split.BaselineWeight, split.Baseline = w.BaselineWeight, b.Endpoints()
+		}
 	}
 	if w.Promoted {
 		split.Stable, split.StableID = split.Canary, split.CanaryID
@@ -33,7 +37,9 @@ func (r *Runner) route(ctx context.Context, w engine.Want) error {
 	if w.Weight != r.router.Weight || w.Promoted != r.router.Promoted || err != nil {
 		r.effects.add("weight", r.opts.Now(), fmt.Sprintf("%d -> %d%s", r.router.Weight, w.Weight, promoted(w.Promoted)), err)
 	}
-	if was := r.router.Baseline; was != split.BaselineWeight && err == nil {
+	// A router may give it less for a while, and is asked again.
+	if was := r.router.Baseline; was != split.BaselineWeight && r.effects.compared != split.BaselineWeight && err == nil {
+		r.effects.compared = split.BaselineWeight
 		r.effects.add("baseline weight", r.opts.Now(), fmt.Sprintf("%d -> %d", was, split.BaselineWeight), nil)
 	}
 	if err == nil {
@@ -89,7 +95,9 @@ func (r *Runner) size(ctx context.Context, w workload.Want) error {
 type effects struct {
 	lines []record.Line
 	sized workload.Want
-	last  string
+	// compared is the baseline's weight that was asked for last.
+	compared int
+	last     string
 }
 
 // maxEffects bounds what is kept while nothing can be saved.

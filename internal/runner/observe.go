@@ -58,6 +58,9 @@ func (r *Runner) observeWorkload(ctx context.Context, o *engine.Observation) {
 	o.Stable, o.Canary, o.Superseded = group(seen.Stable), group(seen.Canary), seen.Superseded
 	if seen.Baseline != nil {
 		o.Baseline = group(*seen.Baseline)
+		if why := r.router.NoBaseline; why != "" && o.Baseline.Failed == "" {
+			o.Baseline.Failed = why
+		}
 	}
 }
 

@@ -130,7 +130,7 @@ func New(id string, ports Ports, opts Options) *Runner {
 	r := &Runner{
 		ports: ports, opts: opts, id: id, resumed: true,
 		thrown: map[rollout.Arm][]rollout.Exception{},
-		ticks:  newCollector(ports.Metrics, opts),
+		ticks:  newCollector(ports.Metrics, opts), effects: effects{compared: -1},
 	}
 	r.ticks.aside = r.aside
 	return r

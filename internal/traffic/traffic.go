@@ -45,6 +45,8 @@ type Split struct {
 	// leaves; only a router that says so of itself (Comparer) is asked for it.
 	BaselineWeight int
 	Baseline       []rollout.Instance
+	// BaselineID is the platform's name of that group, as StableID is of its own.
+	BaselineID string
 	// Promoted says that the stable arm is to reach the canary group: the end
 	// of a run, when the tested instances become the stable ones. Stable holds
 	// those instances then, and StableID their group.
@@ -59,6 +61,9 @@ type Observed struct {
 	Weight int  `json:"weight"`
 	// Baseline is the baseline's weight.
 	Baseline int `json:"baseline,omitempty"`
+	// NoBaseline says why a router that takes a baseline cannot give it requests
+	// as it is set up now. Empty where it can.
+	NoBaseline string `json:"noBaseline,omitempty"`
 	// InEffect is false while an applied split has not reached the data plane.
 	InEffect bool `json:"inEffect"`
 	// Promoted is Split.Promoted as it is in effect.

@@ -30,11 +30,15 @@ func sample(args []string) int {
 	version := f.String("version", "", "what it answers")
 	errorRate := f.Float64("errors", 0, "fraction of requests that fail")
 	delay := f.Duration("delay", 2*time.Millisecond, "time an answer takes")
+	coldWhen := f.String("cold-when", "", "be slower for good when there is such a file at the start")
 	unready := f.Bool("unready", false, "never become ready")
 	crash := f.Duration("crash", 0, "end by itself after this long")
 	hungry := f.Duration("hungry", 0, "be killed as for want of memory after this long")
 	if err := f.Parse(args); err != nil {
 		return 4
+	}
+	if _, err := os.Stat(*coldWhen); *coldWhen != "" && err == nil {
+		*delay += 250 * time.Millisecond
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()

@@ -95,15 +95,16 @@ spec:
 // quickPhases are few and short: what they are judged by is the tests' own.
 const quickPhases = "[{weight: 5, duration: 10s}, {weight: 50, duration: 10s}, {weight: 100, duration: 6s}]"
 
-// open makes a shop whose first version serves.
-func open(t *testing.T, replicas int) *shop {
+// open makes a shop whose first version serves. Pairs of what stands in the
+// manifest and what is to stand there can be given.
+func open(t *testing.T, replicas int, instead ...string) *shop {
 	t.Helper()
 	if err := install(); err != nil {
 		t.Fatal(err)
 	}
 	s := &shop{t: t, namespace: fmt.Sprintf("shop-%d", time.Now().UnixNano()%1e9)}
 	s.host = s.namespace + ".example"
-	s.apply(strings.NewReplacer("REPLICAS", fmt.Sprint(replicas)).Replace(shopManifest))
+	s.apply(strings.NewReplacer("REPLICAS", fmt.Sprint(replicas)).Replace(strings.NewReplacer(instead...).Replace(shopManifest)))
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.tell()

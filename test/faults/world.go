@@ -202,6 +202,8 @@ func (w *world) apply(s traffic.Split) error {
 
 type router struct{ *world }
 
+func (r router) TakesBaseline() {}
+
 func (r router) Apply(_ context.Context, s traffic.Split) error { return r.apply(s) }
 
 func (r router) Observe(context.Context) (traffic.Observed, error) {

@@ -20,6 +20,10 @@ import (
 type Split struct {
 	Weight         int
 	Stable, Canary string
+	// BaselineWeight is the weight of the baseline, and Baseline its group. It is
+	// given as far as the baseline can be reached; nothing waits for it.
+	BaselineWeight int
+	Baseline       string
 	// Promoted: the stable arm is to reach the canary's group.
 	Promoted bool
 }
@@ -31,6 +35,9 @@ type Observed struct {
 	InEffect  bool
 	Promoted  bool
 	ChangedBy string
+	// Baseline is the baseline's weight, and NoBaseline why it can have none.
+	Baseline   int
+	NoBaseline string
 	// Revision changes with every change of the route.
 	Revision string
 	// Trouble says why the split is not in effect, for people.
@@ -43,8 +50,9 @@ type Observed struct {
 type Route interface {
 	// Read returns the weights as they are written now.
 	Read(ctx context.Context) (Reading, error)
-	// Set writes the canary's weight where it differs, with one write.
-	Set(ctx context.Context, weight int) error
+	// Set writes the canary's weight and the baseline's where they differ, with
+	// one write. A rule that names no baseline gives its part to stable.
+	Set(ctx context.Context, weight, baseline int) error
 	// Check says what keeps the route from being used at all.
 	Check(ctx context.Context) error
 }
@@ -63,12 +71,19 @@ type Reading struct {
 	Writer string
 	// Asides is what the route sends to an arm whatever the weights are.
 	Asides []Aside
+	// Baseline is the highest weight that any rule gives to the baseline.
+	Baseline int
+	// NoBaseline says which rule names no baseline although there is to be one.
+	NoBaseline string
 }
 
 // Targets hold the arms to groups of pods.
 type Targets interface {
 	// Held returns the group of each arm, empty while it is held to none.
 	Held(ctx context.Context) (stable, canary string, err error)
+	// HeldBaseline returns the group of the baseline; empty as well where there
+	// can be none.
+	HeldBaseline(ctx context.Context) (string, error)
 	// Hold holds an arm to a group; an empty group lets it go.
 	Hold(ctx context.Context, arm rollout.Arm, group string) error
 	// Reach counts the endpoints of an arm that are ready, by their group.
@@ -134,7 +149,7 @@ func (r *Router) split(ctx context.Context, s Split) error {
 	}
 	now, errRead := r.route.Read(ctx)
 	if s.Weight == 0 || errRead == nil && s.Weight <= now.Least {
-		errs := []error{errBack, r.set(ctx, s.Weight)}
+		errs := []error{errBack, r.set(ctx, s.Weight, r.compared(ctx, s, now))}
 		if errHeld == nil {
 			errs = append(errs, r.hold(ctx, s, stable, canary))
 		} else {
@@ -162,7 +177,25 @@ func (r *Router) split(ctx context.Context, s Split) error {
 	if err := r.reaches(ctx, rollout.Canary, canary, 1); err != nil {
 		return fmt.Errorf("the weight stays at %d %%: %w", now.Weight, err)
 	}
-	return r.set(ctx, s.Weight)
+	return r.set(ctx, s.Weight, r.compared(ctx, s, now))
+}
+
+// compared is the weight that the baseline can have now: what is asked for once
+// its endpoints are there, and none while they are not. Whatever is in its way is
+// in nobody else's, and what lowers the canary's weight does not even look.
+func (r *Router) compared(ctx context.Context, s Split, now Reading) int {
+	weight := min(s.BaselineWeight, rollout.Full-s.Weight)
+	if s.Weight < now.Weight {
+		return max(0, min(weight, now.Baseline))
+	}
+	if weight <= 0 || s.Baseline == "" || now.NoBaseline != "" {
+		return 0
+	}
+	if err := r.reaches(ctx, rollout.Baseline, s.Baseline, 1); err != nil {
+		r.log.Info("the baseline gets no requests", "because", err)
+		return 0
+	}
+	return weight
 }
 
 // hold holds both arms to their groups where they are not yet.
@@ -174,7 +207,19 @@ func (r *Router) hold(ctx context.Context, s Split, stable, canary string) error
 	if s.Canary != "" && s.Canary != canary {
 		errs = append(errs, r.targets.Hold(ctx, rollout.Canary, s.Canary))
 	}
+	r.holdBaseline(ctx, s)
 	return errors.Join(errs...)
+}
+
+// holdBaseline holds the baseline to its group before it has a weight, so that
+// its endpoints are there by then.
+func (r *Router) holdBaseline(ctx context.Context, s Split) {
+	if s.Baseline == "" || s.Promoted {
+		return
+	}
+	if err := r.targets.Hold(ctx, rollout.Baseline, s.Baseline); err != nil {
+		r.log.Warn("the baseline cannot be held to its group", "because", err)
+	}
 }
 
 // promote is Apply for the end of a run: first the stable arm reaches the
@@ -205,7 +250,7 @@ func (r *Router) promote(ctx context.Context, s Split) error {
 		return err
 	}
 	if now.Weight == s.Weight && now.Least == s.Weight {
-		return r.set(ctx, s.Weight)
+		return r.set(ctx, s.Weight, 0)
 	}
 	tested, err := r.targets.Reach(ctx, rollout.Canary)
 	if err != nil {
@@ -214,7 +259,7 @@ func (r *Router) promote(ctx context.Context, s Split) error {
 	if err := r.reaches(ctx, rollout.Stable, group, max(tested[group], 1)); err != nil {
 		return fmt.Errorf("the weight stays at %d %%: %w", now.Weight, err)
 	}
-	return r.set(ctx, s.Weight)
+	return r.set(ctx, s.Weight, 0)
 }
 
 // reaches answers nil when an arm has enough ready endpoints, all of one group.
@@ -241,10 +286,10 @@ func named(group string) string {
 	return "pod-template-hash " + group
 }
 
-// set writes the weight and remembers it.
-func (r *Router) set(ctx context.Context, weight int) error {
+// set writes the weights and remembers the canary's.
+func (r *Router) set(ctx context.Context, weight, baseline int) error {
 	r.tried = &weight
-	if err := r.route.Set(ctx, weight); err != nil {
+	if err := r.route.Set(ctx, weight, baseline); err != nil {
 		return err
 	}
 	r.tried = nil
@@ -260,7 +305,7 @@ func (r *Router) set(ctx context.Context, weight int) error {
 // that are not to serve must be gone.
 func (r *Router) Rest(ctx context.Context) error {
 	stable, canary, err := r.targets.Held(ctx)
-	errs := []error{r.set(ctx, 0)}
+	errs := []error{r.set(ctx, 0, 0)}
 	if err != nil {
 		return errors.Join(append(errs, err)...)
 	}
@@ -269,6 +314,11 @@ func (r *Router) Rest(ctx context.Context) error {
 	}
 	if canary != "" {
 		errs = append(errs, r.targets.Hold(ctx, rollout.Canary, ""))
+	}
+	if baseline, err := r.targets.HeldBaseline(ctx); err != nil {
+		errs = append(errs, err)
+	} else if baseline != "" {
+		errs = append(errs, r.targets.Hold(ctx, rollout.Baseline, ""))
 	}
 	r.last = nil
 	return errors.Join(errs...)
@@ -282,5 +332,12 @@ func (r *Router) Asides(ctx context.Context) ([]Aside, error) {
 
 // Prepare creates what is missing for a first run and says what else is.
 func (r *Router) Prepare(ctx context.Context) error {
-	return errors.Join(r.targets.Prepare(ctx), r.route.Check(ctx))
+	if err := errors.Join(r.targets.Prepare(ctx), r.route.Check(ctx)); err != nil {
+		return err
+	}
+	now, err := r.route.Read(ctx)
+	if err == nil && now.NoBaseline != "" {
+		err = Refuse("%s; or take baseline: true out of spec.plan", now.NoBaseline)
+	}
+	return err
 }

@@ -22,7 +22,7 @@ func (r *Router) Observe(ctx context.Context) (Observed, error) {
 	if err != nil {
 		return Observed{}, err
 	}
-	o := Observed{Known: true, Weight: now.Weight, Promoted: r.promoted(stable, canary), ChangedBy: r.changedBy(now), Revision: now.Revision, Asides: now.Asides}
+	o := Observed{Known: true, Weight: now.Weight, Promoted: r.promoted(stable, canary), ChangedBy: r.changedBy(now), Revision: now.Revision, Asides: now.Asides, Baseline: now.Baseline, NoBaseline: now.NoBaseline}
 	if o.ChangedBy != "" {
 		r.told = now.Revision
 	}

@@ -10,15 +10,18 @@ import (
 
 // table is a route and its targets in memory.
 type table struct {
-	now            Reading
-	stable, canary string
+	now                      Reading
+	stable, canary, baseline string
+	// fresh is how many of the baseline's endpoints are ready.
+	fresh int
 }
 
 func (f *table) Read(context.Context) (Reading, error) { return f.now, nil }
 func (f *table) Check(context.Context) error           { return nil }
 func (f *table) Prepare(context.Context) error         { return nil }
-func (f *table) Set(_ context.Context, weight int) error {
+func (f *table) Set(_ context.Context, weight, baseline int) error {
 	f.write("", weight)
+	f.now.Baseline = baseline
 	return nil
 }
 
@@ -29,17 +32,25 @@ func (f *table) write(who string, weight int) {
 
 func (f *table) Held(context.Context) (string, string, error) { return f.stable, f.canary, nil }
 func (f *table) Hold(_ context.Context, arm rollout.Arm, group string) error {
-	if arm == rollout.Stable {
+	switch arm {
+	case rollout.Stable:
 		f.stable = group
-	} else {
+	case rollout.Baseline:
+		f.baseline = group
+	default:
 		f.canary = group
 	}
 	return nil
 }
 
+func (f *table) HeldBaseline(context.Context) (string, error) { return f.baseline, nil }
+
 func (f *table) Reach(_ context.Context, arm rollout.Arm) (map[string]int, error) {
-	if arm == rollout.Stable {
+	switch arm {
+	case rollout.Stable:
 		return map[string]int{f.stable: 2}, nil
+	case rollout.Baseline:
+		return map[string]int{f.baseline: f.fresh}, nil
 	}
 	return map[string]int{f.canary: 1}, nil
 }
@@ -91,4 +102,45 @@ func TestAWeightSetMeanwhileIsToldBeforeItIsRaised(t *testing.T) {
 	if f.now.Weight != 0 {
 		t.Errorf("the weight is %d, want 0", f.now.Weight)
 	}
+}
+
+// A baseline gets requests while there is somebody to answer them, and is in
+// nobody's way.
+func TestABaselineIsGivenNoMoreThanItCanAnswer(t *testing.T) {
+	f := &table{}
+	r := New(f, f, nil)
+	apply := func(s Split, weight, baseline int) {
+		t.Helper()
+		if s.Stable == "" {
+			s.Stable, s.Canary, s.Baseline = "old", "new", "old-baseline"
+		}
+		if err := r.Apply(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+		o, err := r.Observe(t.Context())
+		if err != nil || o.Weight != weight || o.Baseline != baseline {
+			t.Fatalf("after %+v: %+v (%v), want %d %% and %d %%", s, o, err, weight, baseline)
+		}
+	}
+	apply(Split{}, 0, 0)
+	apply(Split{Weight: 5, BaselineWeight: 5}, 5, 0) // it has no endpoint yet
+	f.fresh = 1
+	apply(Split{Weight: 5, BaselineWeight: 5}, 5, 5)
+	apply(Split{Weight: 25, BaselineWeight: 25}, 25, 25)
+	f.fresh = 0 // it died, and nobody else knows yet
+	apply(Split{Weight: 25, BaselineWeight: 25}, 25, 0)
+	f.fresh = 1
+	apply(Split{Weight: 25, BaselineWeight: 25}, 25, 25)
+	apply(Split{Weight: 10, BaselineWeight: 25}, 10, 25)
+	apply(Split{Weight: 10}, 10, 0) // it is given up
+	apply(Split{Weight: 10, BaselineWeight: 10}, 10, 10)
+	apply(Split{Weight: 0, BaselineWeight: 0}, 0, 0)
+	if err := r.Rest(t.Context()); err != nil || f.baseline != "" {
+		t.Errorf("at rest (%v) the baseline is held to %q", err, f.baseline)
+	}
+	f.now.NoBaseline = "a rule names none"
+	if err := r.Prepare(t.Context()); !Refused(err) {
+		t.Errorf("Prepare with a rule that names no baseline: %v, want a refusal", err)
+	}
+	apply(Split{Weight: 5, BaselineWeight: 5}, 5, 0)
 }

@@ -25,14 +25,33 @@ type Services struct {
 	// Stable and Canary are the Services' names, Origin that of the Service
 	// which users reached before there were two.
 	Stable, Canary, Origin string
+	// Baseline is the name of the baseline's Service. It is made only where there
+	// is to be one (Compares).
+	Baseline string
+	Compares bool
 }
 
 // Name is the Service of an arm.
 func (s Services) Name(arm rollout.Arm) string {
-	if arm == rollout.Canary {
+	switch arm {
+	case rollout.Canary:
 		return s.Canary
+	case rollout.Baseline:
+		return s.Baseline
 	}
 	return s.Stable
+}
+
+// HeldBaseline implements Targets.
+func (s Services) HeldBaseline(ctx context.Context) (string, error) {
+	if !s.Compares {
+		return "", nil
+	}
+	service, err := s.get(ctx, s.Baseline)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	return service.Spec.Selector[serinv1.HashLabel], failed(fmt.Sprintf("read Service %s/%s", s.Namespace, s.Baseline), err)
 }
 
 // Held implements Targets.
@@ -89,7 +108,11 @@ func (s Services) Reach(ctx context.Context, arm rollout.Arm) (map[string]int, e
 // Prepare implements Targets.
 func (s Services) Prepare(ctx context.Context) error {
 	var errs []error
-	for _, name := range []string{s.Stable, s.Canary} {
+	names := []string{s.Stable, s.Canary}
+	if s.Compares {
+		names = append(names, s.Baseline)
+	}
+	for _, name := range names {
 		_, err := s.get(ctx, name)
 		if apierrors.IsNotFound(err) {
 			err = s.create(ctx, name, "")
@@ -106,6 +129,9 @@ func (s Services) Prepare(ctx context.Context) error {
 // user's route names it.
 func (s Services) create(ctx context.Context, name, group string) error {
 	origin, err := s.get(ctx, s.Origin)
+	if apierrors.IsNotFound(err) && name == s.Baseline {
+		origin, err = s.get(ctx, s.Stable)
+	}
 	if apierrors.IsNotFound(err) {
 		return Refuse("Service %s/%s does not exist, and neither does %s, after which Serin would make it. Name the Service that selects the Deployment's pods in the field service, or create %s and %s",
 			s.Namespace, name, s.Origin, s.Stable, s.Canary)
@@ -121,7 +147,7 @@ func (s Services) create(ctx context.Context, name, group string) error {
 		selector[serinv1.HashLabel] = group
 	}
 	made := s.named(name)
-	made.Labels = map[string]string{"app.kubernetes.io/managed-by": serinv1.FieldManager}
+	made.Labels = map[string]string{kube.ManagedLabel: serinv1.FieldManager}
 	made.Spec = corev1.ServiceSpec{
 		Selector: selector, SessionAffinity: origin.Spec.SessionAffinity, SessionAffinityConfig: origin.Spec.SessionAffinityConfig,
 		PublishNotReadyAddresses: origin.Spec.PublishNotReadyAddresses,

@@ -24,33 +24,55 @@ type Weight struct {
 	Written bool
 }
 
-// Pair is the two weights of one rule. Field is the list in spec that the rule
-// is in.
+// Pair is the two weights of one rule, and the baseline's where the rule names
+// one. Field is the list in spec that the rule is in.
 type Pair struct {
 	Field          string
 	Stable, Canary Weight
+	Baseline       *Weight
+}
+
+// sum is what the weights are parts of.
+func (p Pair) sum() int64 { return p.Stable.Value + p.Canary.Value + p.baseline() }
+
+func (p Pair) baseline() int64 {
+	if p.Baseline == nil {
+		return 0
+	}
+	return p.Baseline.Value
 }
 
 // percent is the canary's share by the rule, rounded up.
-func (p Pair) percent() int {
-	sum := p.Stable.Value + p.Canary.Value
+func (p Pair) percent() int { return p.share(p.Canary.Value) }
+
+func (p Pair) share(of int64) int {
+	sum := p.sum()
 	if sum <= 0 {
 		return 0
 	}
-	return int((p.Canary.Value*rollout.Full + sum - 1) / sum)
+	return int((of*rollout.Full + sum - 1) / sum)
 }
 
-// ops returns what makes the canary's share the weight. Where the weights do
-// not sum to 100 they are written so.
-func (p Pair) ops(weight int) []kube.Op {
-	if sum := p.Stable.Value + p.Canary.Value; sum > 0 && p.Canary.Value*rollout.Full == int64(weight)*sum {
+// ops returns what makes the canary's share the weight, and the baseline's its
+// own. Where the weights do not sum to 100 they are written so.
+func (p Pair) ops(weight, baseline int) []kube.Op {
+	if p.Baseline == nil {
+		baseline = 0
+	}
+	is := func(value int64, percent int) bool { return value*rollout.Full == int64(percent)*p.sum() }
+	if p.sum() > 0 && is(p.Canary.Value, weight) && is(p.baseline(), baseline) {
 		return nil // 1 to 0 is all to stable, as 100 to 0 is
 	}
-	var ops []kube.Op
-	for _, w := range []struct {
+	type part struct {
 		Weight
 		want int64
-	}{{p.Stable, int64(rollout.Full - weight)}, {p.Canary, int64(weight)}} {
+	}
+	parts := []part{{p.Stable, int64(rollout.Full - weight - baseline)}, {p.Canary, int64(weight)}}
+	if p.Baseline != nil {
+		parts = append(parts, part{*p.Baseline, int64(baseline)})
+	}
+	var ops []kube.Op
+	for _, w := range parts {
 		if w.Value != w.want || !w.Written && w.want != 0 {
 			ops = append(ops, kube.Op{Op: "add", Path: w.Path, Value: w.want})
 		}
@@ -76,6 +98,10 @@ type Object struct {
 	// that is its last word on it as it is written now; nil where an object does
 	// not tell.
 	Trouble func(u *unstructured.Unstructured) (why string, settled bool)
+	// Compares says that there is to be a baseline, and Lacking what to write in a
+	// rule that names none.
+	Compares bool
+	Lacking  string
 	// Permitted says what else keeps the object from being used; nil where
 	// nothing does.
 	Permitted func(ctx context.Context) error
@@ -125,6 +151,10 @@ func (o *Object) Read(ctx context.Context) (Reading, error) {
 	for _, p := range pairs {
 		r.Writer = cmp.Or(r.Writer, Writer(u.GetManagedFields(), "spec", p.Field))
 		r.Weight, r.Least = max(r.Weight, p.percent()), min(r.Least, p.percent())
+		r.Baseline = max(r.Baseline, p.share(p.baseline()))
+		if o.Compares && p.Baseline == nil {
+			r.NoBaseline = fmt.Sprintf("%s has a rule in spec.%s that names both arms and no baseline: %s", o, p.Field, o.Lacking)
+		}
 	}
 	if o.Trouble != nil {
 		r.Trouble, _ = o.Trouble(u)
@@ -143,7 +173,7 @@ func revision(u *unstructured.Unstructured) string {
 }
 
 // Set implements Route.
-func (o *Object) Set(ctx context.Context, weight int) error {
+func (o *Object) Set(ctx context.Context, weight, baseline int) error {
 	u, err := o.empty()
 	if err != nil {
 		return err
@@ -155,7 +185,7 @@ func (o *Object) Set(ctx context.Context, weight int) error {
 		}
 		var ops []kube.Op
 		for _, p := range pairs {
-			ops = append(ops, p.ops(weight)...)
+			ops = append(ops, p.ops(weight, baseline)...)
 		}
 		return ops, nil
 	})

@@ -44,11 +44,41 @@ func TestOnlyWhatDiffersIsWritten(t *testing.T) {
 		{"no weight at all", pair(0, 0), 0, `[{"op":"add","path":"/s","value":100}]`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := json.Marshal(c.pair.ops(c.weight))
+			got, err := json.Marshal(c.pair.ops(c.weight, 0))
 			if err != nil || string(got) != c.want {
 				t.Errorf("writes %s (%v), want %s", got, err, c.want)
 			}
 		})
+	}
+}
+
+func TestABaselinesWeightIsWrittenWithTheOthers(t *testing.T) {
+	with := func(stable, canary, baseline int64) Pair {
+		p := pair(stable, canary)
+		p.Baseline = &Weight{Path: "/b", Value: baseline, Written: true}
+		return p
+	}
+	for _, c := range []struct {
+		name             string
+		pair             Pair
+		weight, baseline int
+		want             string
+	}{
+		{"nothing differs", with(90, 5, 5), 5, 5, `null`},
+		{"both begin", with(100, 0, 0), 5, 5, `[{"op":"add","path":"/s","value":90},{"op":"add","path":"/c","value":5},{"op":"add","path":"/b","value":5}]`},
+		{"both go back", with(90, 5, 5), 0, 0, `[{"op":"add","path":"/s","value":100},{"op":"add","path":"/c","value":0},{"op":"add","path":"/b","value":0}]`},
+		{"the baseline alone goes", with(90, 5, 5), 5, 0, `[{"op":"add","path":"/s","value":95},{"op":"add","path":"/b","value":0}]`},
+		{"a rule without one gives its part to stable", pair(100, 0), 5, 5, `[{"op":"add","path":"/s","value":95},{"op":"add","path":"/c","value":5}]`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got, err := json.Marshal(c.pair.ops(c.weight, c.baseline))
+			if err != nil || string(got) != c.want {
+				t.Errorf("writes %s (%v), want %s", got, err, c.want)
+			}
+		})
+	}
+	if p := with(90, 5, 5); p.percent() != 5 {
+		t.Errorf("90, 5 and 5 are read as %d %%", p.percent())
 	}
 }
 

@@ -11,14 +11,16 @@ import (
 	"serin.dev/serin/internal/rollout"
 )
 
-var arms = []rollout.Arm{rollout.Stable, rollout.Canary}
+// arms are what is read, the baseline where there is one now.
+var arms = []rollout.Arm{rollout.Stable, rollout.Canary, rollout.Baseline}
 
 // Env is what queries may speak of, and what the file does not say.
 type Env struct {
 	Rollout, Namespace, Workload string
 	// Services are the names of the arms' Services; nil where there are none.
 	Services map[rollout.Arm]string
-	// Groups says which instances the arms have now. It is asked in every tick.
+	// Groups says which instances the arms have now. It is asked in every tick. The
+	// baseline is among them where there is one.
 	Groups func(context.Context) (map[rollout.Arm]Group, error)
 	// Cluster reads processor time and memory of the pods unless the file says
 	// otherwise.
@@ -77,8 +79,40 @@ func (s *Source) values(arm rollout.Arm, g Group) map[string]string {
 	return values
 }
 
+// apart are the variables that tell the baseline's series from stable's: the
+// version is the same.
+var apart = []string{"arm", "service", pods}
+
+// tellsBaseline says whether a query asked for the baseline has only its own
+// series.
+func (q query) tellsBaseline() bool {
+	return slices.ContainsFunc(q.selector.needs(), func(name string) bool { return slices.Contains(apart, name) })
+}
+
+// BaselineProblems says which of the figures that a baseline is for would be
+// stable's as well.
+func (c Config) BaselineProblems() []rollout.Problem {
+	var found []rollout.Problem
+	p, _ := newPlan(c, false)
+	for _, q := range p.all() {
+		switch q.signal {
+		case requests, errored, latency, cpu, memory:
+			if !q.tellsBaseline() {
+				found = append(found, rollout.Problem{
+					Field: q.field, Message: "does not tell a baseline from stable, whose version it has",
+					Mend: "match a label by $(service), $(pods) or $(arm), such as pod=~\"$(pods)\", or remove spec.plan.baseline",
+				})
+			}
+		}
+	}
+	return found
+}
+
 // render writes a query for an arm; false when that is not known yet.
 func (s *Source) render(q query, arm rollout.Arm, g Group) (string, bool) {
+	if arm == rollout.Baseline && (g.Instances == 0 || !q.tellsBaseline()) {
+		return "", false
+	}
 	values := s.values(arm, g)
 	for _, name := range q.selector.needs() {
 		if _, known := values[name]; !known {

@@ -136,7 +136,11 @@ func (s *Source) samples(t *tick, moved map[rollout.Arm]bool, spans map[target]s
 		}
 		return t.sample(arm, s.state.excess[arm], groups[arm])
 	}
-	return rollout.Arms{Stable: write(rollout.Stable), Canary: write(rollout.Canary)}
+	out := rollout.Arms{Stable: write(rollout.Stable), Canary: write(rollout.Canary)}
+	if groups[rollout.Baseline].Instances > 0 {
+		out.Baseline = write(rollout.Baseline)
+	}
+	return out
 }
 
 // shared says that the arm's series, once there are any, may be found where

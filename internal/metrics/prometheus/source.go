@@ -109,7 +109,7 @@ func (s *Source) Collect(ctx context.Context, since, now time.Time) (rollout.Arm
 func newState(since time.Time) *state {
 	return &state{
 		began: since.UnixMilli(), counts: newLedger(), aside: newLedger(), usage: newUsage(), selectors: map[track]string{},
-		excess: map[rollout.Arm]*excess{rollout.Stable: newExcess(), rollout.Canary: newExcess()},
+		excess: map[rollout.Arm]*excess{rollout.Stable: newExcess(), rollout.Canary: newExcess(), rollout.Baseline: newExcess()},
 	}
 }
 

@@ -24,6 +24,9 @@ type Config struct {
 	// CanaryService reaches the candidate; default: the rollout's name and
 	// -canary.
 	CanaryService string `json:"canaryService,omitempty"`
+	// BaselineService reaches the baseline, in a plan with one; default: the
+	// rollout's name and -baseline.
+	BaselineService string `json:"baselineService,omitempty"`
 	// Service is the Service after which the two are made when they are
 	// missing; default: the rollout's name.
 	Service string `json:"service,omitempty"`
@@ -51,7 +54,7 @@ func (c *Config) Validate() []rollout.Problem {
 		}
 	}
 	for _, f := range []struct{ field, value string }{
-		{"namespace", c.Namespace}, {"stableService", c.StableService}, {"canaryService", c.CanaryService}, {"service", c.Service},
+		{"namespace", c.Namespace}, {"stableService", c.StableService}, {"canaryService", c.CanaryService}, {"baselineService", c.BaselineService}, {"service", c.Service},
 	} {
 		if f.value != "" && len(validation.IsDNS1123Label(f.value)) > 0 {
 			add(f.field, fmt.Sprintf("%q is not an object's name", f.value), "write up to 63 lower-case letters, digits and hyphens")
@@ -59,6 +62,9 @@ func (c *Config) Validate() []rollout.Problem {
 	}
 	if c.StableService != "" && c.StableService == c.CanaryService {
 		add("canaryService", "is the stable arm's Service", "name two Services; the weights are between them")
+	}
+	if c.BaselineService != "" && (c.BaselineService == c.StableService || c.BaselineService == c.CanaryService) {
+		add("baselineService", "is an arm's Service", "name a Service of its own; Serin makes it when it is missing")
 	}
 	return ps
 }

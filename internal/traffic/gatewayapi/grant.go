@@ -35,7 +35,11 @@ func (g grant) given(ctx context.Context) error {
 		}
 		return fmt.Errorf("list ReferenceGrants in %s: %w", g.services.Namespace, err)
 	}
-	for _, service := range []string{g.services.Stable, g.services.Canary} {
+	services := []string{g.services.Stable, g.services.Canary}
+	if g.services.Compares {
+		services = append(services, g.services.Baseline)
+	}
+	for _, service := range services {
 		if !g.reaches(list.Items, service) {
 			return arms.Refuse("a %s in namespace %s may not reach Service %s/%s: no ReferenceGrant allows it. Create one in %s with from: {group: %s, kind: %s, namespace: %s} and to: {group: \"\", kind: Service}",
 				g.kind, g.from, g.services.Namespace, service, g.services.Namespace, group, g.kind, g.from)

@@ -22,9 +22,10 @@ func New(c Config, env kube.Env) (*weighted.Router, error) {
 	k := kube.Fresh(env.Client, env.Live)
 	services := arms.Services{
 		Client: k, Live: env.Live, Namespace: env.Namespace,
-		Stable: cmp.Or(c.StableService, kube.StableService(env.Rollout)),
-		Canary: cmp.Or(c.CanaryService, kube.CanaryService(env.Rollout)),
-		Origin: cmp.Or(c.Service, env.Rollout),
+		Stable:   cmp.Or(c.StableService, kube.StableService(env.Rollout)),
+		Canary:   cmp.Or(c.CanaryService, kube.CanaryService(env.Rollout)),
+		Origin:   cmp.Or(c.Service, env.Rollout),
+		Baseline: cmp.Or(c.BaselineService, kube.BaselineService(env.Rollout)), Compares: env.Baseline,
 	}
 	rules := rules{services: services, namespace: cmp.Or(c.Namespace, env.Namespace)}
 	object := &arms.Object{
@@ -33,6 +34,8 @@ func New(c Config, env kube.Env) (*weighted.Router, error) {
 		Namespace: rules.namespace, Name: c.HTTPRoute,
 		Missing: "install the Gateway API and a gateway that implements it",
 		Pairs:   rules.pairs, Asides: rules.asides, Trouble: trouble,
+		Compares: services.Compares,
+		Lacking:  fmt.Sprintf("add {name: %s, port: …, weight: 0} to its backendRefs", services.Baseline),
 	}
 	if c.GRPCRoute != "" {
 		object.Kind.Kind, object.Name = "GRPCRoute", c.GRPCRoute

@@ -33,7 +33,7 @@ func (r rules) pairs(u *unstructured.Unstructured) ([]arms.Pair, error) {
 			return kube.Pointer("spec", "rules", strconv.Itoa(i), "backendRefs", strconv.Itoa(j), "weight")
 		}
 		p := arms.Pair{Field: "rules"}
-		stable, canary, others := 0, 0, ""
+		stable, canary, baseline, others := 0, 0, 0, ""
 		for j, ref := range refs {
 			ref, _ := ref.(map[string]any)
 			switch {
@@ -43,6 +43,10 @@ func (r rules) pairs(u *unstructured.Unstructured) ([]arms.Pair, error) {
 			case r.is(ref, r.services.Canary):
 				canary++
 				p.Canary = weight(ref, at(j))
+			case r.is(ref, r.services.Baseline):
+				baseline++
+				w := weight(ref, at(j))
+				p.Baseline = &w
 			default:
 				others = fmt.Sprint(ref["name"])
 			}
@@ -52,7 +56,7 @@ func (r rules) pairs(u *unstructured.Unstructured) ([]arms.Pair, error) {
 		}
 		switch {
 		case stable == 0 || canary == 0:
-		case stable > 1 || canary > 1:
+		case stable > 1 || canary > 1 || baseline > 1:
 			return nil, arms.Refuse("%s: spec.rules[%d].backendRefs names an arm's Service more than once; name each once", name(u), i)
 		case others != "":
 			return nil, arms.Refuse("%s: spec.rules[%d].backendRefs names %s beside the two arms, so the weights are not percents of all requests; give it a rule of its own", name(u), i, others)
@@ -102,8 +106,12 @@ func (r rules) namesNeither(u *unstructured.Unstructured, port int64) error {
 	backend := func(service string, weight int) string {
 		return fmt.Sprintf("\n  - name: %s%s\n    port: %d\n    weight: %d", service, namespace, port, weight)
 	}
-	return arms.Refuse("%s has no rule that names both Service %s and Service %s, so there is nothing to give weights. Write in the rule that is to be split, in the place of its backendRefs:\n  backendRefs:%s%s",
-		name(u), r.services.Stable, r.services.Canary, backend(r.services.Stable, 100), backend(r.services.Canary, 0))
+	backends := backend(r.services.Stable, 100) + backend(r.services.Canary, 0)
+	if r.services.Compares {
+		backends += backend(r.services.Baseline, 0)
+	}
+	return arms.Refuse("%s has no rule that names both Service %s and Service %s, so there is nothing to give weights. Write in the rule that is to be split, in the place of its backendRefs:\n  backendRefs:%s",
+		name(u), r.services.Stable, r.services.Canary, backends)
 }
 
 func name(u *unstructured.Unstructured) string {

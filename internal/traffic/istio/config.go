@@ -25,6 +25,9 @@ type Config struct {
 	// CanaryService reaches the candidate; default: the rollout's name and
 	// -canary.
 	CanaryService string `json:"canaryService,omitempty"`
+	// BaselineService reaches the baseline, in a plan with one; default: the
+	// rollout's name and -baseline.
+	BaselineService string `json:"baselineService,omitempty"`
 	// Service is the Service after which the two are made when they are
 	// missing; default: the rollout's name.
 	Service string `json:"service,omitempty"`
@@ -65,6 +68,7 @@ func (c *Config) Validate() []rollout.Problem {
 		{"namespace", c.Namespace, validation.IsDNS1123Label},
 		{"stableService", c.StableService, validation.IsDNS1123Label},
 		{"canaryService", c.CanaryService, validation.IsDNS1123Label},
+		{"baselineService", c.BaselineService, validation.IsDNS1123Label},
 		{"service", c.Service, validation.IsDNS1123Label},
 	} {
 		if f.value != "" && len(f.check(f.value)) > 0 {
@@ -80,9 +84,12 @@ func (c *Config) Validate() []rollout.Problem {
 		if c.StableService != "" && c.StableService == c.CanaryService {
 			add("canaryService", "is the stable arm's Service", "name two Services, or subsets with destinationRule")
 		}
+		if c.BaselineService != "" && (c.BaselineService == c.StableService || c.BaselineService == c.CanaryService) {
+			add("baselineService", "is an arm's Service", "name a Service of its own; Serin makes it when it is missing")
+		}
 		return ps
 	}
-	for _, f := range []struct{ field, value string }{{"stableService", c.StableService}, {"canaryService", c.CanaryService}, {"service", c.Service}} {
+	for _, f := range []struct{ field, value string }{{"stableService", c.StableService}, {"canaryService", c.CanaryService}, {"baselineService", c.BaselineService}, {"service", c.Service}} {
 		if f.value != "" {
 			add(f.field, "stands beside destinationRule", "keep one of the two: the arms are Services, or subsets")
 		}

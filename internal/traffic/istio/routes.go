@@ -17,6 +17,9 @@ type routes struct {
 	namespace      string   // the VirtualService's
 	only           []string // names of HTTP routes; empty means all routes
 	stable, canary destination
+	// baseline is where a plan with one has it; empty in the subset form.
+	baseline destination
+	compares bool
 	// host is the Service that the DestinationRule is about, in the subset
 	// form; a subset of another host is not an arm. Its name is empty while the
 	// rule could not be read.
@@ -84,7 +87,7 @@ func (r routes) pair(u *unstructured.Unstructured, field string, i int, route ma
 	list, _ := route["route"].([]any)
 	p := arms.Pair{Field: field}
 	var port int64
-	stable, canary, others := 0, 0, ""
+	stable, canary, baseline, others := 0, 0, 0, ""
 	for j, entry := range list {
 		entry, _ := entry.(map[string]any)
 		d, _ := entry["destination"].(map[string]any)
@@ -105,6 +108,9 @@ func (r routes) pair(u *unstructured.Unstructured, field string, i int, route ma
 		case r.canary.is(d, r.namespace):
 			canary++
 			p.Canary = w
+		case r.baseline.service != "" && r.baseline.is(d, r.namespace):
+			baseline++
+			p.Baseline = &w
 		default:
 			others = host
 		}
@@ -113,7 +119,7 @@ func (r routes) pair(u *unstructured.Unstructured, field string, i int, route ma
 	switch {
 	case stable == 0 || canary == 0:
 		return nil, port, nil
-	case stable > 1 || canary > 1:
+	case stable > 1 || canary > 1 || baseline > 1:
 		return nil, port, arms.Refuse("%s names an arm more than once; name each once", where)
 	case others != "":
 		return nil, port, arms.Refuse("%s names %s beside the two arms, so the weights are not percents of all requests; give it a route of its own", where, others)
@@ -167,10 +173,15 @@ func resolve(host, namespace string) (service, in string, ok bool) {
 func (r routes) example(port int64) string {
 	var b strings.Builder
 	b.WriteString("    route:")
-	for _, a := range []struct {
+	type part struct {
 		destination
 		weight int
-	}{{r.stable, 100}, {r.canary, 0}} {
+	}
+	parts := []part{{r.stable, 100}, {r.canary, 0}}
+	if r.compares {
+		parts = append(parts, part{r.baseline, 0})
+	}
+	for _, a := range parts {
 		host := a.service
 		if a.service != "" && r.namespace != a.namespace {
 			host = fmt.Sprintf("%s.%s.svc.cluster.local", a.service, a.namespace)

@@ -54,6 +54,9 @@ func (s *subsets) Held(ctx context.Context) (stable, canary string, err error) {
 	return held[0], held[1], nil
 }
 
+// HeldBaseline implements arms.Targets: subsets have none.
+func (s *subsets) HeldBaseline(context.Context) (string, error) { return "", nil }
+
 // Hold implements arms.Targets.
 func (s *subsets) Hold(ctx context.Context, arm rollout.Arm, group string) error {
 	u, err := s.empty()

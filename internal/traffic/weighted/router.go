@@ -24,15 +24,22 @@ func New(route arms.Route, targets arms.Targets, log *slog.Logger) *Router {
 
 // Apply implements traffic.Router.
 func (r *Router) Apply(ctx context.Context, s traffic.Split) error {
-	return Refused(r.arms.Apply(ctx, arms.Split{Weight: s.Weight, Stable: s.StableID, Canary: s.CanaryID, Promoted: s.Promoted}))
+	return Refused(r.arms.Apply(ctx, arms.Split{
+		Weight: s.Weight, Stable: s.StableID, Canary: s.CanaryID, Promoted: s.Promoted,
+		BaselineWeight: s.BaselineWeight, Baseline: s.BaselineID,
+	}))
 }
+
+// TakesBaseline implements traffic.Comparer. Where an adapter's targets take none,
+// that is refused before a run.
+func (r *Router) TakesBaseline() {}
 
 // Observe implements traffic.Router.
 func (r *Router) Observe(ctx context.Context) (traffic.Observed, error) {
 	o, err := r.arms.Observe(ctx)
 	return traffic.Observed{
 		Known: o.Known, Weight: o.Weight, InEffect: o.InEffect, Promoted: o.Promoted, ChangedBy: o.ChangedBy,
-		Revision: o.Revision, CanaryInflight: -1, DrainingInflight: -1, Unsplit: arms.Unsplit(o.Asides),
+		Baseline: o.Baseline, NoBaseline: o.NoBaseline, Revision: o.Revision, CanaryInflight: -1, DrainingInflight: -1, Unsplit: arms.Unsplit(o.Asides),
 	}, Refused(err)
 }
 
@@ -71,6 +78,7 @@ var _ interface {
 	traffic.Router
 	traffic.Rester
 	traffic.Preparer
+	traffic.Comparer
 	traffic.Matcher
 	traffic.Mirrorer
 } = (*Router)(nil)

@@ -89,8 +89,11 @@ func (w *Workload) overdue() bool {
 // do.
 func (w *Workload) Finish(ctx context.Context) (done bool, err error) {
 	canary, err := w.set(ctx, w.run.Canary.ReplicaSet)
-	if err != nil || canary == nil || !controlledBy(canary, w.run.UID) {
-		return err == nil, err
+	if err != nil {
+		return false, err
+	}
+	if canary == nil || !controlledBy(canary, w.run.UID) {
+		return w.removeBaseline(ctx)
 	}
 	return false, w.Apply(ctx, workload.Want{Canary: 100, Promoted: true})
 }

@@ -111,8 +111,8 @@ func (w *Workload) concerns(o client.Object) bool {
 	case *appsv1.Deployment:
 		return o.GetName() == w.name
 	case *appsv1.ReplicaSet:
-		return o.GetName() == w.run.Stable.ReplicaSet || o.GetName() == w.run.Canary.ReplicaSet
+		return o.GetName() == w.run.Stable.ReplicaSet || o.GetName() == w.run.Canary.ReplicaSet || w.run.Baseline && o.GetName() == w.fresh.revision.ReplicaSet
 	}
 	hash := o.GetLabels()[serinv1.HashLabel]
-	return hash == w.run.Stable.Hash || hash == w.run.Canary.Hash
+	return hash == w.run.Stable.Hash || hash == w.run.Canary.Hash || w.run.Baseline && hash == w.fresh.revision.Hash
 }

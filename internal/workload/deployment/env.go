@@ -40,6 +40,8 @@ type Run struct {
 	// PodRatio sizes the canary for a plain Service, where the share of pods is
 	// the share of traffic.
 	PodRatio bool
+	// Baseline says that the plan has one.
+	Baseline bool
 }
 
 func (e Env) logger() *slog.Logger {

@@ -51,7 +51,7 @@ type podLog struct {
 }
 
 // Exceptions implements workload.Thrower. Of a stable pod, what was written
-// before the first call only says which classes are known. Of a canary pod that
+// before the first call only says which classes are known. Of a fresh pod that
 // is older than this controller, reading begins with the controller: what was
 // before may have been counted.
 func (w *Workload) Exceptions(ctx context.Context) (map[rollout.Arm][]rollout.Exception, error) {
@@ -65,12 +65,12 @@ func (w *Workload) Exceptions(ctx context.Context) (map[rollout.Arm][]rollout.Ex
 	out := map[rollout.Arm][]rollout.Exception{}
 	kept := map[logKey]*podLog{}
 	var errs []error
-	for _, arm := range []rollout.Arm{rollout.Stable, rollout.Canary} {
-		r := w.run.Stable
-		if arm == rollout.Canary {
-			r = w.run.Canary
-		}
-		pods, err := w.pods(ctx, r)
+	groups := []rollout.Arm{rollout.Stable, rollout.Canary}
+	if w.run.Baseline {
+		groups = append(groups, rollout.Baseline)
+	}
+	for _, arm := range groups {
+		pods, err := w.pods(ctx, w.revision(arm))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -151,9 +151,9 @@ func (w *Workload) listen(ctx context.Context, arm rollout.Arm, pods []corev1.Po
 
 func (w *Workload) newPodLog(arm rollout.Arm, p *corev1.Pod) *podLog {
 	l := &podLog{reader: exceptions.NewReader(), history: arm == rollout.Stable}
-	if arm == rollout.Canary && p.CreationTimestamp.Time.Before(w.thrown.born.Truncate(time.Second)) {
+	if arm != rollout.Stable && p.CreationTimestamp.Time.Before(w.thrown.born.Truncate(time.Second)) {
 		l.after = w.thrown.born
-		w.env.logger().Info("the log of a canary pod is read for exceptions from now on: what it wrote before may have been counted", "namespace", p.Namespace, "pod", p.Name)
+		w.env.logger().Info("the log of a pod is read for exceptions from now on: what it wrote before may have been counted", "namespace", p.Namespace, "pod", p.Name)
 	}
 	return l
 }

@@ -30,11 +30,7 @@ func (w *Workload) Logs(ctx context.Context, arm rollout.Arm, sink workload.Sink
 	if w.env.Pods == nil {
 		return nil
 	}
-	r := w.run.Stable
-	if arm == rollout.Canary {
-		r = w.run.Canary
-	}
-	pods, err := w.pods(ctx, r)
+	pods, err := w.pods(ctx, w.revision(arm))
 	if err != nil {
 		return err
 	}

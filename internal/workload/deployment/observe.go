@@ -47,7 +47,11 @@ func (w *Workload) Observe(ctx context.Context) (workload.Status, error) {
 		Canary: w.group(w.run.Canary, pods[w.run.Canary.Hash], canary),
 	}
 	st.Stable.Capacity = capacityOf(n, int32(st.Stable.Ready()))
-	st.Canary.Capacity = w.capacity(n, int32(st.Canary.Ready()))
+	w.mu.Lock()
+	percent := w.want.Canary
+	w.mu.Unlock()
+	st.Canary.Capacity = w.capacity(&w.enough, n, int32(st.Canary.Ready()), percent, w.run.PodRatio)
+	st.Baseline = w.observeBaseline(ctx, n)
 	w.judge(&st, d, stable, canary)
 	if d != nil {
 		sets, err := w.sets(ctx, d)

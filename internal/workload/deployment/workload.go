@@ -18,7 +18,7 @@ import (
 )
 
 // Workload is a Deployment during one run. It implements workload.Workload,
-// Logger, Notifier, Thrower and Witness.
+// Logger, Notifier, Thrower, Witness and Comparer.
 type Workload struct {
 	*Target
 	run     Run
@@ -35,6 +35,8 @@ type Workload struct {
 	promoting time.Time
 	// restarts counts by pod, so that a pod that is replaced still counts.
 	restarts map[types.UID]int
+	// fresh is the baseline.
+	fresh baseline
 	// thrown is how far the logs have been read for exceptions.
 	thrown readers
 }
@@ -43,6 +45,7 @@ var (
 	_ workload.Workload = (*Workload)(nil)
 	_ workload.Logger   = (*Workload)(nil)
 	_ workload.Notifier = (*Workload)(nil)
+	_ workload.Comparer = (*Workload)(nil)
 )
 
 // New returns the Deployment of the run in env. It changes nothing yet.
@@ -58,7 +61,7 @@ func New(c Config, env Env) (*Workload, error) {
 	if r.Canary.ReplicaSet == "" {
 		r.Canary.ReplicaSet = setName(c.Name, r.Canary.Hash)
 	}
-	w := &Workload{Target: t, run: r, changed: make(chan struct{}, 1), restarts: map[types.UID]int{}, thrown: readers{born: env.now()}}
+	w := &Workload{Target: t, run: r, changed: make(chan struct{}, 1), restarts: map[types.UID]int{}, fresh: newBaseline(c.Name, r), thrown: readers{born: env.now()}}
 	if env.Events != nil {
 		if err := env.Events.add(w); err != nil {
 			return nil, fmt.Errorf("carry a run of Deployment %s: %w", t.key(), err)
@@ -76,15 +79,20 @@ func (w *Workload) Apply(ctx context.Context, want workload.Want) error {
 	if err != nil && !errors.Is(err, ErrMissing) {
 		return err
 	}
-	canary, errSet := w.set(ctx, w.run.Canary.ReplicaSet)
-	if errSet != nil {
-		return errSet
+	return errors.Join(w.move(ctx, d, err, want), w.compare(ctx, d, want.Baseline))
+}
+
+// move is Apply without the baseline. absent is why there is no Deployment.
+func (w *Workload) move(ctx context.Context, d *appsv1.Deployment, absent error, want workload.Want) error {
+	canary, err := w.set(ctx, w.run.Canary.ReplicaSet)
+	if err != nil {
+		return err
 	}
 	switch {
 	case want.Canary == 0:
 		return errors.Join(w.keepHeld(ctx, d), w.remove(ctx, canary))
-	case err != nil:
-		return err
+	case absent != nil:
+		return absent
 	case want.Promoted && want.Stable == 0:
 		return w.adopt(ctx, d, canary)
 	}
@@ -255,23 +263,22 @@ type enough struct {
 // Deployment is being scaled up and the canary's further pods start.
 const growTime = 2 * time.Minute
 
-// capacity is the percentage of the traffic that the canary can take. The
-// traffic does not grow because somebody asks for more pods, so a canary that
-// was large enough for its weight stays so until the further pods had time.
-func (w *Workload) capacity(n, ready int32) int {
+// capacity is the percentage of the traffic that the canary, or the baseline, can
+// take. The traffic does not grow because somebody asks for more pods, so a group
+// that was large enough for its weight stays so until the further pods had time.
+func (w *Workload) capacity(was *enough, n, ready int32, percent int, ratio bool) int {
 	of := capacityOf
-	if w.run.PodRatio {
+	if ratio {
 		of = ratioCapacityOf
 	}
 	now := of(n, ready)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	percent := w.want.Canary
-	if need := sizeFor(n, percent, w.run.PodRatio); percent > 0 && ready >= need && need > 0 {
-		w.enough = enough{percent: percent, pods: need, since: w.env.now()}
+	if need := sizeFor(n, percent, ratio); percent > 0 && ready >= need && need > 0 {
+		*was = enough{percent: percent, pods: need, since: w.env.now()}
 		return max(now, percent)
 	}
-	if e := w.enough; e.percent > now && ready >= e.pods && w.env.now().Sub(e.since) < growTime {
+	if e := *was; e.percent > now && ready >= e.pods && w.env.now().Sub(e.since) < growTime {
 		return e.percent
 	}
 	return now
