@@ -343,7 +343,7 @@ func TestStreamsThatTellNothingNeverPass(t *testing.T) {
 			return hostileArm{"requests": 900}, hostileArm{"requests": 100}
 		}, 2, "rollback", "errors: its figures are missing since"},
 
-		{"all bounds change, and the canary gets slow with it", 60, 20, slow(moreBounds, true), 2, "rollback", "latency: typical response time "},
+		{"all bounds change, and the canary gets slow with it", 60, 20, slow(moreBounds, true), 2, "rollback", "latency: mean response time "},
 		{"all bounds become one, and the canary gets slow with it", 60, 20, slow([]float64{10}, true), 3, "hold", "latency is not proven acceptable"},
 		{"all bounds become one, without a sum", 70, 20, slow([]float64{10}, false), 2, "rollback", "nearly all response times of both versions lie in one wide bucket and there is no sum of them"},
 		{"the canary's bounds become others", 70, 20, alike(classicBounds, otherBounds), 2, "rollback", "latency: the histograms of the canary (4 bounds up to 3s) and of stable (9 bounds up to 2.5s) cannot be compared; give both versions the same buckets"},
