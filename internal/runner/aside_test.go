@@ -41,7 +41,8 @@ func (even) Collect(context.Context, time.Time, time.Time) (rollout.Arms, error)
 func (even) Close() error { return nil }
 
 // While logs are being read a person rolls back, and the weight is 0 at once.
-// Where nobody does, what the logs tell is in the tick.
+// Where nobody does, the tick's figures are judged without them, and what they
+// tell is in the next tick.
 func TestLogsThatAreSlowToReadDelayNothing(t *testing.T) {
 	for _, asked := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -76,11 +77,14 @@ func TestLogsThatAreSlowToReadDelayNothing(t *testing.T) {
 					t.Errorf("100 ms after a person rolled back the weight is %d", w.split.Weight)
 				}
 			} else {
-				time.Sleep(5 * time.Second)
+				if tick := r.Last().Tick.Arms; tick == nil || tick.Canary == nil || tick.Canary.Exceptions != nil {
+					t.Errorf("a second after the tick's end its figures are not judged by themselves: %+v", tick)
+				}
+				time.Sleep(10 * time.Second)
 				synctest.Wait()
 				tick := r.Last().Tick.Arms
 				if tick == nil || tick.Canary == nil || len(tick.Canary.Exceptions) != 1 || tick.Stable.Exceptions == nil {
-					t.Errorf("the tick does not hold what the logs told: %+v", tick)
+					t.Errorf("the next tick does not hold what the logs told: %+v", tick)
 				}
 			}
 			cancel()

@@ -33,9 +33,11 @@ type collector struct {
 	source metrics.Source
 	opts   Options
 	// aside reads what the workload knows of a tick, when its figures are there;
-	// read is what it knew of the tick that ended last.
-	aside func(context.Context) aside
-	read  aside
+	// read is what it knew of the tick that ended last. reading is what is still
+	// being read of an earlier one; only the collection under way touches it.
+	aside   func(context.Context) aside
+	read    aside
+	reading chan aside
 
 	since time.Time // end of the last tick; zero when not ticking
 	next  time.Time // when the tick ends
@@ -58,6 +60,8 @@ type collector struct {
 
 // aside is what the workload knows of a tick beside the figures.
 type aside struct {
+	// known says that it was read in time.
+	known  bool
 	usage  map[rollout.Arm]workload.Usage
 	thrown map[rollout.Arm][]rollout.Exception
 	// Why one of them could not be read.
@@ -251,7 +255,7 @@ func (c *collector) begin(ctx context.Context, since, now time.Time, start bool)
 			got.waiting = paced.Pace().Waiting
 		}
 		if c.aside != nil && !start && !got.waiting {
-			got.aside = c.aside(context.WithoutCancel(ctx))
+			got.aside = c.readAside(context.WithoutCancel(ctx))
 		}
 		result <- got
 	}
@@ -265,6 +269,32 @@ func (c *collector) begin(ctx context.Context, since, now time.Time, start bool)
 			c.opts.Wake()
 		}
 	}()
+}
+
+// asideWait is how long figures that are there wait for what the workload knows
+// beside them.
+const asideWait = 500 * time.Millisecond
+
+// readAside reads what the workload knows, if it comes soon. What comes later is
+// the next tick's: a tick's figures may be all that a rollback needs.
+func (c *collector) readAside(ctx context.Context) aside {
+	if c.opts.Synchronous {
+		return c.aside(ctx)
+	}
+	if c.reading == nil {
+		reading := make(chan aside, 1)
+		c.reading = reading
+		go func() { reading <- c.aside(ctx) }()
+	}
+	timer := time.NewTimer(asideWait)
+	defer timer.Stop()
+	select {
+	case got := <-c.reading:
+		c.reading = nil
+		return got
+	case <-timer.C:
+		return aside{}
+	}
 }
 
 func (c *collector) paced() bool {

@@ -86,8 +86,10 @@ func (r *Runner) observeTick(ctx context.Context, o *engine.Observation) {
 	if !ok {
 		return
 	}
-	r.measure(r.ticks.read, &arms)
-	r.listen(r.ticks.read, &arms)
+	if r.ticks.read.known {
+		r.measure(r.ticks.read, &arms)
+		r.listen(r.ticks.read, &arms)
+	}
 	instances := func(s *rollout.Sample, g workload.Group) {
 		if s != nil && s.Instances == nil {
 			n := len(g.Instances)
@@ -101,8 +103,9 @@ func (r *Runner) observeTick(ctx context.Context, o *engine.Observation) {
 
 // aside asks the workload what it knows of a tick beside its figures. It is asked
 // beside the steps, as the figures are: logs that are slow to read delay no
-// decision.
+// decision, and what they tell is in a later tick.
 func (r *Runner) aside(ctx context.Context) (out aside) {
+	out.known = true
 	within := func(ask func(context.Context) error) error {
 		ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
 		defer cancel()
