@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -63,7 +64,10 @@ func TestLogsThatAreSlowToReadDelayNothing(t *testing.T) {
 				Options{Wake: wake.Wake})
 			ctx, cancel := context.WithCancel(t.Context())
 			ended := make(chan error, 1)
-			go func() { ended <- r.Loop(ctx, wake, nil, nil) }()
+			var latest atomic.Pointer[rollout.Arms]
+			go func() {
+				ended <- r.Loop(ctx, wake, nil, func(l Look, _ error) { latest.Store(l.Tick.Arms) })
+			}()
 			time.Sleep(11 * time.Second) // a tick is over, and the logs are being read
 			synctest.Wait()
 			if asked {
@@ -77,12 +81,12 @@ func TestLogsThatAreSlowToReadDelayNothing(t *testing.T) {
 					t.Errorf("100 ms after a person rolled back the weight is %d", w.split.Weight)
 				}
 			} else {
-				if tick := r.Last().Tick.Arms; tick == nil || tick.Canary == nil || tick.Canary.Exceptions != nil {
+				if tick := latest.Load(); tick == nil || tick.Canary == nil || tick.Canary.Exceptions != nil {
 					t.Errorf("a second after the tick's end its figures are not judged by themselves: %+v", tick)
 				}
 				time.Sleep(10 * time.Second)
 				synctest.Wait()
-				tick := r.Last().Tick.Arms
+				tick := latest.Load()
 				if tick == nil || tick.Canary == nil || len(tick.Canary.Exceptions) != 1 || tick.Stable.Exceptions == nil {
 					t.Errorf("the next tick does not hold what the logs told: %+v", tick)
 				}
