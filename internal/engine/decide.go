@@ -136,7 +136,7 @@ func (l *look) watched() bool {
 func (l *look) yield() {
 	if w := l.obs.Weight; w != nil && w.ChangedBy != "" && l.next.Status == Progressing {
 		seen := min(max(w.Percent, 0), l.weight())
-		l.next.Yield = &seen
+		l.next.Yield, l.next.YieldedTo = &seen, w.ChangedBy
 	}
 }
 

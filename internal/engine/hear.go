@@ -78,7 +78,7 @@ func (l *look) takeBack() {
 	if n.Yield != nil {
 		n.Seen = 0
 	}
-	n.Paused, n.Yield = nil, nil
+	n.Paused, n.Yield, n.YieldedTo = nil, nil, ""
 }
 
 // takePromote answers what the run waits for; when it waits for nothing, it

@@ -239,7 +239,8 @@ func (l *look) weightMoved() *outcome {
 		return l.hold(HoldMoved, fmt.Sprintf(
 			"%s set the weight to %d %%; Serin leaves it there. Resume to take it back, or roll back", w.ChangedBy, w.Percent), true)
 	default:
-		return l.hold(HoldMoved, fmt.Sprintf("somebody else set the weight; it stays at %d %%. Resume to go on, or roll back", *n.Yield), true)
+		return l.hold(HoldMoved, fmt.Sprintf(
+			"%s set the weight; it stays at %d %%. Resume to go on, or roll back", cmp.Or(n.YieldedTo, "somebody else"), *n.Yield), true)
 	}
 	if l.lacking() {
 		return nil
@@ -305,7 +306,8 @@ func (l *look) failing(policy rollout.OnFailure) (Test, TestResult, bool) {
 func (l *look) rollBack(because ...Reason) *outcome {
 	n := &l.next
 	l.enter(RollingBack, Returning)
-	n.Paused, n.Skip, n.SkipAll, n.Yield, n.Suspended, n.Blind = nil, nil, nil, nil, false, false
+	n.Paused, n.Skip, n.SkipAll, n.Suspended, n.Blind = nil, nil, nil, false, false
+	n.Yield, n.YieldedTo = nil, ""
 	n.Cause = because
 	return &outcome{kind: Rollback, because: because}
 }

@@ -91,6 +91,8 @@ type State struct {
 	Blind bool `json:"blind,omitempty"`
 	// Yield is the weight that somebody else set and that is left alone.
 	Yield *int `json:"yield,omitempty"`
+	// YieldedTo names who set it, as the router told when it saw that.
+	YieldedTo string `json:"yieldedTo,omitempty"`
 	// Paused is set between a person's pause and resume.
 	Paused *Paused `json:"paused,omitempty"`
 	// Hold says why the weight stays where it is, if it does.
