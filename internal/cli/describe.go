@@ -158,6 +158,9 @@ func (d described) standing(line func(name, format string, args ...any)) {
 			line("", "%s", do)
 		}
 	}
+	if lost := r.State.Baseline.Lost; lost != "" {
+		line("Baseline", "given up, so the canary is compared with stable: %s", lost)
+	}
 	if n := r.State.Complaints; n.All() > 0 {
 		line("Complaints", "%d about the canary, %d about stable, %d with the version not known", n.Canary, n.Stable, n.Unknown)
 	}

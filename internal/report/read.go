@@ -66,6 +66,8 @@ type builder struct {
 	exceptions map[string]*ExceptionRow
 	inStable   map[string]bool
 	flags      map[string]string
+	// noBaseline says why the run's baseline was given up, if it was.
+	noBaseline string
 
 	missing struct{ stable, canary, ticks, looks, router, workload, resumed, undelivered, failedEffects int }
 	skipped struct{ moves, timeline, notices int }
@@ -213,6 +215,9 @@ func (b *builder) decide(d record.Decision) {
 	for _, reason := range d.Because {
 		if reason.Result != nil {
 			b.result(d, reason, o.Tick)
+		}
+		if reason.Rule == "noBaseline" {
+			b.noBaseline = reason.Message
 		}
 	}
 	if d.Position != b.position {

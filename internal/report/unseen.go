@@ -16,6 +16,7 @@ var flagWords = map[string]string{
 	"warming-up":              "the canary's first moments were left out while it warmed up",
 	"coarse-buckets":          "the latency buckets were too coarse to see its margin",
 	"instance-spread":         "instances of the same version differ much, which hides differences between versions",
+	"no-baseline":             "it was compared with stable's instances, which were warm already, and not with a baseline",
 	"instance-spread-unknown": "the spread between stable's instances is not known",
 }
 
@@ -51,6 +52,9 @@ func (b *builder) unseen() []string {
 			words = "flagged " + f
 		}
 		add("Check %s: %s.", b.flags[f], words)
+	}
+	if b.noBaseline != "" {
+		add("%s.", strings.ToUpper(b.noBaseline[:1])+strings.TrimSuffix(b.noBaseline[1:], "."))
 	}
 	m := b.missing
 	if m.canary > 0 {

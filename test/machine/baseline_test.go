@@ -95,5 +95,8 @@ func TestABaselineThatDiesIsNoReasonAgainstTheCanary(t *testing.T) {
 	if record := holds(t, dir, "record.jsonl"); !strings.Contains(record, `"reason":"noBaseline"`) {
 		t.Error("the record does not say that the baseline was given up")
 	}
+	if report := holds(t, dir, "report.md"); !strings.Contains(report, "The baseline is given up: ") {
+		t.Errorf("the report does not say that the baseline was given up:\n%s", report)
+	}
 	holds(t, dir, "logs/shop-v1-1.log") // of what died, too
 }
