@@ -47,11 +47,12 @@ func (s *shop) mind(set string, need int32) *floor {
 	s.t.Cleanup(f.stop)
 	c := admin(s.t)
 	f.done.Go(func() {
-		all := false // the canary has had all of it, and stable is what was the canary
+		look := context.WithoutCancel(ctx) // the last one is finished
+		all := false                       // the canary has had all of it, and stable is what was the canary
 		for ctx.Err() == nil {
 			var rs appsv1.ReplicaSet
-			err := c.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: set}, &rs)
-			route, errRoute := s.canaryWeight(ctx, c)
+			err := c.Get(look, client.ObjectKey{Namespace: s.namespace, Name: set}, &rs)
+			route, errRoute := s.canaryWeight(look, c)
 			f.mu.Lock()
 			all = all || errRoute == nil && route == 100
 			if err == nil && errRoute == nil && !all {

@@ -102,7 +102,7 @@ func TestAColdCanaryNeedsABaseline(t *testing.T) {
 			s.roll("[{weight: 20, duration: 40s}, {weight: 33, duration: 8s}]", instead...)
 			users := send(t, s.host, 50)
 			s.change("v2", append(c.args, cold)...)
-			if c.baseline {
+			if c.baseline && c.want == engine.Promoted { // a rollback may be quicker than the look
 				eventually(t, limit, func() error {
 					if got, pods := s.weights(), s.baselines(); got[1] != 20 || got[2] != 20 || len(pods) != 1 {
 						return fmt.Errorf("the weights are %v, the baseline's pods %v: %+v", got, pods, s.rollout().Status)
@@ -126,10 +126,12 @@ func TestAColdCanaryNeedsABaseline(t *testing.T) {
 			if err != nil || len(logs) > 0 != c.baseline {
 				t.Errorf("the baseline's logs in the archive: %v (%v)", logs, err)
 			}
-			want := 3
-			if got := s.deployment().Status.Replicas; got != int32(want) || len(s.pods()) != want {
-				t.Errorf("the Deployment counts %d pods, and there are %v", got, s.pods())
-			}
+			eventually(t, limit, func() error {
+				if got, pods := s.deployment().Status.Replicas, s.pods(); got != 3 || len(pods) != 3 {
+					return fmt.Errorf("the Deployment counts %d pods, and there are %v", got, pods)
+				}
+				return nil
+			})
 		})
 	}
 }
@@ -151,12 +153,15 @@ func TestABaselineThatLosesAPodIsGivenUp(t *testing.T) {
 	time.Sleep(3 * time.Second)
 	s.kubectl("delete", "pod", s.baselines()[0], "--wait=false")
 	eventually(t, limit, func() error {
-		if got := s.weights(); got[1] != 33 || got[2] != 0 {
+		// The run goes on, and may be a phase further by then.
+		if got := s.weights(); got[1] < 33 || got[2] != 0 {
 			return fmt.Errorf("the weights are %v", got)
 		}
 		return nil
 	})
+	s.says(0, "given up, so the canary is compared with stable: ", "describe", "shop")
 	s.released(1, 6)
+	s.says(0, "The baseline is given up: ", "report", "shop")
 	s.noBaseline()
 	s.unharmed(users)
 	s.recorded("shop-1")

@@ -7,10 +7,14 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"serin.dev/serin/internal/engine"
@@ -19,10 +23,11 @@ import (
 // weights returns the weights of the shop's route, stable's first.
 func (s *shop) weights() []int64 {
 	s.t.Helper()
-	out, err := s.weightsBy(s.t.Context(), admin(s.t))
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	var out []int64
+	s.read(func(ctx context.Context, c client.Client) (err error) {
+		out, err = s.weightsBy(ctx, c)
+		return err
+	})
 	return out
 }
 
@@ -43,12 +48,51 @@ func (s *shop) weightsBy(ctx context.Context, c client.Client) ([]int64, error) 
 	if err := c.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "shop"}, route); err != nil {
 		return nil, err
 	}
+	return weightsIn(route), nil
+}
+
+func weightsIn(route *unstructured.Unstructured) (out []int64) {
 	rules, _, _ := unstructured.NestedSlice(route.Object, "spec", "rules")
-	var out []int64
 	for _, ref := range rules[0].(map[string]any)["backendRefs"].([]any) {
 		out = append(out, ref.(map[string]any)["weight"].(int64))
 	}
-	return out, nil
+	return out
+}
+
+// history watches the route from now on and returns every weight that the
+// canary's has had since, in their order, also one that had passed before
+// anybody looked.
+func (s *shop) history() func() []int64 {
+	s.t.Helper()
+	c, err := dynamic.NewForConfig(cluster.Admin)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	routes := schema.GroupVersionResource{Group: "gateway.networking.k8s.io", Version: "v1", Resource: "httproutes"}
+	w, err := c.Resource(routes).Namespace(s.namespace).Watch(context.WithoutCancel(s.t.Context()), metav1.ListOptions{})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	var (
+		mu   sync.Mutex
+		seen []int64
+		done sync.WaitGroup
+	)
+	done.Go(func() {
+		for e := range w.ResultChan() {
+			if route, ok := e.Object.(*unstructured.Unstructured); ok && route.GetName() == "shop" {
+				mu.Lock()
+				seen = append(seen, weightsIn(route)[1])
+				mu.Unlock()
+			}
+		}
+	})
+	s.t.Cleanup(func() { w.Stop(); done.Wait() })
+	return func() []int64 {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Compact(slices.Clone(seen))
+	}
 }
 
 func TestAGoodVersionBecomesTheRelease(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
 const virtualService = `apiVersion: networking.istio.io/v1
@@ -76,9 +75,7 @@ func (s *shop) object(kind string) map[string]any {
 	u := &unstructured.Unstructured{}
 	u.SetAPIVersion("networking.istio.io/v1")
 	u.SetKind(kind)
-	if err := admin(s.t).Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "shop"}, u); err != nil {
-		s.t.Fatal(err)
-	}
+	s.get("shop", u)
 	spec, _, _ := unstructured.NestedMap(u.Object, "spec")
 	return map[string]any{"spec": spec, "annotations": u.GetAnnotations(), "labels": u.GetLabels()}
 }

@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -55,9 +56,9 @@ func (d *direct) RoundTrip(req *http.Request) (*http.Response, error) {
 }
 
 // look reads the endpoints and the weight.
-func (d *direct) look(s *shop) error {
+func (d *direct) look(ctx context.Context, s *shop) error {
 	var list discoveryv1.EndpointSliceList
-	if err := admin(s.t).List(s.t.Context(), &list, client.InNamespace(s.namespace), client.MatchingLabels{discoveryv1.LabelServiceName: "shop"}); err != nil {
+	if err := admin(s.t).List(ctx, &list, client.InNamespace(s.namespace), client.MatchingLabels{discoveryv1.LabelServiceName: "shop"}); err != nil {
 		return err
 	}
 	var all []string
@@ -71,7 +72,7 @@ func (d *direct) look(s *shop) error {
 		}
 	}
 	asked := time.Now()
-	service, err := s.service()
+	service, err := s.service(ctx)
 	if err != nil {
 		return err
 	}
@@ -88,9 +89,9 @@ func (d *direct) endpoints() int {
 	return len(d.addresses)
 }
 
-func (s *shop) service() (*corev1.Service, error) {
+func (s *shop) service(ctx context.Context) (*corev1.Service, error) {
 	service := &corev1.Service{}
-	err := admin(s.t).Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "shop"}, service)
+	err := admin(s.t).Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: "shop"}, service)
 	return service, err
 }
 
@@ -101,12 +102,15 @@ func behindAService(t *testing.T, phases string) (*shop, *direct) {
 	s.apply(plainService)
 	s.roll(phases, "gatewayAPI: {httpRoute: shop}", "service: {name: shop}", "preset: traefik", "preset: otel")
 	d := &direct{weights: map[string]time.Time{}}
-	go func() {
+	var looking sync.WaitGroup
+	t.Cleanup(looking.Wait)
+	ctx := context.WithoutCancel(t.Context()) // the last look is finished
+	looking.Go(func() {
 		for t.Context().Err() == nil {
-			_ = d.look(s) // the next look has it
+			_ = d.look(ctx, s) // the next look has it
 			time.Sleep(50 * time.Millisecond)
 		}
-	}()
+	})
 	eventually(t, limit, func() error {
 		if n := d.endpoints(); n != 4 {
 			return fmt.Errorf("the Service has %d endpoints", n)
@@ -120,7 +124,7 @@ func behindAService(t *testing.T, phases string) (*shop, *direct) {
 func (s *shop) atRest() {
 	s.t.Helper()
 	eventually(s.t, limit, func() error {
-		service, err := s.service()
+		service, err := s.service(s.t.Context())
 		if err == nil && !reflect.DeepEqual(service.Spec.Selector, map[string]string{"app": "shop"}) {
 			err = fmt.Errorf("at rest the Service selects %v", service.Spec.Selector)
 		}

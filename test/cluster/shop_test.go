@@ -16,6 +16,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -186,21 +187,37 @@ func (s *shop) changeImage(image, version string, args ...string) {
 	}
 }
 
+// read asks the API server as the administrator. One that is just back, or hard
+// at work, is asked again: whether it answers a test is not what is tried.
+func (s *shop) read(ask func(context.Context, client.Client) error) {
+	s.t.Helper()
+	eventually(s.t, limit, func() error {
+		err := ask(s.t.Context(), admin(s.t))
+		if apierrors.IsNotFound(err) {
+			s.t.Fatal(err)
+		}
+		return err
+	})
+}
+
+func (s *shop) get(name string, into client.Object) {
+	s.t.Helper()
+	s.read(func(ctx context.Context, c client.Client) error {
+		return c.Get(ctx, client.ObjectKey{Namespace: s.namespace, Name: name}, into)
+	})
+}
+
 func (s *shop) deployment() *appsv1.Deployment {
 	s.t.Helper()
 	d := &appsv1.Deployment{}
-	if err := admin(s.t).Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "shop"}, d); err != nil {
-		s.t.Fatal(err)
-	}
+	s.get("shop", d)
 	return d
 }
 
 func (s *shop) rollout() *serinv1.CanaryRollout {
 	s.t.Helper()
 	r := &serinv1.CanaryRollout{}
-	if err := admin(s.t).Get(s.t.Context(), client.ObjectKey{Namespace: s.namespace, Name: "shop"}, r); err != nil {
-		s.t.Fatal(err)
-	}
+	s.get("shop", r)
 	return r
 }
 
@@ -208,9 +225,9 @@ func (s *shop) rollout() *serinv1.CanaryRollout {
 func (s *shop) runs() []serinv1.CanaryRun {
 	s.t.Helper()
 	var list serinv1.CanaryRunList
-	if err := admin(s.t).List(s.t.Context(), &list, client.InNamespace(s.namespace)); err != nil {
-		s.t.Fatal(err)
-	}
+	s.read(func(ctx context.Context, c client.Client) error {
+		return c.List(ctx, &list, client.InNamespace(s.namespace))
+	})
 	slices.SortFunc(list.Items, func(a, b serinv1.CanaryRun) int { return int(a.Spec.Number - b.Spec.Number) })
 	return list.Items
 }
@@ -237,9 +254,9 @@ func (s *shop) ends(n int, within time.Duration) serinv1.CanaryRun {
 func (s *shop) pods() []string {
 	s.t.Helper()
 	var list corev1.PodList
-	if err := admin(s.t).List(s.t.Context(), &list, client.InNamespace(s.namespace), client.MatchingLabels{"app": "shop"}); err != nil {
-		s.t.Fatal(err)
-	}
+	s.read(func(ctx context.Context, c client.Client) error {
+		return c.List(ctx, &list, client.InNamespace(s.namespace), client.MatchingLabels{"app": "shop"})
+	})
 	var names []string
 	for i := range list.Items {
 		if list.Items[i].DeletionTimestamp == nil {

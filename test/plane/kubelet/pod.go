@@ -153,7 +153,7 @@ func (w *pod) reports(ctx context.Context) {
 			if last != nil && equality.Semantic.DeepEqual(*last, status) {
 				break
 			}
-			err := w.kubelet.patchStatus(ctx, w.current(), status)
+			err := whole(ctx, func(ctx context.Context) error { return w.kubelet.patchStatus(ctx, w.current(), status) })
 			if err == nil {
 				last = &status
 				break
@@ -171,11 +171,19 @@ func (w *pod) reports(ctx context.Context) {
 // any more.
 func (w *pod) removed(ctx context.Context) {
 	for wait := 100 * time.Millisecond; ctx.Err() == nil; wait = min(2*wait, 2*time.Second) {
-		if w.kubelet.remove(ctx, w.current()) == nil {
+		if whole(ctx, func(ctx context.Context) error { return w.kubelet.remove(ctx, w.current()) }) == nil {
 			return
 		}
 		sleep(ctx, wait)
 	}
+}
+
+// whole has a request that has begun come to its end when the pod comes to its.
+// A request that is cut off is an error in the log of who reads it.
+func whole(ctx context.Context, request func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return request(ctx)
 }
 
 // remove deletes a pod of which nothing runs any more.
