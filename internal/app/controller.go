@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -79,6 +80,9 @@ func Controller(ctx context.Context, o ControllerOptions) error {
 	}
 	log := logr.FromSlogHandler(o.Logger.Handler())
 	ctrllog.SetLogger(log)
+	// What the libraries say by loggers of their own is as structured as the rest.
+	klog.SetSlogLogger(o.Logger)
+	slog.SetDefault(o.Logger)
 	connection, err := kube.Connect(o.Target, "serin-controller/"+o.Version)
 	if err != nil {
 		return err

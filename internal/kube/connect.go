@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 )
@@ -73,15 +75,21 @@ func Connect(t Target, userAgent string) (*Connection, error) {
 
 // Client returns a client that reads live from the API server.
 func (c *Connection) Client() (client.Client, error) {
-	// The library complains on stderr of a program that gives it no log; a
-	// command has none.
-	ctrllog.SetLogger(logr.Discard())
+	quiet()
 	cl, err := client.New(c.Config, client.Options{Scheme: Scheme()})
 	if err != nil {
 		return nil, c.Explain(fmt.Errorf("reach %s: %w", c.Server, err))
 	}
 	return cl, nil
 }
+
+// quiet keeps the libraries from writing to a person's terminal: that they were
+// given no log, or that somebody ended a command in the middle of an answer. What
+// a command has to say is in its errors.
+var quiet = sync.OnceFunc(func() {
+	ctrllog.SetLogger(logr.Discard())
+	klog.SetLogger(logr.Discard())
+})
 
 // Explain adds to an error of a request what a person can do about it. The
 // error wraps ErrUnreachable when no answer came.

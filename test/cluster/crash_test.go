@@ -281,6 +281,7 @@ func TestTheAPIServerIsAway(t *testing.T) {
 	s.rolledBack(1, "")
 	s.unharmed(users)
 	s.recorded("shop-1")
+	structured(t) // also what is said of an API server that is away
 }
 
 func (s *shop) restartAPIServer() {
