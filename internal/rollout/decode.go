@@ -204,11 +204,14 @@ func (d *decoder) decodeStruct(n *node, path string, v reflect.Value) bool {
 				mend = "it takes no fields; write {}"
 			}
 			d.problemAt(en.place(), Problem{Field: at, Message: "is not a known field", Mend: mend})
+			if meant := nearest(en.key, fields.names()); meant != "" && !n.has(meant) {
+				d.mark(joinPath(path, meant)) // its value is not the user's
+			}
 			ok = false
 		}
 	}
 	for _, f := range fields {
-		if at := joinPath(path, f.name); f.required && !n.has(f.name) && v.FieldByIndex(f.index).Type() != reflect.TypeFor[Adapter]() {
+		if at := joinPath(path, f.name); f.required && !n.has(f.name) && !d.reported(at) && v.FieldByIndex(f.index).Type() != reflect.TypeFor[Adapter]() {
 			d.problemAt(n.place(), Problem{Field: at, Message: "is missing", Mend: "add " + f.name + ": " + exampleField(f, v.FieldByIndex(f.index).Type())})
 			ok = false
 		}
