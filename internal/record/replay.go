@@ -50,7 +50,7 @@ type Entry struct {
 
 // Read calls fn for every line. Errors name the line.
 func Read(r io.Reader, fn func(Entry) error) error {
-	br := bufio.NewReaderSize(r, 1<<20)
+	br := bufio.NewReaderSize(r, 64<<10)
 	for n := 1; ; n++ {
 		raw, err := readLine(br)
 		if errors.Is(err, io.EOF) {

@@ -78,13 +78,20 @@ func (a *api) news(ctx context.Context, in *struct {
 			news.Live, err = a.live(in.ID)
 			return answer(news, err)
 		}
-		select {
-		case <-changes:
-		case <-again.C:
-		case <-bound.C:
-			over = true
-		case <-ctx.Done():
-			return nil, told(ctx.Err())
+		// A run's last change is a line too, so what is looked for is lines: a
+		// run's state is much to read so often.
+		for !over && len(lines) == 0 {
+			select {
+			case <-changes:
+			case <-again.C:
+			case <-bound.C:
+				over = true
+			case <-ctx.Done():
+				return nil, told(ctx.Err())
+			}
+			if lines, err = a.backend.Store().Lines(ctx, in.ID, in.After, 1); err != nil {
+				return nil, told(fmt.Errorf("record of run %s: %w", in.ID, err))
+			}
 		}
 	}
 }
