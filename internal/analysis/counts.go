@@ -268,8 +268,24 @@ func (c *counts) usual(t countTick) float64 {
 }
 
 // fullStake is the part of the usual number of events from which on a bet is as
-// large as a tick's own number asks for. More would be slower on real faults.
+// large as a tick's own number asks for, where stable's events come one by one or
+// in clumps. More would be slower on real faults.
 const fullStake = 0.7
+
+// full is the number of events from which on a bet is as large as a tick's own
+// number asks for. It is the larger the more stable's rate goes up and down by
+// itself: a bet is smaller in a tick with many events, so where the many are
+// stable's, what the canary loses in such ticks weighs less than what it wins in
+// others. Clumps make no bet unfair: the canary, which has few events, shows ups and
+// downs less and clumps just as much, so what both arms show is taken for clumps. It
+// depends on earlier ticks only.
+func (c *counts) full(usual float64) float64 {
+	unrest := 0.0
+	if mean := c.Clumps.Mean(); mean > 0 {
+		unrest = math.Sqrt(max(0, stats.FanoOf(1, &c.Clumps)-stats.FanoOf(1, &c.Own)) / mean)
+	}
+	return (fullStake + unrest) * usual
+}
 
 // weigh takes x of k events for and against every ratio. It is
 // stats.LogLikelihoodRatio and stats.Bet for all of them at once, but for the
@@ -281,7 +297,7 @@ const fullStake = 0.7
 func (c *counts) weigh(rule countRule, x, k, a, p0, usual float64) {
 	limit := c.limit(rule, x, p0)
 	base := 1 + rule.null*a
-	full := max(k, fullStake*usual)
+	full := max(k, c.full(usual))
 	due := p0 * full
 	y := (x - p0*k) / due
 	for j, r := range rule.looksFor() {

@@ -30,6 +30,15 @@ func (f *Fano) Add(events, exposure float64) {
 	f.Events, f.Exposure = events, exposure
 }
 
+// Mean is how many events a tick had, of those in pairs with events, for ticks of
+// equal exposure; 0 where there was none.
+func (f *Fano) Mean() float64 {
+	if f.Pairs == 0 {
+		return 0
+	}
+	return 2 * f.Variance / f.Pairs
+}
+
 // FanoOf is the estimate from several arms together, drawn to a prior.
 func FanoOf(prior float64, arms ...*Fano) float64 {
 	sum, n := priorBlocks*prior, float64(priorBlocks)
