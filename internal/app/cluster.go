@@ -182,6 +182,7 @@ func (c *cluster) store(namespace string) *crd.Store {
 	if !ok {
 		st = crd.New(crd.Options{Client: c.mgr.GetClient(), Live: c.mgr.GetAPIReader(), Namespace: namespace})
 		c.stores[namespace] = st
+		c.outbox.Wake() // what a controller before this one left is to be delivered
 	}
 	return st
 }
