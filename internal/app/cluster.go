@@ -352,6 +352,6 @@ func (c *cluster) receiver(st store.Store) func(rolloutName, name string) (notif
 				}
 			}
 		}
-		return nil, fmt.Errorf("%s has no receiver %q any more", rolloutName, name)
+		return nil, fmt.Errorf("%s has no receiver %q any more: %w", rolloutName, name, notify.ErrRejected)
 	}
 }

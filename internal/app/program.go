@@ -118,7 +118,7 @@ func (p *program) receiver(rolloutName, name string) (notify.Notifier, error) {
 			return builtin.NewNotifier(n, p.opts.Logger)
 		}
 	}
-	return nil, fmt.Errorf("%s names no notifier %q any more", h.file, name)
+	return nil, fmt.Errorf("%s names no notifier %q any more: %w", h.file, name, notify.ErrRejected)
 }
 
 // close releases everything. Processes go on running.

@@ -32,7 +32,8 @@ const parallel = 32
 type Courier struct {
 	Store store.Store
 	// Receiver returns the notifier called name of a rollout. ErrNotOurs means
-	// that another program carries the rollout and delivers its messages.
+	// that another program carries the rollout and delivers its messages; an error
+	// that wraps notify.ErrRejected, that there is no such notifier any more.
 	Receiver func(rollout, name string) (notify.Notifier, error)
 	Logger   *slog.Logger
 	Now      func() time.Time
@@ -87,8 +88,6 @@ func (c *Courier) send(ctx context.Context, m store.Outgoing) {
 		sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
 		err = n.Send(sendCtx, m.Message)
 		cancel()
-	} else {
-		err = errors.Join(notify.ErrRejected, err)
 	}
 	if ctx.Err() != nil && err != nil {
 		return // Serin is stopping: the message stays in the outbox

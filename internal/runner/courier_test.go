@@ -131,6 +131,42 @@ func TestAMessageThatIsRejectedIsGivenUpAndRecorded(t *testing.T) {
 	})
 }
 
+// Who a receiver is may not be to be learnt for a moment, as when the API server
+// does not answer: the message is not lost by that.
+func TestAMessageWhoseReceiverCannotBeLookedUpIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{}
+		st, c := outbox(t, map[string]*receiver{"chat": r})
+		known, asked := c.Receiver, 0
+		c.Receiver = func(rollout, name string) (notify.Notifier, error) {
+			if asked++; asked < 3 {
+				return nil, store.ErrUnavailable
+			}
+			return known(rollout, name)
+		}
+		deliverFor(t, c, time.Minute)
+		if told := notifications(t, st); len(r.got) != 1 || len(told) != 1 || !told[0].Delivered {
+			t.Errorf("the receiver got its message at %v, recorded is %+v; want one delivery", r.got, told)
+		}
+	})
+}
+
+func TestAMessageToNobodyIsGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, c := outbox(t, map[string]*receiver{"chat": nil})
+		c.Receiver = func(string, string) (notify.Notifier, error) {
+			return nil, fmt.Errorf("there is no chat any more: %w", notify.ErrRejected)
+		}
+		deliverFor(t, c, time.Minute)
+		if due, _ := st.Due(t.Context(), time.Now().Add(time.Hour), 0); len(due) != 0 {
+			t.Errorf("still in the outbox: %+v", due)
+		}
+		if told := notifications(t, st); len(told) != 1 || told[0].Delivered || told[0].Error == "" {
+			t.Errorf("recorded %+v, want the failure", told)
+		}
+	})
+}
+
 func TestAMessageOfAnotherProgramsRolloutIsLeftToIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st, c := outbox(t, map[string]*receiver{"theirs": nil})
