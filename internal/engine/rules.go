@@ -211,8 +211,10 @@ func (l *look) unsaved() *outcome {
 	}
 	if l.next.Status == Progressing {
 		// A full disk does not stop the time that a blind run has.
-		if out := cmp.Or(l.unobserved(), l.noData()); out != nil {
-			return out
+		for _, blind := range []func() *outcome{l.unobserved, l.noData} {
+			if out := blind(); out != nil {
+				return out
+			}
 		}
 	}
 	return l.holdThenAsk("unsaved", "the last decision could not be saved, so the weight is not raised: "+l.obs.Unsaved)
