@@ -43,6 +43,7 @@ func (r *Runner) route(ctx context.Context, w engine.Want) error {
 		r.effects.add("baseline weight", r.opts.Now(), fmt.Sprintf("%d -> %d", was, split.BaselineWeight), nil)
 	}
 	if err == nil {
+		r.effects.worked("weight")
 		r.router.Baseline = split.BaselineWeight
 		r.router.Weight, r.router.Promoted, r.router.Known = w.Weight, w.Promoted, true
 	}
@@ -85,19 +86,21 @@ func (r *Runner) size(ctx context.Context, w workload.Want) error {
 		r.effects.add("workload", r.opts.Now(), fmt.Sprintf("stable %d %%, canary %d %%%s%s", w.Stable, w.Canary, baseline, promoted(w.Promoted)), err)
 	}
 	if err == nil {
+		r.effects.worked("workload")
 		r.effects.sized = w
 	}
 	return err
 }
 
 // effects collects what was done outside until the next save records it. A
-// failure that repeats is recorded once.
+// failure that repeats is recorded once, until it works again.
 type effects struct {
 	lines []record.Line
 	sized workload.Want
 	// compared is the baseline's weight that was asked for last.
 	compared int
-	last     string
+	// failing is what does not work now, and why.
+	failing map[string]string
 }
 
 // maxEffects bounds what is kept while nothing can be saved.
@@ -107,13 +110,15 @@ func (e *effects) add(effect string, at time.Time, detail string, err error) {
 	entry := record.Effect{Effect: effect, At: at.UTC().Round(0), Actor: record.Serin, Detail: detail}
 	if err != nil {
 		entry.Error = err.Error()
-		if key := effect + entry.Error; key == e.last {
+		if e.failing[effect] == entry.Error {
 			return
-		} else {
-			e.last = key
 		}
+		if e.failing == nil {
+			e.failing = map[string]string{}
+		}
+		e.failing[effect] = entry.Error
 	} else {
-		e.last = ""
+		e.worked(effect)
 	}
 	if line, err := record.Encode(entry); err == nil && len(e.lines) < maxEffects {
 		e.lines = append(e.lines, line)
@@ -121,6 +126,9 @@ func (e *effects) add(effect string, at time.Time, detail string, err error) {
 }
 
 func (e *effects) failed(effect string, at time.Time, err error) { e.add(effect, at, "", err) }
+
+// worked forgets a failure: the next one is news again.
+func (e *effects) worked(effect string) { delete(e.failing, effect) }
 
 // any reports that something was done that is not recorded yet.
 func (e *effects) any() bool { return len(e.lines) > 0 }

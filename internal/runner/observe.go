@@ -38,6 +38,7 @@ func (r *Runner) observeRouter(ctx context.Context, o *engine.Observation) {
 		r.effects.failed("observe router", r.opts.Now(), err)
 		return
 	}
+	r.effects.worked("observe router")
 	r.router = seen
 	o.Weight = &engine.Weight{
 		Known: seen.Known, Percent: seen.Weight, InEffect: seen.InEffect, Promoted: seen.Promoted, ByInstances: seen.ByInstances, Revision: seen.Revision,
@@ -54,6 +55,7 @@ func (r *Runner) observeWorkload(ctx context.Context, o *engine.Observation) {
 		r.effects.failed("observe workload", r.opts.Now(), err)
 		return
 	}
+	r.effects.worked("observe workload")
 	r.status = seen
 	o.Stable, o.Canary, o.Superseded = group(seen.Stable), group(seen.Canary), seen.Superseded
 	if seen.Baseline != nil {
@@ -132,6 +134,7 @@ func (r *Runner) measure(known aside, arms *rollout.Arms) {
 		r.effects.failed("measure processes", r.opts.Now(), known.usageFailed)
 		return
 	}
+	r.effects.worked("measure processes")
 	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary, rollout.Baseline: arms.Baseline} {
 		if s != nil && s.CPU == nil && s.Memory == nil {
 			s.CPU, s.Memory = known.usage[arm].CPU, known.usage[arm].Memory
@@ -150,6 +153,7 @@ func (r *Runner) listen(known aside, arms *rollout.Arms) {
 		r.effects.failed("read logs", r.opts.Now(), known.thrownFailed)
 		return
 	}
+	r.effects.worked("read logs")
 	thrown := known.thrown
 	if _, ok := r.ports.Workload.(workload.Thrower); !ok {
 		return
