@@ -141,13 +141,21 @@ func New(id string, ports Ports, opts Options) *Runner {
 // called again.
 //
 // The order is the engine's contract: what lowers the canary's weight is done
-// before anything is waited for; what raises it is done after it was saved.
+// before anything is waited for, a rollback under way before the store is asked;
+// what raises it is done after it was saved.
 func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 	if err := r.load(ctx); err != nil {
 		return Outcome{WakeAt: r.opts.Now().Add(time.Second)}, err
 	}
+	var errUrgent error
+	returning := r.run.State.Status == engine.RollingBack && r.run.State.Stage == engine.Returning
+	if returning {
+		errUrgent = r.route(ctx, engine.Want{Weight: 0})
+	}
 	intents, errIntents := r.intents(ctx)
-	errUrgent := r.urgent(ctx, intents)
+	if !returning && r.mustReturn(intents) {
+		errUrgent = r.route(ctx, engine.Want{Weight: 0})
+	}
 
 	o := r.observe(ctx)
 	o.Intents = intents
@@ -267,19 +275,12 @@ func (r *Runner) intents(ctx context.Context) ([]rollout.Intent, error) {
 	return open, nil
 }
 
-// urgent moves the weight to 0 before anything is looked at, when it is
-// certain already that this is what will be decided.
-func (r *Runner) urgent(ctx context.Context, intents []rollout.Intent) error {
-	s := r.run.State
-	rolling := s.Status == engine.RollingBack && s.Stage == engine.Returning
-	for _, i := range intents {
-		rolling = rolling || i.Kind == rollout.Rollback &&
-			(s.Status == engine.Preparing || s.Status == engine.Progressing)
-	}
-	if !rolling {
-		return nil
-	}
-	return r.route(ctx, engine.Want{Weight: 0})
+// mustReturn reports that it is certain, before anything is looked at, that the
+// weight goes to 0: somebody asks for a rollback that will not be refused.
+func (r *Runner) mustReturn(intents []rollout.Intent) bool {
+	s := r.run.State.Status
+	return (s == engine.Preparing || s == engine.Progressing) &&
+		slices.ContainsFunc(intents, func(i rollout.Intent) bool { return i.Kind == rollout.Rollback })
 }
 
 // save writes the state with its lines. While it fails, the runner goes on in
