@@ -413,17 +413,19 @@ func (h *home) setRun(id string) {
 	h.mu.Unlock()
 }
 
-// state says how the rollout is now.
+// state says how the rollout is now. The run's loop waits for nobody who asks.
 func (h *home) state() server.Rollout {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	status, weight := h.status, h.weight
-	out := server.Rollout{
-		Name: h.name(), File: h.file, Serving: h.parts.Workload.Serving().Version, Run: h.run,
-		Listen: h.parts.Router.Listen(), Problem: h.problem,
+	run, status, weight, problem := h.run, h.status, h.weight, h.problem
+	if run != "" {
+		problem = h.trouble
 	}
-	if h.run != "" {
-		out.Problem = h.trouble
+	h.mu.Unlock()
+	out := server.Rollout{
+		Name: h.name(), File: h.file, Serving: h.parts.Workload.Serving().Version, Run: run,
+		Listen: h.parts.Router.Listen(), Problem: problem,
+	}
+	if run != "" {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		if s, err := h.parts.Workload.Observe(ctx); err == nil {
@@ -437,7 +439,7 @@ func (h *home) state() server.Rollout {
 	out.Asides = inWords(asides)
 	out.Weight = weight
 	out.Stable, out.Canary = readiness(status.Stable), readiness(status.Canary)
-	if h.run == "" {
+	if run == "" {
 		out.Canary = server.Readiness{}
 	}
 	return out
