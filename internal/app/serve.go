@@ -52,6 +52,11 @@ func Serve(ctx context.Context, opts Options, dir string, so ServeOptions) (err 
 			return errors.Join(fmt.Errorf("%w: %w", err, ErrUnreachable), d.closeRouters(ctx), d.close())
 		}
 	}
+	for _, names := range sockets {
+		for _, f := range names {
+			f.Close() // of those that no file names any more, this is the last
+		}
+	}
 	d.start(ctx)
 	listen := map[string]string{}
 	for _, h := range d.homes {

@@ -33,8 +33,8 @@ func File(ln net.Listener) (*os.File, error) {
 	return file, nil
 }
 
-// FromFile is the listener in a file from a predecessor process or from systemd
-// socket activation. It closes the file.
+// FromFile is the listener in a file from a predecessor process. It closes the
+// file.
 func FromFile(f *os.File) (net.Listener, error) {
 	defer func() { _ = f.Close() }()
 	ln, err := net.FileListener(f)

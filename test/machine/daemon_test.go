@@ -2,6 +2,7 @@ package machine
 
 import (
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -281,6 +282,51 @@ func TestAHandoverDropsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	eventually(t, "the last daemon to end", func() bool { return len(daemons(h.id)) == 0 })
+}
+
+func TestAReloadLeavesAddressesThatNoFileNames(t *testing.T) {
+	h := newHome(t)
+	h.write(plan{})
+	text, err := os.ReadFile(h.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	was, cart := h.addr, freeAddress(t)
+	other := filepath.Join(filepath.Dir(h.file), "cart.yaml")
+	if err := os.WriteFile(other, []byte(strings.NewReplacer("name: shop", "name: cart", was, cart).Replace(string(text))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	daemon := h.serve()
+	for _, address := range []string{was, cart} {
+		eventually(t, address+" to answer", func() bool {
+			_, err := ask(http.DefaultClient, "http://"+address+"/")
+			return err == nil
+		})
+	}
+
+	h.addr = freeAddress(t)
+	h.write(plan{})
+	if err := os.Remove(other); err != nil {
+		t.Fatal(err)
+	}
+	first := daemon.cmd.Process.Pid
+	daemon.signal(syscall.SIGHUP)
+	second := h.successor(first)
+	daemon.wants(0)
+	eventually(t, "the address that the file names now to answer", func() bool {
+		_, err := ask(http.DefaultClient, "http://"+h.addr+"/")
+		return err == nil
+	})
+	for _, address := range []string{was, cart} {
+		if c, err := net.DialTimeout("tcp", address, time.Second); err == nil {
+			c.Close()
+			t.Errorf("connections to %s, which no file names any more, are still taken", address)
+		}
+	}
+	if err := syscall.Kill(second, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the daemon to end", func() bool { return len(daemons(h.id)) == 0 })
 }
 
 func TestAReleaseOfAStableThatIsDown(t *testing.T) {

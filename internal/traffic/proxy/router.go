@@ -29,9 +29,9 @@ type Env struct {
 	StateDir string
 	// Fresh forgets the weight that an earlier Serin had in effect.
 	Fresh bool
-	// Inherited holds listening sockets of a predecessor or of systemd, by the
-	// names that Files gives them. Start takes them instead of binding, and
-	// closes the files.
+	// Inherited holds the listening sockets of a predecessor, by the names that
+	// Files gives them. Start takes those whose address is still the configured
+	// one instead of binding, and closes the files.
 	Inherited map[string]*os.File
 	// Logger gets what an operator should know; nil discards it.
 	Logger *slog.Logger
@@ -250,7 +250,12 @@ func (r *Router) serve(what string, run func() error) {
 // listen takes the inherited socket of that name, or binds address.
 func (r *Router) listen(ctx context.Context, name, address, field string) (net.Listener, error) {
 	if f := r.env.Inherited[name]; f != nil {
-		return proxy.FromFile(f)
+		ln, err := proxy.FromFile(f)
+		if err != nil || listensOn(ln, address) {
+			return ln, err
+		}
+		r.log.Info("the address has changed", "server", name, "was", ln.Addr().String(), "is", address)
+		ln.Close() // the predecessor finishes what came there
 	}
 	ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	switch {

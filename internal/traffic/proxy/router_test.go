@@ -172,6 +172,47 @@ func TestSuccessorTakesTheSocketsOver(t *testing.T) {
 	}
 }
 
+func TestASuccessorListensWhereItsFileSays(t *testing.T) {
+	instances := traffictest.Start(t)
+	split := traffic.Split{Stable: instances.Stable}
+	old := start(t, config(), proxy.Env{})
+	must(t, old.Apply(t.Context(), split))
+	for _, c := range []struct {
+		name, listen string
+		same         bool
+	}{
+		{"the address of before", old.Listen(), true},
+		{"any port", "127.0.0.1:0", true},
+		{"the same port by its host's name", strings.Replace(old.Listen(), "127.0.0.1", "localhost", 1), true},
+		{"another address", "127.0.0.2:0", false},
+		{"another port", freeAddress(t), false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			files, err := old.Files()
+			must(t, err)
+			cfg := config()
+			cfg.Listen = c.listen
+			successor := start(t, cfg, proxy.Env{Inherited: files})
+			must(t, successor.Apply(t.Context(), split))
+			if same := successor.Listen() == old.Listen(); same != c.same {
+				t.Errorf("the successor listens on %s and its predecessor on %s, want the same: %t", successor.Listen(), old.Listen(), c.same)
+			}
+			send := traffictest.Send(t, func() string { return "http://" + successor.Listen() })
+			if arm, err := send(); err != nil || arm != rollout.Stable {
+				t.Errorf("a request there: %s, %v", arm, err)
+			}
+		})
+	}
+}
+
+// freeAddress is an address that nobody listens on now.
+func freeAddress(t *testing.T) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
 func TestServingThatEndsByItselfIsTold(t *testing.T) {
 	r := start(t, config(), proxy.Env{})
 	select {
