@@ -132,8 +132,11 @@ type Config struct {
 	// lack them.
 	Baseline bool
 	// Terse lets checks leave out of results what only people read: bounds, flags,
-	// messages and what could be detected. Evidence that decides
-	// nothing may be a bound of it from above. It takes half of the time. Verdicts
+	// messages and what could be detected. Evidence that decides nothing is left
+	// out too, or is a bound of it from above. It takes half of the time. Verdicts
 	// are the same.
 	Terse bool
+	// Sound says that all ticks are known to pass Validate, as those are that a
+	// program draws by itself.
+	Sound bool
 }

@@ -34,10 +34,30 @@ func alike(a, b histogram, coarse bool) (x, y histogram, why string) {
 		}
 		a, b = onBounds(a.of, bounds), onBounds(b.of, bounds)
 	}
-	if !fine && (!a.known || !b.known) && a.fullest == b.fullest && a.most >= blindShare*a.n && b.most >= blindShare*b.n {
+	if !fine && (!a.known || !b.known) && a.inOneWith(b) {
 		return a, b, "nearly all response times of both versions lie in one wide bucket and there is no sum of them, so they cannot be compared; add buckets there, or the sum"
 	}
 	return a, b, ""
+}
+
+// inOneWith says whether nearly all times of both lie in the same bucket.
+func (h histogram) inOneWith(other histogram) bool {
+	edge, most := h.fullest()
+	otherEdge, otherMost := other.fullest()
+	return edge == otherEdge && most >= blindShare*h.n && otherMost >= blindShare*other.n
+}
+
+// fullest is the upper edge of the bucket with the most times, on the logarithm,
+// and how many they are.
+func (h histogram) fullest() (edge, most float64) {
+	fullest := 0
+	for i, c := range h.of.Counts {
+		if c > most {
+			fullest, most = i, c
+		}
+	}
+	_, edge = bucketLogs(h.of.Bounds, fullest)
+	return edge, most
 }
 
 // isFine says whether nearly all times lie in narrow buckets.

@@ -227,8 +227,8 @@ func (c *counts) add(rule countRule, t countTick) {
 	c.wander(rule, t, x, k, a)
 	c.Cut = !c.Cut && x > cutShare*t.canaryExposure
 	c.Noise.Add(x-k*share, information, enoughEvents)
-	if usual, ok := c.levelNow(); ok {
-		expected := t.stableExposure * usual.estimate
+	if usual, ok := c.stableRate(); ok {
+		expected := t.stableExposure * usual
 		c.Alone.Add(t.stableEvents-expected, expected, enoughEvents)
 	}
 	all := t.canaryExposure + t.stableExposure
@@ -250,8 +250,8 @@ func (c *counts) wander(rule countRule, t countTick, x, k, a float64) {
 	if information := k * due * (1 - due); information > 0 {
 		c.Wander.add((x-k*due)/information, noise/information, t.duration, false)
 	}
-	if usual, ok := c.levelNow(); ok {
-		expected := t.stableExposure * usual.estimate
+	if usual, ok := c.stableRate(); ok {
+		expected := t.stableExposure * usual
 		c.Wander.watch(t.stableEvents/expected-1, noise/expected, t.duration)
 	}
 }
@@ -300,13 +300,14 @@ func (c *counts) weigh(rule countRule, x, k, a, p0, usual float64) {
 	full := max(k, c.full(usual))
 	due := p0 * full
 	y := (x - p0*k) / due
+	sums := c.Sums.Total[:countLikelihoods]
 	for j, r := range rule.looksFor() {
 		odds := r * rule.null * a
 		log := harmLogs[j]
 		if rule.ratios != nil {
 			log = math.Log(r)
 		}
-		c.Sums.Total[j] += min(limit, x*log-k*math.Log((1+odds)/base))
+		sums[j] += min(limit, x*log-k*math.Log((1+odds)/base))
 		q := odds / (1 + odds)
 		gain := q/p0 - 1
 		floor := (q - p0) / (1 - p0)
@@ -550,15 +551,24 @@ const negligible = 16
 // since returns total i over the window of start s.
 func (c *counts) since(s, i int) float64 { return c.Sums.since(s, i) }
 
+// stableRate is the estimate of stable's rate over the run so far; ok is false
+// when it never had traffic.
+func (c *counts) stableRate() (rate float64, ok bool) {
+	exposure := c.Sums.Total[countStableExposure]
+	if exposure <= 0 {
+		return 0, false
+	}
+	return (c.Sums.Total[countStableEvents] + 0.5) / exposure, true
+}
+
 // levelNow is stable's rate over the run so far, for the time when it has no
 // traffic any more; ok is false when it never had any.
 func (c *counts) levelNow() (l level, ok bool) {
 	total := c.Sums.Total
 	events, exposure := total[countStableEvents], total[countStableExposure]
-	if exposure <= 0 {
+	if l.estimate, ok = c.stableRate(); !ok {
 		return level{}, false
 	}
-	l.estimate = (events + 0.5) / exposure
 	l.cautious = levelDrift * (events + 1 + 2*math.Sqrt(c.phi()*(events+1))) / exposure
 	l.unrest = c.Alone.Phi()
 	if d := total[countDenominator]; d > 0 {

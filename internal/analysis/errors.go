@@ -79,17 +79,10 @@ func countsErrors(s *rollout.Sample) bool {
 }
 
 func (e *errorCheck) result(r rules, t reading) Result {
-	if _, ok := e.Counts.levelNow(); !ok && !t.control {
+	if _, ok := e.Counts.stableRate(); !ok && !t.control {
 		return Result{Verdict: Inconclusive, Flags: []string{"no-control"}, Message: noLevel}
 	}
-	var ev evidence
-	var alike [maxStarts]float64 // instances do not differ in their errors
-	if r.terse {
-		ev.log = e.Counts.atMost(e.rule(r), &alike)
-	}
-	if !r.terse || r.enough(ev.log) {
-		ev = e.Counts.evidence(e.rule(r), &alike)
-	}
+	ev := e.evidence(r)
 	phi := e.Counts.phi()
 	total := func(i int) float64 { return e.Counts.since(ev.start, i) }
 	numerator, denominator := total(countNumerator), total(countDenominator)
@@ -125,10 +118,42 @@ func (e *errorCheck) result(r rules, t reading) Result {
 	return res
 }
 
+// evidence is that of harm. Where nobody reads it, it is left out unless it could
+// decide.
+func (e *errorCheck) evidence(r rules) (ev evidence) {
+	var alike [maxStarts]float64 // instances do not differ in their errors
+	if r.terse {
+		if !e.everLarge(r) {
+			return ev
+		}
+		if ev.log = e.Counts.atMost(e.rule(r), &alike); !r.enough(ev.log) {
+			return ev
+		}
+	}
+	return e.Counts.evidence(e.rule(r), &alike)
+}
+
+// everLarge says whether the estimate is at or beyond the margin in the window of
+// any start: without that, no evidence decides.
+func (e *errorCheck) everLarge(r rules) bool {
+	for s := range e.Counts.Sums.starts() {
+		if large(e.Counts.since(s, countNumerator), e.Counts.since(s, countDenominator), r.margin) {
+			return true
+		}
+	}
+	return false
+}
+
+// large is the second key: whether what was estimated as numerator : denominator
+// is at or beyond the margin.
+func large(numerator, denominator, margin float64) bool {
+	return numerator > 0 && numerator >= margin*denominator
+}
+
 // decide fills in the verdict.
 func (e *errorCheck) decide(r rules, t reading, numerator, denominator float64, res *Result) {
 	// Both keys: the evidence that there is harm, and its size.
-	if res.Evidence >= 1/r.alpha && numerator > 0 && numerator >= r.margin*denominator {
+	if res.Evidence >= 1/r.alpha && large(numerator, denominator, r.margin) {
 		res.Verdict = Fail
 		return
 	}

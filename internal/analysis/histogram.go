@@ -17,16 +17,14 @@ type distribution struct {
 	n float64
 	// mean and variance are those of the scores.
 	mean, variance float64
-	// relative is the squared coefficient of variation of the times themselves.
+	// relative is the squared coefficient of variation of the times themselves,
+	// where instances are compared by it.
 	relative float64
 	// fine is how many lie in buckets narrow enough.
 	fine float64
 	// seconds is the sum of the times; known says whether it was measured.
 	seconds float64
 	known   bool
-	// fullest is the upper edge of the bucket with the most of them, on the
-	// logarithm, most how many it has.
-	fullest, most float64
 }
 
 // bucketLogs returns the logarithms of a bucket's edges. The first bucket is
@@ -69,11 +67,11 @@ type ruler struct {
 	buckets []bucket
 }
 
-// bucket is one bucket: the logarithm of its upper edge, the score of a time in
-// it, that time in seconds, and whether it is narrow.
+// bucket is one bucket: the score of a time in it, that time in seconds, and
+// whether it is narrow.
 type bucket struct {
-	upper, score, seconds float64
-	fine                  bool
+	score, seconds float64
+	fine           bool
 }
 
 func rulerOf(bounds []float64) *ruler {
@@ -88,7 +86,7 @@ func rulerOf(bounds []float64) *ruler {
 		}
 		edge = hi
 		g := (lo + hi) / 2
-		r.buckets[i] = bucket{hi, g, bucketMiddle(bounds, i, g), hi-lo <= logFineGrowth}
+		r.buckets[i] = bucket{g, bucketMiddle(bounds, i, g), hi-lo <= logFineGrowth}
 	}
 	return r
 }
@@ -114,35 +112,45 @@ func (r *rulers) describe(h *rollout.Histogram) (d distribution, ok bool) {
 		return d, false
 	}
 	buckets := r.of(h.Bounds).buckets
-	var sum, squares, middle, middleSquares float64
+	var n, fine, sum, squares float64
+	// Empty buckets are added too: to tell them apart takes longer.
 	for i, c := range h.Counts {
-		if c == 0 {
-			continue
-		}
 		b := &buckets[i]
-		d.n += c
-		if c > d.most {
-			d.fullest, d.most = b.upper, c
-		}
+		n += c
 		sum += c * b.score
 		squares += c * b.score * b.score
-		middle += c * b.seconds
-		middleSquares += c * b.seconds * b.seconds
 		if b.fine {
-			d.fine += c
+			fine += c
 		}
 	}
-	if d.n == 0 {
+	if n == 0 {
 		return d, true
 	}
-	d.mean = sum / d.n
-	d.variance = max(0, squares/d.n-d.mean*d.mean)
-	d.relative = max(0, middleSquares*d.n/(middle*middle)-1)
-	d.seconds = middle
+	mean := sum / n
+	d = distribution{n: n, fine: fine, mean: mean, variance: max(0, squares/n-mean*mean)}
 	if h.Sum != nil {
 		d.seconds, d.known = *h.Sum, true
+	} else {
+		d.seconds, _ = secondsIn(h, buckets)
 	}
 	return d, true
+}
+
+// secondsIn is the sum of the times in a histogram, each taken at its bucket's
+// middle, and of their squares.
+func secondsIn(h *rollout.Histogram, buckets []bucket) (sum, squares float64) {
+	for i, c := range h.Counts {
+		b := &buckets[i]
+		sum += c * b.seconds
+		squares += c * b.seconds * b.seconds
+	}
+	return sum, squares
+}
+
+// relative is the squared coefficient of variation of n times in a histogram.
+func (r *rulers) relative(h *rollout.Histogram, n float64) float64 {
+	sum, squares := secondsIn(h, r.of(h.Bounds).buckets)
+	return max(0, squares*n/(sum*sum)-1)
 }
 
 var logFineGrowth = math.Log(fineGrowth)

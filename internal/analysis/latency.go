@@ -90,6 +90,8 @@ const (
 	levelNoise = 0.02
 )
 
+var logGuardRatio = math.Log(guardRatio)
+
 func newLatencyCheck(starts int) *latencyCheck {
 	p := laterParts(latencyLaterStake, starts)
 	l := &latencyCheck{Guard: newMeans(p), Body: newMeans(p)}
@@ -154,6 +156,9 @@ func (l *latencyCheck) add(r rules, t reading) bool {
 			return false
 		}
 		stable = histogram{}
+	}
+	if t.old != nil && len(t.old.ByInstance) > 0 && stable.n > 0 {
+		stable.relative = l.rulers.relative(stable.of, stable.n)
 	}
 	l.Spread.add(t.old, t.canary, stable.distribution)
 	if v := l.spreadOfTimes(stable); stable.n > 0 && v > 0 {

@@ -35,8 +35,12 @@ func (l *latencyCheck) find(r rules) finding {
 	with, without := l.between()
 	laws := l.Body.Wander.weights()
 	if r.terse {
-		if most := l.atMost(r, &laws, with, without); !r.enough(most) {
-			return finding{with: with, without: without, laws: laws, log: most}
+		f := finding{with: with, without: without, laws: laws}
+		if !l.everLarge(r) {
+			return f
+		}
+		if f.log = l.atMost(r, &laws, with, without); !r.enough(f.log) {
+			return f
 		}
 	}
 	var logs [engineCount]float64
@@ -115,13 +119,23 @@ func (q *tail) between(times [maxStarts]float64) [maxStarts]float64 {
 	return times
 }
 
-func (l *latencyCheck) guardEstimate(laws *wanderWeights) (shift, variance float64, ok bool) {
+// guardShift is the guard's estimate; ok is false when there is none yet.
+func (l *latencyCheck) guardShift() (shift float64, ok bool) {
 	total := l.Guard.Sums.Total
 	if total[meanTicks] < leastTicks || total[meanCanaryRequests] < leastRequests {
+		return 0, false
+	}
+	return total[meanShift] / total[meanInformation], true
+}
+
+// guardEstimate is guardShift with its variance.
+func (l *latencyCheck) guardEstimate(laws *wanderWeights) (shift, variance float64, ok bool) {
+	shift, ok = l.guardShift()
+	if !ok {
 		return 0, 0, false
 	}
-	information := total[meanInformation]
-	return total[meanShift] / information, l.Guard.variance(laws, information, total[meanDuration]), true
+	total := l.Guard.Sums.Total
+	return shift, l.Guard.variance(laws, total[meanInformation], total[meanDuration]), true
 }
 
 // bodyRatio is the ratio of the arms' times over a start's window: of typical
@@ -137,19 +151,49 @@ func (l *latencyCheck) bodyRatio(start int, starts []StartPoint) float64 {
 	return min(maxRatio, math.Exp(shift))
 }
 
-// size is the leader's estimate of the ratio and whether it is beyond the
-// margin.
-func (l *latencyCheck) size(r rules, f finding) (ratio float64, large bool) {
+// ratio is the estimate of an engine in the window of a start.
+func (l *latencyCheck) ratio(r rules, engine, start int) float64 {
 	switch {
-	case f.leader == engineGuard:
-		shift, _, ok := l.guardEstimate(&f.laws)
-		return math.Exp(shift), ok && shift >= math.Log(guardRatio)
-	case f.leader == engineBody || l.coarse():
-		ratio = l.bodyRatio(f.start, r.starts)
-		return ratio, ratio >= r.margin
+	case engine == engineGuard:
+		shift, _ := l.guardShift()
+		return math.Exp(shift)
+	case engine == engineBody || l.coarse():
+		return l.bodyRatio(start, r.starts)
 	}
-	q := &l.Tails[f.leader-engineTails]
-	return q.ratio(f.start), q.large(f.start)
+	return l.Tails[engine-engineTails].ratio(start)
+}
+
+// large says whether that is beyond the margin.
+func (l *latencyCheck) large(r rules, engine, start int) bool {
+	switch {
+	case engine == engineGuard:
+		shift, ok := l.guardShift()
+		return ok && shift >= logGuardRatio
+	case l.coarse():
+		return l.bodyRatio(start, r.starts) >= r.margin
+	case engine == engineBody:
+		// Only where 1-1/m, which is at most ln m, is reached too.
+		shift, _, ok := l.Body.estimate(start, r.starts)
+		return ok && shift >= 1-1/r.margin && l.bodyRatio(start, r.starts) >= r.margin
+	}
+	return l.Tails[engine-engineTails].large(start)
+}
+
+// everLarge says whether any engine's estimate is beyond the margin in the window
+// of any start: without that, no evidence decides.
+func (l *latencyCheck) everLarge(r rules) bool {
+	engines := engineCount
+	if l.Warm.Done {
+		engines = engineGuard // it does not lead any more
+	}
+	for start := range r.starts {
+		for engine := range engines {
+			if l.large(r, engine, start) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (l *latencyCheck) result(r rules, t reading) Result {
@@ -157,7 +201,7 @@ func (l *latencyCheck) result(r rules, t reading) Result {
 		return Result{Verdict: Inconclusive, Flags: []string{"no-control"}, Message: noLevel}
 	}
 	f := l.find(r)
-	ratio, large := l.size(r, f)
+	ratio := l.ratio(r, f.leader, f.start)
 	res := Result{Judged: true, Verdict: Inconclusive, Ratio: ratio, Evidence: eValue(f.log)}
 	if !r.terse {
 		if ratio > 0 && f.leader != engineGuard {
@@ -171,7 +215,7 @@ func (l *latencyCheck) result(r rules, t reading) Result {
 	if healing && !r.terse {
 		res.Flags = append(res.Flags, "healing")
 	}
-	if res.Evidence >= 1/r.alpha && large && !l.immaterial(r, f, ratio) && !healing {
+	if res.Evidence >= 1/r.alpha && l.large(r, f.leader, f.start) && !l.immaterial(r, f, ratio) && !healing {
 		res.Verdict = Fail
 	} else {
 		l.proceed(r, t, f, &res)
@@ -186,8 +230,8 @@ func (l *latencyCheck) result(r rules, t reading) Result {
 func (l *latencyCheck) proceed(r rules, t reading, f finding, res *Result) {
 	if l.Phase.Information <= 0 {
 		// A phase too short for the warm-up may end at a small share.
-		shift, _, ok := l.guardEstimate(&f.laws)
-		if ok && !l.Warm.Done && t.weight < lowShare && shift < math.Log(guardRatio) {
+		shift, ok := l.guardShift()
+		if ok && !l.Warm.Done && t.weight < lowShare && shift < logGuardRatio {
 			res.Acceptable = true
 			res.Flags = append(res.Flags, "low-evidence")
 		}

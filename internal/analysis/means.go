@@ -110,13 +110,27 @@ func (m *means) add(t meanTick) {
 // counts for the starts from then on only, which count nothing else: a
 // comparison with the past has other errors than one with the present.
 func (m *means) window(s, i int, starts []StartPoint) float64 {
+	return m.totalFrom(s, windowEnd(s, starts), i)
+}
+
+// windowEnd is the start at which the window of start s ends; 0 for one that has
+// not ended.
+func windowEnd(s int, starts []StartPoint) int {
 	if starts[s].NoControl {
-		return m.Sums.since(s, i)
+		return 0
 	}
 	for n := s + 1; n < len(starts); n++ {
 		if starts[n].NoControl {
-			return m.Sums.since(s, i) - m.Sums.since(n, i)
+			return n
 		}
+	}
+	return 0
+}
+
+// totalFrom returns total i from start s to start end; to now when that is 0.
+func (m *means) totalFrom(s, end, i int) float64 {
+	if end > 0 {
+		return m.Sums.since(s, i) - m.Sums.since(end, i)
 	}
 	return m.Sums.since(s, i)
 }
@@ -124,12 +138,13 @@ func (m *means) window(s, i int, starts []StartPoint) float64 {
 // estimate is the shift over a start's window and how much is known of it; ok is
 // false when there is none yet.
 func (m *means) estimate(s int, starts []StartPoint) (shift, information float64, ok bool) {
-	information = m.window(s, meanInformation, starts)
+	end := windowEnd(s, starts)
+	information = m.totalFrom(s, end, meanInformation)
 	// A difference of totals leaves dust, so ticks are what is counted.
-	if information <= 0 || m.window(s, meanTicks, starts) < leastTicks || m.window(s, meanCanaryRequests, starts) < leastRequests {
+	if information <= 0 || m.totalFrom(s, end, meanTicks) < leastTicks || m.totalFrom(s, end, meanCanaryRequests) < leastRequests {
 		return 0, 0, false
 	}
-	return m.window(s, meanShift, starts) / information, information, true
+	return m.totalFrom(s, end, meanShift) / information, information, true
 }
 
 // variance is that of an estimate with so much information from so many

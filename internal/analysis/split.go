@@ -29,6 +29,14 @@ type splitCheck struct {
 
 var splitOdds = [...]float64{0.5, 0.7, 0.85, 1.18, 1.4, 2}
 
+// splitLogs are their logarithms.
+var splitLogs = func() (logs [len(splitOdds)]float64) {
+	for i, r := range splitOdds {
+		logs[i] = math.Log(r)
+	}
+	return logs
+}()
+
 const (
 	splitAlpha = 0.001
 	// The alarm also needs odds this far off lately: less does not make the
@@ -77,7 +85,8 @@ func (c *splitCheck) add(canary, stable float64, t rollout.Tick, stake float64) 
 		if slices.Contains(t.Unsplit, extraTo(r)) {
 			continue
 		}
-		c.Odds[i] += min(limit, stats.LogLikelihoodRatio(canary, n, odds, 1, r)) / phi
+		// stats.LogLikelihoodRatio, of ratios whose logarithms are known.
+		c.Odds[i] += min(limit, canary*splitLogs[i]-n*math.Log1p((r-1)*share)) / phi
 	}
 	usual := share
 	if c.All > 0 {

@@ -204,8 +204,10 @@ func (w *wander) add(z, variance, seconds float64, alone bool) {
 const farthest = 5
 
 func within(off, variance float64) float64 {
-	most := farthest * math.Sqrt(variance)
-	return max(-most, min(most, off))
+	if off*off <= farthest*farthest*variance {
+		return off
+	}
+	return math.Copysign(farthest*math.Sqrt(variance), off)
 }
 
 // keptOver is what each law keeps of where it was over so many seconds.

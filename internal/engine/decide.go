@@ -20,7 +20,8 @@ func Decide(p Plan, s State, o Observation) Decision {
 
 // Player decides for whoever plays many runs and reads no reports of them. It
 // leaves out what only people read of checks and of waiting, and uses memory
-// again; what it decides is the same. It plays one run at a time.
+// again; what it decides is the same. It plays one run at a time, of ticks that
+// analysis.Validate would pass.
 type Player struct{ look look }
 
 // Decide is the function Decide, but for taking over the memory of s, which is no
@@ -149,7 +150,7 @@ func (l *look) judge() {
 	n.Pressing = analysis.Presses(*l.obs.Tick)
 	cfg, tick := l.plan.Judging(), n.withComplaints(l.judged(*l.obs.Tick))
 	if l.play {
-		cfg.Terse = true
+		cfg.Terse, cfg.Sound = true, true
 		n.Assessment = analysis.Advance(cfg, &n.Analysis, tick, n.Phase)
 	} else {
 		n.Analysis, n.Assessment = analysis.Step(cfg, n.Analysis, tick, n.Phase)

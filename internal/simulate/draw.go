@@ -95,7 +95,22 @@ func hash(s string) uint64 {
 	return h
 }
 
+// chance is what a run's numbers are drawn from.
+type chance struct {
+	*rand.Rand
+	source *rand.PCG
+}
+
+func newChance(seed, stream uint64) chance {
+	source := rand.NewPCG(seed, stream)
+	return chance{rand.New(source), source}
+}
+
+// uniform is Float64 without an interface on the way: it is drawn for every bucket
+// of every tick.
+func (c chance) uniform() float64 { return float64(c.source.Uint64()<<11>>11) / (1 << 53) }
+
 // randOf is the chance of run i of a scenario.
-func randOf(seed uint64, scenario string, i int) *rand.Rand {
-	return rand.New(rand.NewPCG(seed, hash(scenario)+uint64(i)))
+func randOf(seed uint64, scenario string, i int) chance {
+	return newChance(seed, hash(scenario)+uint64(i))
 }

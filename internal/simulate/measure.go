@@ -152,7 +152,7 @@ func Judged(plan engine.Plan, t Traffic) (judged, unjudged []rollout.CheckType) 
 		since := time.Duration(i) * interval
 		weight := p.plan.Phases[0].Weight
 		arms, e := src.tick(since, weight)
-		d := engine.Decide(p.plan, state, p.observe(src, rollout.Tick{At: start.Add(since + interval), Weight: weight, Arms: arms}, e))
+		d := engine.Decide(p.plan, state, new(sight).observe(src, rollout.Tick{At: start.Add(since + interval), Weight: weight, Arms: arms}, e))
 		state = d.Next
 		for _, r := range state.Assessment.Results {
 			seen[r.Type] = seen[r.Type] || r.Judged

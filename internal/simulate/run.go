@@ -57,6 +57,7 @@ func (p player) play(src *source) run {
 	state := engine.StartWatching(p.plan, start)
 	weight := p.plan.Phases[0].Weight
 	decide := p.decider()
+	var seen sight
 	out := run{end: Paused, sinceFault: -1}
 	onset := time.Duration(-1)
 	for since := time.Duration(0); since < longest; since += interval {
@@ -66,7 +67,7 @@ func (p player) play(src *source) run {
 		}
 		out.count(src, e)
 		t := rollout.Tick{At: start.Add(since + interval), Weight: weight, Arms: arms}
-		d := decide(p.plan, state, p.observe(src, t, e))
+		d := decide(p.plan, state, seen.observe(src, t, e))
 		state = d.Next
 		out.ticks++
 		out.lasted = since + interval
@@ -90,19 +91,26 @@ func (p player) play(src *source) run {
 	return out
 }
 
-// observe is what the engine is shown besides the figures: instances that run,
-// and a weight that is in effect.
-func (p player) observe(src *source, t rollout.Tick, e effect) engine.Observation {
-	stable := engine.Group{Instances: src.stable.count, Ready: src.stable.count, Capacity: rollout.Full}
-	canary := engine.Group{Instances: src.canary.count, Ready: src.canary.count, Capacity: rollout.Full, Restarts: e.crashed}
+// sight is what the engine is shown in one look.
+type sight struct {
+	tick           rollout.Tick
+	weight         engine.Weight
+	stable, canary engine.Group
+}
+
+// observe shows the engine, besides the figures, instances that run and a weight
+// that is in effect. It is good until the next.
+func (s *sight) observe(src *source, t rollout.Tick, e effect) engine.Observation {
+	*s = sight{
+		tick:   t,
+		weight: engine.Weight{Known: true, Percent: t.Weight, InEffect: true},
+		stable: engine.Group{Instances: src.stable.count, Ready: src.stable.count, Capacity: rollout.Full},
+		canary: engine.Group{Instances: src.canary.count, Ready: src.canary.count, Capacity: rollout.Full, Restarts: e.crashed},
+	}
 	if e.down {
-		canary.Ready, canary.Capacity = 0, 0
+		s.canary.Ready, s.canary.Capacity = 0, 0
 	}
-	return engine.Observation{
-		At:     t.At,
-		Weight: &engine.Weight{Known: true, Percent: t.Weight, InEffect: true},
-		Stable: &stable, Canary: &canary, Tick: &t,
-	}
+	return engine.Observation{At: t.At, Weight: &s.weight, Stable: &s.stable, Canary: &s.canary, Tick: &s.tick}
 }
 
 // slower is the least slowdown of requests that counts as harm.

@@ -186,12 +186,12 @@ func TestBothWaysOfDrawingTimesAgree(t *testing.T) {
 	s := shape{median: math.Log(0.1), sigma: tr.sigma(), slowest: math.Ln2}
 	g := newGrid(tr)
 	d := distribution{grid: g}
-	rng := rand.New(rand.NewPCG(seed, 2))
+	rng := newChance(seed, 2)
 	counts, single := make([]float64, len(g.bounds)+1), make([]float64, len(g.bounds)+1)
 	const n = 200000
 	d.fill(rng, s, n, counts)
 	for range n {
-		single[g.index(s.draw(rng))]++
+		single[g.index(s.draw(rng.Rand))]++
 	}
 	// The largest distance of the two distribution functions.
 	var a, b, most float64

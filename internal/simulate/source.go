@@ -2,7 +2,6 @@ package simulate
 
 import (
 	"math"
-	"math/rand/v2"
 	"strconv"
 	"time"
 
@@ -31,7 +30,7 @@ const (
 // source draws one run, tick by tick. What it hands out is good until the next
 // tick.
 type source struct {
-	rng      *rand.Rand
+	rng      chance
 	scenario Scenario
 	traffic  Traffic
 	interval time.Duration
@@ -102,7 +101,7 @@ type instance struct {
 	histogram             rollout.Histogram
 }
 
-func newSource(rng *rand.Rand, s Scenario, t Traffic, a rollout.Analysis) *source {
+func newSource(rng chance, s Scenario, t Traffic, a rollout.Analysis) *source {
 	t = s.Traffic.apply(t)
 	src := &source{
 		rng: rng, scenario: s, traffic: t, interval: time.Duration(a.Interval),
@@ -254,7 +253,7 @@ func (s *source) draw(m *arm, load, rate float64, times shape, e effect) *rollou
 	} else if s.even {
 		m.requests = load
 	} else {
-		m.requests = poisson(s.rng, load)
+		m.requests = poisson(s.rng.Rand, load)
 	}
 	if s.plan.errors {
 		m.errors = s.drawErrors(m, min(1, rate*e.errors))
@@ -298,12 +297,12 @@ func (s *source) divide(m *arm, times shape) {
 		in := &m.instances[i]
 		in.requests = left
 		if others := len(m.instances) - i; others > 1 {
-			in.requests = binomial(s.rng, left, 1/float64(others))
+			in.requests = binomial(s.rng.Rand, left, 1/float64(others))
 		}
 		left -= in.requests
 		own := times
 		own.median += in.times
-		in.seconds = instanceSeconds(s.rng, own, in.requests)
+		in.seconds = instanceSeconds(s.rng.Rand, own, in.requests)
 	}
 	m.sample.ByInstance = m.by
 }
@@ -315,11 +314,11 @@ func (s *source) drawErrors(m *arm, rate float64) float64 {
 		return m.requests * rate
 	}
 	if s.scenario.Clumps <= 1 {
-		return binomial(s.rng, m.requests, rate)
+		return binomial(s.rng.Rand, m.requests, rate)
 	}
 	errors := m.owed
-	for range int(poisson(s.rng, m.requests*rate/s.scenario.Clumps)) {
-		errors += geometric(s.rng, s.scenario.Clumps)
+	for range int(poisson(s.rng.Rand, m.requests*rate/s.scenario.Clumps)) {
+		errors += geometric(s.rng.Rand, s.scenario.Clumps)
 	}
 	m.owed = max(0, errors-m.requests)
 	return errors - m.owed
@@ -353,11 +352,11 @@ func (s *source) drawRest(m *arm, e effect) {
 	if s.plan.exceptions {
 		m.sample.Exceptions = []rollout.Exception{}
 		add := func(class string, rate float64, critical bool) {
-			n := poisson(s.rng, m.requests*rate)
+			n := poisson(s.rng.Rand, m.requests*rate)
 			for i := range m.instances {
 				part := n
 				if others := len(m.instances) - i; others > 1 {
-					part = binomial(s.rng, n, 1/float64(others))
+					part = binomial(s.rng.Rand, n, 1/float64(others))
 				}
 				if n -= part; part > 0 {
 					m.sample.Exceptions = append(m.sample.Exceptions, rollout.Exception{Class: class, Instance: m.instances[i].name, Count: part, Critical: critical})
@@ -371,14 +370,14 @@ func (s *source) drawRest(m *arm, e effect) {
 	}
 	for _, name := range s.plan.business {
 		trials := m.requests
-		successes := binomial(s.rng, trials, min(1, conversion*e.conversion))
+		successes := binomial(s.rng.Rand, trials, min(1, conversion*e.conversion))
 		if m.sample.Business == nil {
 			m.sample.Business = map[string]rollout.BusinessSample{}
 		}
 		m.sample.Business[name] = rollout.BusinessSample{Trials: &trials, Successes: &successes}
 	}
 	if s.plan.complaints {
-		n := poisson(s.rng, m.requests*complaints*e.complaints)
+		n := poisson(s.rng.Rand, m.requests*complaints*e.complaints)
 		m.sample.Complaints = &n
 	}
 }

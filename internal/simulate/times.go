@@ -130,12 +130,12 @@ func (d *distribution) divide(s shape) {
 
 // fill draws a tick's response times into counts, of which mean are expected,
 // and returns how many there were.
-func (d *distribution) fill(rng *rand.Rand, s shape, mean float64, counts []float64) (n float64) {
+func (d *distribution) fill(rng chance, s shape, mean float64, counts []float64) (n float64) {
 	clear(counts)
 	if mean < fewRequests {
-		n = poisson(rng, mean)
+		n = poisson(rng.Rand, mean)
 		for range int(n) {
-			counts[d.grid.index(s.draw(rng))]++
+			counts[d.grid.index(s.draw(rng.Rand))]++
 		}
 		return n
 	}
@@ -144,8 +144,8 @@ func (d *distribution) fill(rng *rand.Rand, s shape, mean float64, counts []floa
 	for i, p := range d.part {
 		var c float64
 		if expected := mean * p; expected >= few {
-			c = poissonMany(rng, expected)
-		} else if u := rng.Float64(); u >= d.none[i] {
+			c = poissonMany(rng.Rand, expected)
+		} else if u := rng.uniform(); u >= d.none[i] {
 			c = poissonAt(u, expected, d.none[i])
 		} else {
 			continue
