@@ -37,7 +37,8 @@ func (c *command) install() *cobra.Command {
 		Long: `Install applies Serin's objects to a cluster, server-side: its kinds, the policy
 that holds a Deployment when its template changes, the controller and its
 permissions. It prints a line for each object, can be repeated, and waits until the
-controller is ready.
+controller is ready. What an earlier installation was asked for and this one is not,
+such as a NetworkPolicy, it takes away.
 
 With --namespaces Serin carries the rollouts of these namespaces only, with Roles
 there and no ClusterRole. What only an administrator may write (--part cluster) can
@@ -135,7 +136,11 @@ func (c *command) carryOutInstall(ctx context.Context, i installing) error {
 			fmt.Fprintln(c.out, line)
 		}
 	}
-	if err := conn.Explain(install.Apply(ctx, cl, objects, install.ApplyOptions{DryRun: i.dryRun, Force: i.force, Told: told})); err != nil {
+	how := install.ApplyOptions{DryRun: i.dryRun, Force: i.force, Told: told}
+	if err := conn.Explain(install.Apply(ctx, cl, objects, how)); err != nil {
+		return err
+	}
+	if err := conn.Explain(install.Prune(ctx, cl, i.Options, how)); err != nil {
 		return err
 	}
 	if *i.out != asText {

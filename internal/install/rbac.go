@@ -103,7 +103,7 @@ var userRoles = []string{ViewRole, OperateRole, EditRole}
 func (o Options) clusterRoles() []client.Object {
 	all := []client.Object{
 		&rbacv1.ClusterRole{ObjectMeta: o.meta("", Controller), Rules: permissions(o.Rules)},
-		&rbacv1.ClusterRoleBinding{ObjectMeta: o.meta("", Controller), RoleRef: roleRef("ClusterRole", Controller), Subjects: o.subjects()},
+		o.clusterBinding(),
 	}
 	for _, role := range userRoles {
 		meta := o.meta("", role)
@@ -113,6 +113,10 @@ func (o Options) clusterRoles() []client.Object {
 		all = append(all, &rbacv1.ClusterRole{ObjectMeta: meta, Rules: permissions(userRules(role))})
 	}
 	return all
+}
+
+func (o Options) clusterBinding() client.Object {
+	return &rbacv1.ClusterRoleBinding{ObjectMeta: o.meta("", Controller), RoleRef: roleRef("ClusterRole", Controller), Subjects: o.subjects()}
 }
 
 // rolesIn are the permissions of an installation for one of some namespaces.

@@ -151,6 +151,36 @@ func TestSomeNamespacesNeedNoClusterRole(t *testing.T) {
 	eventually(t, gone(t, "namespace", install.Namespace))
 }
 
+// A Serin that had all namespaces and has some now keeps no permissions for the
+// others, and takes none of a Serin that is somewhere else.
+func TestFewerNamespacesTakeTheClusterRoleAway(t *testing.T) {
+	installed(t)
+	few := namespace(t, "few")
+	roles := func() string {
+		return strings.Join(strings.Fields(kubectl(t, "get", "clusterrole,clusterrolebinding", "-o", "name", "-l", "app.kubernetes.io/part-of=serin")), " ")
+	}
+	before := roles()
+	serin(t, "install", "--version", version, "--namespace", "elsewhere", "--namespaces", few).ends(t, 0)
+	if after := roles(); after != before {
+		t.Errorf("another installation left %s of %s", after, before)
+	}
+	kubectl(t, "delete", "namespace", "elsewhere")
+	installed(t, "--namespaces", few).says(t, "clusterrolebinding/serin-controller deleted: no longer asked for", "clusterrole/serin-controller deleted: no longer asked for")
+	if after := roles(); after != "" {
+		t.Errorf("there are %s", after)
+	}
+	c := controller(t)
+	for ns, want := range map[string]bool{few: true, "default": false} {
+		if got := can(t, c, authorizationv1.ResourceAttributes{Namespace: ns, Verb: "list", Group: "serin.dev", Resource: "canaryrollouts"}); got != want {
+			t.Errorf("the controller may list rollouts in %s: %t, want %t", ns, got, want)
+		}
+	}
+	installed(t)
+	if after := roles(); after != before {
+		t.Errorf("for all namespaces again there are %s, and were %s", after, before)
+	}
+}
+
 // The namespace enforces the strictest of the pod security standards, and the
 // API server takes the controller's pod there.
 func TestTheControllerIsARestrictedPod(t *testing.T) {
@@ -170,11 +200,14 @@ func TestTheControllerIsARestrictedPod(t *testing.T) {
 		}
 	}
 	kubectl(t, "-n", install.Namespace, "get", "poddisruptionbudget", install.Controller)
-	installed(t)
+	installed(t).says(t, "poddisruptionbudget/serin-controller in serin-system deleted: no longer asked for")
+	if left := kubectl(t, "get", "poddisruptionbudgets", "-A", "-o", "name"); left != "" {
+		t.Errorf("there are %s", left)
+	}
 }
 
 // A NetworkPolicy is there when it was asked for, as the API server takes it, and
-// goes with the rest.
+// goes when it no longer is, or with the rest. One of somebody else's stays.
 func TestTheControllerIsConfinedWhenAskedFor(t *testing.T) {
 	installed(t)
 	serin(t, "install", "--version", version, "--network-policy", "--dry-run").ends(t, 0).says(t, "networkpolicy/serin-controller in serin-system created (dry run)")
@@ -185,6 +218,20 @@ func TestTheControllerIsConfinedWhenAskedFor(t *testing.T) {
 	if want := `["Ingress","Egress"] 8080 8081 53 53 443 6443 9090 8443 {"app.kubernetes.io/name":"serin-controller","app.kubernetes.io/part-of":"serin"}`; strings.TrimSpace(ports) != want {
 		t.Errorf("the policy says %s, want %s", ports, want)
 	}
+	apply(t, `{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: own, namespace: serin-system}, spec: {podSelector: {}}}`)
+	serin(t, "install", "--version", version, "--dry-run").ends(t, 0).says(t, "networkpolicy/serin-controller in serin-system deleted: no longer asked for (dry run)")
+	left := func() string {
+		return strings.Join(strings.Fields(kubectl(t, "-n", install.Namespace, "get", "networkpolicies", "-o", "name")), " ")
+	}
+	if got, want := left(), "networkpolicy.networking.k8s.io/own networkpolicy.networking.k8s.io/serin-controller"; got != want {
+		t.Errorf("after a dry run there are %s", got)
+	}
+	installed(t).says(t, "networkpolicy/serin-controller in serin-system deleted: no longer asked for")
+	if got := left(); got != "networkpolicy.networking.k8s.io/own" {
+		t.Errorf("there are %s", got)
+	}
+	installed(t, "--network-policy")
+	kubectl(t, "-n", install.Namespace, "delete", "networkpolicy", "own")
 	serin(t, "uninstall").ends(t, 0)
 	if left := kubectl(t, "get", "networkpolicies", "-A", "-o", "name"); left != "" {
 		t.Errorf("there are %s", left)
