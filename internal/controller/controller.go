@@ -104,8 +104,9 @@ const (
 	// finishPause is when a promotion that is being finished is looked at again.
 	finishPause = time.Second
 	// retryPause is when a rollout that cannot go on is looked at again, beyond
-	// the changes that are watched.
+	// the changes that are watched; within the first such time sooner.
 	retryPause = time.Minute
+	retrySoon  = 5 * time.Second
 )
 
 // Setup adds a controller to a manager. It begins when the manager leads.

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -47,9 +49,20 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 	case err == nil && v.unfinished && v.run == nil:
 		return ctrl.Result{RequeueAfter: finishPause}, nil
 	case err == nil && (v.stalled != nil && v.run == nil || v.unarchived):
-		return ctrl.Result{RequeueAfter: retryPause}, nil
+		return ctrl.Result{RequeueAfter: again(v.object, time.Now())}, nil
 	}
 	return ctrl.Result{}, ignoreSaid(err)
+}
+
+// again is when a rollout that cannot go on is looked at again. What is wrong with
+// it first is often under way: a gateway has yet to see a Service that was made a
+// moment ago, or the next object that somebody applies is the mend.
+func again(r *serinv1.CanaryRollout, now time.Time) time.Duration {
+	c := meta.FindStatusCondition(r.Status.Conditions, condStalled)
+	if c != nil && now.Sub(c.LastTransitionTime.Time) < retryPause {
+		return retrySoon
+	}
+	return retryPause
 }
 
 // errSaid: the view says what is wrong; trying again at once does not help.

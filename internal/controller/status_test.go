@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -93,6 +94,20 @@ func equal(a, b serinv1.CanaryRolloutStatus) bool {
 	x, _ := json.Marshal(a)
 	y, _ := json.Marshal(b)
 	return string(x) == string(y)
+}
+
+func TestWhatIsWrongIsLookedAtAgainSoonAtFirst(t *testing.T) {
+	now := time.Date(2026, 1, 1, 10, 0, 0, 0, time.UTC)
+	obj := serves().object
+	if got := again(obj, now); got != retryPause {
+		t.Errorf("without a condition it is %s", got)
+	}
+	obj.Status.Conditions = []metav1.Condition{{Type: condStalled, Status: metav1.ConditionTrue, LastTransitionTime: metav1.NewTime(now)}}
+	for since, want := range map[time.Duration]time.Duration{0: retrySoon, 50 * time.Second: retrySoon, time.Hour: retryPause} {
+		if got := again(obj, now.Add(since)); got != want {
+			t.Errorf("%s after it went wrong it is %s, want %s", since, got, want)
+		}
+	}
 }
 
 func TestProblemsAreOneSentence(t *testing.T) {

@@ -30,7 +30,6 @@ func cold(t *testing.T, replicas int) (s *shop, args string) {
 	args = "-cold-when=" + file
 	s = open(t, replicas, "-version=v1]", "-version=v1, "+args+"]",
 		"weight: 0}", "weight: 0}\n    - {name: shop-baseline, port: 80, weight: 0}")
-	s.apply("apiVersion: v1\nkind: Service\nmetadata: {name: shop-baseline, namespace: NS}\nspec: {selector: {app: shop}, ports: [{name: http, port: 80, targetPort: http}]}\n")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -201,6 +200,29 @@ func TestABaselineOutlivesItsControllerAndNotItsRollout(t *testing.T) {
 		return nil
 	})
 	s.unharmed(users)
+}
+
+// Whether the route names the baseline first or the plan does, the Service is
+// there, without which the gateway would refuse the route.
+func TestARouteMayNameTheBaselineBeforeThePlanDoes(t *testing.T) {
+	t.Parallel()
+	s, _ := cold(t, 3)
+	s.roll(longPhases)
+	s.roll(longPhases, withBaseline...)
+	eventually(t, limit, func() error {
+		if c := condition(s.rollout().Status.Conditions, "Stalled"); c != nil {
+			return fmt.Errorf("%s", c.Message)
+		}
+		return nil
+	})
+	s.change("v2")
+	eventually(t, limit, func() error {
+		if got := s.weights(); got[1] != 20 || got[2] != 20 {
+			return fmt.Errorf("the weights are %v: %+v", got, s.rollout().Status)
+		}
+		return nil
+	})
+	s.says(2, "", "rollback", "shop", "--wait")
 }
 
 // A route that names no baseline is said before a run begins.

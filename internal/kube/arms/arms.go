@@ -73,8 +73,10 @@ type Reading struct {
 	Asides []Aside
 	// Baseline is the highest weight that any rule gives to the baseline.
 	Baseline int
-	// NoBaseline says which rule names no baseline although there is to be one.
-	NoBaseline string
+	// NoBaseline says which rule names no baseline although there is to be one,
+	// NamesBaseline that some rule names one, also where there is to be none.
+	NoBaseline    string
+	NamesBaseline bool
 }
 
 // Targets hold the arms to groups of pods.
@@ -88,8 +90,9 @@ type Targets interface {
 	Hold(ctx context.Context, arm rollout.Arm, group string) error
 	// Reach counts the endpoints of an arm that are ready, by their group.
 	Reach(ctx context.Context, arm rollout.Arm) (map[string]int, error)
-	// Prepare creates what is missing and may be created.
-	Prepare(ctx context.Context) error
+	// Prepare creates what is missing and may be created, the baseline's too where
+	// the route names it.
+	Prepare(ctx context.Context, baseline bool) error
 }
 
 // Router carries splits out over a route and its targets.
@@ -330,12 +333,14 @@ func (r *Router) Asides(ctx context.Context) ([]Aside, error) {
 	return now.Asides, err
 }
 
-// Prepare creates what is missing for a first run and says what else is.
+// Prepare creates what is missing for a first run and says what else is. A gateway
+// refuses a route that names a Service which is not there, so what the route names
+// is made whichever of route and plan comes first.
 func (r *Router) Prepare(ctx context.Context) error {
-	if err := errors.Join(r.targets.Prepare(ctx), r.route.Check(ctx)); err != nil {
+	now, err := r.route.Read(ctx)
+	if err := errors.Join(r.targets.Prepare(ctx, now.NamesBaseline), r.route.Check(ctx)); err != nil {
 		return err
 	}
-	now, err := r.route.Read(ctx)
 	if err == nil && now.NoBaseline != "" {
 		err = Refuse("%s; or take baseline: true out of spec.plan", now.NoBaseline)
 	}

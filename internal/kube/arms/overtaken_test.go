@@ -18,7 +18,7 @@ type table struct {
 
 func (f *table) Read(context.Context) (Reading, error) { return f.now, nil }
 func (f *table) Check(context.Context) error           { return nil }
-func (f *table) Prepare(context.Context) error         { return nil }
+func (f *table) Prepare(context.Context, bool) error   { return nil }
 func (f *table) Set(_ context.Context, weight, baseline int) error {
 	f.write("", weight)
 	f.now.Baseline = baseline

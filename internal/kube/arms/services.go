@@ -106,10 +106,10 @@ func (s Services) Reach(ctx context.Context, arm rollout.Arm) (map[string]int, e
 }
 
 // Prepare implements Targets.
-func (s Services) Prepare(ctx context.Context) error {
+func (s Services) Prepare(ctx context.Context, baseline bool) error {
 	var errs []error
 	names := []string{s.Stable, s.Canary}
-	if s.Compares {
+	if s.Compares || baseline {
 		names = append(names, s.Baseline)
 	}
 	for _, name := range names {

@@ -152,6 +152,7 @@ func (o *Object) Read(ctx context.Context) (Reading, error) {
 		r.Writer = cmp.Or(r.Writer, Writer(u.GetManagedFields(), "spec", p.Field))
 		r.Weight, r.Least = max(r.Weight, p.percent()), min(r.Least, p.percent())
 		r.Baseline = max(r.Baseline, p.share(p.baseline()))
+		r.NamesBaseline = r.NamesBaseline || p.Baseline != nil
 		if o.Compares && p.Baseline == nil {
 			r.NoBaseline = fmt.Sprintf("%s has a rule in spec.%s that names both arms and no baseline: %s", o, p.Field, o.Lacking)
 		}

@@ -112,7 +112,7 @@ func (s *subsets) Reach(ctx context.Context, arm rollout.Arm) (map[string]int, e
 
 // Prepare implements arms.Targets. A DestinationRule is the user's: nothing is
 // made.
-func (s *subsets) Prepare(ctx context.Context) error {
+func (s *subsets) Prepare(ctx context.Context, _ bool) error {
 	_, _, errHeld := s.Held(ctx)
 	if errHeld != nil {
 		return errHeld
