@@ -235,8 +235,21 @@ func TestALookIsOneRequestAndIdlingNone(t *testing.T) {
 	if list := asked.take(); len(list) != looks {
 		t.Errorf("%d looks took %d requests: %s", looks, len(list), strings.Join(list, ", "))
 	}
-	time.Sleep(200 * time.Millisecond) // the cache sees the latest write
-	asked.take()
+	// From when the cache shows the latest write.
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
+		asked.take()
+		_, err := s.Active(t.Context(), "shop")
+		must(t, err)
+		if _, err := s.Lines(t.Context(), r.ID, 5, 0); err != nil {
+			t.Fatal(err)
+		}
+		if len(asked.take()) == 0 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the cache does not show the latest write after a minute")
+		}
+	}
 	for range 50 {
 		_, err := s.Due(t.Context(), time.Now(), 100)
 		must(t, err)
@@ -268,11 +281,10 @@ func TestAnIntentWrittenWithKubectl(t *testing.T) {
 	must(t, err)
 
 	var open []rollout.Intent
-	for range 100 {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if open, err = s.Intents(t.Context(), "shop-1"); err != nil || len(open) == 2 {
 			break
 		}
-		time.Sleep(20 * time.Millisecond)
 	}
 	must(t, err)
 	if len(open) != 2 || open[0].Kind != rollout.Pause || open[0].Reason != "lunch" || !strings.HasPrefix(open[0].Actor, "kubectl") || open[1].Actor != "maria" {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -98,8 +99,10 @@ type fixture struct {
 	*groups.Groups
 	admin client.Client
 	kind  string
-	// silent stops the gateway: it answers for no new generation.
-	silent atomic.Bool
+	// silent stops the gateway: it answers for no new generation. answering is held
+	// while it looks and answers.
+	silent    bool
+	answering sync.Mutex
 }
 
 func start(t *testing.T, kind string) *fixture {
@@ -154,37 +157,51 @@ func (f *fixture) acceptRoutes(t *testing.T) {
 	go func() {
 		defer close(done)
 		for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
-			u, err := f.read(ctx)
-			if err != nil || f.silent.Load() {
-				continue
-			}
-			if parents, _, _ := unstructured.NestedSlice(u.Object, "status", "parents"); len(parents) == 2 {
-				c := parents[1].(map[string]any)["conditions"].([]any)[0].(map[string]any)
-				if c["observedGeneration"] == u.GetGeneration() {
-					continue
-				}
-			}
-			var told []any
-			refs, _, _ := unstructured.NestedSlice(u.Object, "spec", "parentRefs")
-			for _, ref := range refs {
-				var conditions []any
-				for _, condition := range []string{"Accepted", "ResolvedRefs"} {
-					conditions = append(conditions, map[string]any{
-						"type": condition, "status": "True", "reason": condition, "message": "", "observedGeneration": u.GetGeneration(),
-						"lastTransitionTime": time.Now().UTC().Format(time.RFC3339),
-					})
-				}
-				told = append(told, map[string]any{"parentRef": ref, "controllerName": "example.test/gateway", "conditions": conditions})
-			}
-			status := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"parents": told}}}
-			status.SetGroupVersionKind(u.GroupVersionKind())
-			status.SetNamespace(u.GetNamespace())
-			status.SetName(u.GetName())
-			// What does not go through is tried again.
-			_ = f.admin.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(status), client.FieldOwner("gateway"), client.ForceOwnership)
+			f.answer(context.WithoutCancel(ctx))
 		}
 	}()
 	t.Cleanup(func() { cancel(); <-done })
+}
+
+// answer answers once, unless there is nothing new.
+func (f *fixture) answer(ctx context.Context) {
+	f.answering.Lock()
+	defer f.answering.Unlock()
+	u, err := f.read(ctx)
+	if err != nil || f.silent {
+		return
+	}
+	if parents, _, _ := unstructured.NestedSlice(u.Object, "status", "parents"); len(parents) == 2 {
+		c := parents[1].(map[string]any)["conditions"].([]any)[0].(map[string]any)
+		if c["observedGeneration"] == u.GetGeneration() {
+			return
+		}
+	}
+	var told []any
+	refs, _, _ := unstructured.NestedSlice(u.Object, "spec", "parentRefs")
+	for _, ref := range refs {
+		var conditions []any
+		for _, condition := range []string{"Accepted", "ResolvedRefs"} {
+			conditions = append(conditions, map[string]any{
+				"type": condition, "status": "True", "reason": condition, "message": "", "observedGeneration": u.GetGeneration(),
+				"lastTransitionTime": time.Now().UTC().Format(time.RFC3339),
+			})
+		}
+		told = append(told, map[string]any{"parentRef": ref, "controllerName": "example.test/gateway", "conditions": conditions})
+	}
+	status := &unstructured.Unstructured{Object: map[string]any{"status": map[string]any{"parents": told}}}
+	status.SetGroupVersionKind(u.GroupVersionKind())
+	status.SetNamespace(u.GetNamespace())
+	status.SetName(u.GetName())
+	// What does not go through is tried again.
+	_ = f.admin.Status().Apply(ctx, client.ApplyConfigurationFromUnstructured(status), client.FieldOwner("gateway"), client.ForceOwnership)
+}
+
+// silence has it answer no more, not even what it has begun, or again.
+func (f *fixture) silence(on bool) {
+	f.answering.Lock()
+	defer f.answering.Unlock()
+	f.silent = on
 }
 
 func (f *fixture) read(ctx context.Context) (*unstructured.Unstructured, error) {
@@ -367,8 +384,7 @@ func TestAWeightIsInEffectWhenEveryParentFollows(t *testing.T) {
 	r := f.router(t, f.config())
 	apply(t, r, split(5))
 	becomes(t, r, func(o traffic.Observed) bool { return o.Weight == 5 && o.InEffect })
-	f.silent.Store(true)
-	time.Sleep(time.Second) // what was being answered is answered
+	f.silence(true)
 	apply(t, r, split(10))
 	becomes(t, r, func(o traffic.Observed) bool { return o.Weight == 10 })
 	for range 20 {
@@ -377,7 +393,7 @@ func TestAWeightIsInEffectWhenEveryParentFollows(t *testing.T) {
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
-	f.silent.Store(false)
+	f.silence(false)
 	becomes(t, r, func(o traffic.Observed) bool { return o.Weight == 10 && o.InEffect })
 }
 
@@ -455,7 +471,7 @@ func TestGoingBackDependsOnNothing(t *testing.T) {
 	r := f.router(t, f.config())
 	apply(t, r, split(50))
 	becomes(t, r, func(o traffic.Observed) bool { return o.InEffect })
-	f.silent.Store(true)
+	f.silence(true)
 	f.Scale(t, "new", 0)
 	for _, service := range []string{"shop-canary", "shop-stable"} {
 		if err := running.Client.CoreV1().Services(f.Namespace).Delete(t.Context(), service, metav1.DeleteOptions{}); err != nil {
