@@ -39,9 +39,9 @@ cluster: build plane ## leaves a Kubernetes control plane up with the demo shop 
 	@mkdir -p bin && $(GO) build -o bin/plane ./test/plane/cluster
 	@bin/plane $(BIN)
 
-# Tests that end the controller or the API server, so that no other may run
-# beside them on the same control plane.
-FAULTS := Killed|TakesOver|IsAway|Uninstalled
+# Tests that end the controller or the API server, or have a controller of their
+# own, so that no other may run beside them on the same control plane.
+FAULTS := Killed|TakesOver|IsAway|Uninstalled|WatchIsSlow
 # Not from the cache of results: what is tried is a program that they do not hash.
 CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -timeout 30m
 

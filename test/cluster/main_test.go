@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	_ "istio.io/api/label" // the definitions of its kinds are in this module
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/test/plane"
@@ -51,6 +53,7 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	_ = flag.Set("test.parallel", "6") // what they do is mostly wait
+	log.SetLogger(logr.Discard())
 	o := plane.Full()
 	o.Manifests = []string{filepath.Join(istio, "kubernetes", "customresourcedefinitions.gen.yaml")}
 	o.Kubelet.Programs = map[string][]string{"sample": {self, sampleArg}, "serin": {program}}
