@@ -34,7 +34,10 @@ func ClusterMetrics(ctx context.Context, c client.Client, controller string, r r
 	var out []doctor.Finding
 	for _, f := range findings {
 		found := doctor.Finding{State: doctor.OK, Message: f.Query + ": " + f.Message, Mend: f.Mend}
-		if !f.OK {
+		switch {
+		case f.Perhaps:
+			found.State = doctor.Warning
+		case !f.OK:
 			found.State = doctor.Missing
 		}
 		out = append(out, found)

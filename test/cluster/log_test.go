@@ -48,4 +48,8 @@ func TestTheControllersLogIsStructured(t *testing.T) {
 			t.Errorf("the controller's log does not say %q:\n%s", part, all)
 		}
 	}
+	// client-go says so of an answer that its own caller does not wait for.
+	if cut := "Unexpected error when reading response body"; strings.Contains(all, cut) {
+		t.Errorf("the controller cut a request of its own off: it says %q", cut)
+	}
 }

@@ -20,6 +20,8 @@ type Finding struct {
 	// Selector is what was asked.
 	Selector string
 	OK       bool
+	// Perhaps: it may be well all the same, and only a person knows.
+	Perhaps bool
 	// Message says what was found or is missing; Mend what to do about it.
 	Message, Mend string
 }
@@ -62,7 +64,11 @@ func (s *Source) Diagnose(ctx context.Context) ([]Finding, error) {
 		case err != nil:
 			f.Message, f.Mend = err.Error(), "mend the query"
 		case len(matrix) == 0:
-			f.Message, f.Mend = c.why(ctx, q, values)
+			f.Message, f.Mend, f.Perhaps = c.why(ctx, q, values)
+			if f.Perhaps && !strings.HasPrefix(q.field, "queries.") {
+				// Whose counters a preset is for tells of failures where it says.
+				f.OK, f.Perhaps, f.Mend = true, false, ""
+			}
 		default:
 			f.OK, f.Message = true, fmt.Sprintf("has %d series", len(matrix))
 			gap = max(gap, usualGapOf(matrix))
@@ -105,8 +111,9 @@ func usualGapOf(matrix model.Matrix) time.Duration {
 }
 
 // why finds out what a query without series is missing: the metric itself, or
-// the first label that leaves nothing.
-func (c *client) why(ctx context.Context, q query, values map[string]string) (message, mend string) {
+// the first label that leaves nothing. perhaps: nothing may have happened yet that
+// would be counted.
+func (c *client) why(ctx context.Context, q query, values map[string]string) (message, mend string, perhaps bool) {
 	names := []string{""}
 	if q.isHistogram() {
 		names = []string{"", "_bucket", "_sum", "_count"}
@@ -116,7 +123,7 @@ func (c *client) why(ctx context.Context, q query, values map[string]string) (me
 		return err == nil && len(vector) > 0
 	}
 	if !some(nil) {
-		return "has no series: there is no metric " + q.selector.name, "let Prometheus scrape the program that exports it, or name another"
+		return "has no series: there is no metric " + q.selector.name, "let Prometheus scrape the program that exports it, or name another", false
 	}
 	for i, m := range q.selector.matchers {
 		if some(q.selector.matchers[:i+1]) {
@@ -125,14 +132,14 @@ func (c *client) why(ctx context.Context, q query, values map[string]string) (me
 		before := selector{name: q.selector.name, matchers: q.selector.matchers[:i]}.renderNames(values, names...)
 		list := c.labelValues(ctx, before, m.label)
 		if q.signal == errored && q.selector.name != "" && i == len(q.selector.matchers)-1 && len(list) > 0 {
-			return "has no series yet: nothing failed", "nothing, if " + m.label + " is where " + q.selector.name + " tells that a request failed; it has " + strings.Join(list, ", ")
+			return "has no series yet: nothing failed", "nothing, if " + m.label + " is where " + q.selector.name + " tells that a request failed; it has " + strings.Join(list, ", "), true
 		}
 		if len(list) == 0 {
-			return fmt.Sprintf("has no series: %s has no label %s", before, m.label), "put the label on when it is scraped, or use another"
+			return fmt.Sprintf("has no series: %s has no label %s", before, m.label), "put the label on when it is scraped, or use another", false
 		}
-		return fmt.Sprintf("has no series: no %s with %s; there is %s", m.label, m.render(values), strings.Join(list, ", ")), "name one of these, or send the arm requests first"
+		return fmt.Sprintf("has no series: no %s with %s; there is %s", m.label, m.render(values), strings.Join(list, ", ")), "name one of these, or send the arm requests first", false
 	}
-	return "has no series now, but had some a moment ago", "look again"
+	return "has no series now, but had some a moment ago", "look again", false
 }
 
 // labelValues lists some of a label's values.
