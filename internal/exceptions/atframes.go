@@ -42,15 +42,19 @@ func (r *Reader) beginAt(line string) *trace {
 	if i < 0 {
 		return nil
 	}
-	f, ok := atFrame(line[i:])
+	begin := i
+	for begin > 0 && (line[begin-1] == ' ' || line[begin-1] == '\t') {
+		begin--
+	}
+	f, ok := r.memo.at[line[begin:]]
 	if !ok {
-		return nil
+		if f, ok = atFrame(line[i:]); !ok {
+			return nil
+		}
+		f = f.ready()
+		remember(r.memo.at, line[begin:], len(line)-begin, f)
 	}
-	t := &trace{kind: atTrace}
-	for i > 0 && (line[i-1] == ' ' || line[i-1] == '\t') {
-		i--
-	}
-	t.prefix = line[:i]
+	t := &trace{kind: atTrace, prefix: line[:begin]}
 	first := true
 	r.lookedBack(func(before string) bool {
 		before = text(before)

@@ -96,9 +96,7 @@ func (t *trace) takePython(line string) bool {
 	if !p.root {
 		t.typ = typ
 		t.critical = criticalType(typ) || criticalText(message)
-		head := t.stack.String()
-		t.stack.Reset()
-		t.stack.WriteString(typ + "\n" + head)
+		t.head(typ)
 	}
 	return true
 }

@@ -46,6 +46,10 @@ type Reader struct {
 	before [lookBack]header
 	next   int // the place in before for the next line
 	cur    *trace
+	// spare is memory for the stack of the next trace. Those inside structured
+	// lines, which are remembered, keep theirs.
+	spare  []byte
+	inside bool
 
 	seen   map[string]*Seen
 	cut    int
@@ -167,6 +171,9 @@ func (r *Reader) line(line []byte) {
 func (r *Reader) end() {
 	if r.cur != nil {
 		r.emit(r.cur)
+		if !r.inside {
+			r.spare = r.cur.stack[:0]
+		}
 		r.cur = nil
 	}
 }
@@ -177,10 +184,10 @@ func (r *Reader) emit(t *trace) {
 		return
 	}
 	t.emitted = true
-	r.count(r.memo.class(t.typ, t.where()).name, t.critical, &t.stack)
+	r.count(r.memo.class(t.typ, t.where()).name, t.critical, t.stack)
 }
 
-func (r *Reader) count(class string, critical bool, stack *strings.Builder) {
+func (r *Reader) count(class string, critical bool, stack []byte) {
 	if class == "" {
 		return
 	}
@@ -192,9 +199,9 @@ func (r *Reader) count(class string, critical bool, stack *strings.Builder) {
 		}
 		s = &Seen{Class: class}
 		r.seen[class] = s
-		if stack.Len() > 0 && !r.stacks[class] && len(r.stacks) < mostStacks {
+		if len(stack) > 0 && !r.stacks[class] && len(r.stacks) < mostStacks {
 			r.stacks[class] = true
-			s.Stack = stack.String()
+			s.Stack = string(stack)
 		}
 	}
 	s.Count++

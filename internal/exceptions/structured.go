@@ -85,7 +85,7 @@ func (r *Reader) json(line []byte) {
 		own.own = firstOf(f.function, f.caller, f.logger)
 	}
 	c := r.memo.class(own.typ, own.where())
-	r.count(c.name, own.critical || f.critical || panicked || c.critical, &own.stack)
+	r.count(c.name, own.critical || f.critical || panicked || c.critical, own.stack)
 }
 
 // traceIn reads a trace that is a text by itself, as it is written in a line;
@@ -101,7 +101,7 @@ func (r *Reader) traceIn(raw []byte) *trace {
 
 func (r *Reader) readTrace(stack string) *trace {
 	if r.inner == nil {
-		r.inner = &Reader{seen: map[string]*Seen{}, stacks: map[string]bool{}, memo: r.memo}
+		r.inner = &Reader{seen: map[string]*Seen{}, stacks: map[string]bool{}, memo: r.memo, inside: true}
 	}
 	inner := r.inner
 	inner.cur = nil

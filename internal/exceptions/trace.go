@@ -2,6 +2,7 @@ package exceptions
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -56,7 +57,7 @@ type trace struct {
 	critical bool
 	// own is the topmost frame of the program's code, any the topmost at all.
 	own, any string
-	stack    strings.Builder
+	stack    []byte
 	shown    int
 	lines    int
 	// foreign counts lines in a row that do not belong to it; over says that it
@@ -159,10 +160,16 @@ func (t *trace) add(f frame) {
 }
 
 // roomy says whether the stack that is kept may take a line more.
-func (t *trace) roomy() bool { return t.shown < stackLines && t.stack.Len() < stackBytes }
+func (t *trace) roomy() bool { return t.shown < stackLines && len(t.stack) < stackBytes }
 
 // settled says that further frames would change nothing.
 func (t *trace) settled() bool { return t.own != "" && t.any != "" && !t.roomy() }
+
+// head puts the type in front of the stack.
+func (t *trace) head(typ string) {
+	t.stack = slices.Insert(t.stack, 0, '\n')
+	t.stack = slices.Insert(t.stack, 0, []byte(typ)...)
+}
 
 func place(p string) string {
 	if p == "" {
@@ -191,12 +198,11 @@ func (t *trace) show(line string) {
 
 // write is show for a line that is printable and known to have room.
 func (t *trace) write(line string) {
-	if t.stack.Len()+len(line) > stackBytes {
+	if len(t.stack)+len(line) > stackBytes {
 		return
 	}
 	t.shown++
-	t.stack.WriteString(line)
-	t.stack.WriteByte('\n')
+	t.stack = append(append(t.stack, line...), '\n')
 }
 
 // where is the topmost own frame, or the topmost at all.
@@ -235,10 +241,9 @@ func (r *Reader) begin(line []byte, found uint16) *trace {
 		}
 		if t := b.begin(r, text); t != nil {
 			t.memo = r.memo
+			t.stack, r.spare = append(r.spare[:0], t.stack...), nil
 			if t.typ != "" {
-				head := t.stack.String()
-				t.stack.Reset()
-				t.stack.WriteString(t.typ + "\n" + head)
+				t.head(t.typ)
 				t.shown++
 			}
 			return t
