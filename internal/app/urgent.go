@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"time"
 
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/rollout"
@@ -12,8 +13,9 @@ import (
 )
 
 // urgentStore is a store that takes a rollback although it cannot write it
-// down: on a full disk a person's rollback is kept in memory, is carried out at
-// once like any other, and is stored with the next save that succeeds.
+// down: on a full disk, or while others write for long, a person's rollback is
+// kept in memory, is carried out at once like any other, and is stored with the
+// next save that succeeds.
 type urgentStore struct {
 	store.Store
 
@@ -31,8 +33,16 @@ func newUrgentStore(s store.Store) *urgentStore {
 // maxUnwritten bounds what is kept of a run: one rollback is enough.
 const maxUnwritten = 16
 
+// writeTime is how long a rollback waits to be written down.
+const writeTime = time.Second
+
 // AddIntent implements store.Store.
 func (s *urgentStore) AddIntent(ctx context.Context, run string, i rollout.Intent) error {
+	if i.Kind == rollout.Rollback {
+		bounded, cancel := context.WithTimeout(ctx, writeTime)
+		defer cancel()
+		ctx = bounded
+	}
 	err := s.Store.AddIntent(ctx, run, i)
 	if i.Kind != rollout.Rollback || !errors.Is(err, store.ErrFull) && !errors.Is(err, store.ErrUnavailable) {
 		return err

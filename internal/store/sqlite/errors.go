@@ -27,6 +27,8 @@ func (s *Store) explain(ctx context.Context, err error) error {
 	switch {
 	case errors.Is(err, sql.ErrConnDone):
 		return fmt.Errorf("the store is closed: %w: %w", store.ErrUnavailable, err)
+	case !errors.As(err, &e) && errors.Is(err, context.DeadlineExceeded): // in line behind another write of this program
+		return fmt.Errorf("%s did not answer in time: %w: %w", s.path, store.ErrUnavailable, err)
 	case !errors.As(err, &e):
 		return err
 	case e.Code() == code.SQLITE_INTERRUPT && ctx.Err() != nil:
