@@ -52,6 +52,21 @@ func (a Aside) Requests() string {
 
 const everything = "all requests"
 
+// Sent returns the arms that a rule sends requests to, in its order, and whether
+// it names both. arm tells which arm an entry of the rule's list is.
+func Sent(entries []any, arm func(entry map[string]any) (rollout.Arm, bool)) (sent []rollout.Arm, both bool) {
+	named := map[rollout.Arm]bool{}
+	for _, entry := range entries {
+		entry, _ := entry.(map[string]any)
+		a, ok := arm(entry)
+		if ok && !named[a] && entry["weight"] != int64(0) {
+			sent = append(sent, a)
+		}
+		named[a] = named[a] || ok
+	}
+	return sent, named[rollout.Stable] && named[rollout.Canary]
+}
+
 // Unsplit are the arms that get requests beside the split.
 func Unsplit(asides []Aside) []rollout.Arm {
 	var unsplit []rollout.Arm

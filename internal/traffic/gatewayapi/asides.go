@@ -20,21 +20,14 @@ func (r rules) asides(u *unstructured.Unstructured) []arms.Aside {
 		where := fmt.Sprintf("%s: spec.rules[%d]", name(u), i)
 		matches := matchesOf(rule)
 		filters, _ := rule["filters"].([]any)
-		var sent []rollout.Arm
-		named := map[rollout.Arm]bool{}
 		refs, _ := rule["backendRefs"].([]any)
 		for _, ref := range refs {
 			ref, _ := ref.(map[string]any)
 			own, _ := ref["filters"].([]any)
 			filters = append(filters, own...)
-			arm, ok := r.arm(ref)
-			if ok && !named[arm] && ref["weight"] != int64(0) {
-				sent = append(sent, arm)
-			}
-			named[arm] = named[arm] || ok
 		}
-		for _, arm := range sent {
-			if !named[rollout.Stable] || !named[rollout.Canary] { // otherwise the weights are Serin's
+		if sent, both := arms.Sent(refs, r.arm); !both { // otherwise the weights are Serin's
+			for _, arm := range sent {
 				found = append(found, arms.Aside{Arm: arm, Where: where, Matches: matches})
 			}
 		}

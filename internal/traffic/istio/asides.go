@@ -37,17 +37,11 @@ func (r routes) asides(u *unstructured.Unstructured) []arms.Aside {
 // Serin's.
 func (r routes) pinned(field string, route map[string]any) []rollout.Arm {
 	list, _ := route["route"].([]any)
-	named, sent := map[rollout.Arm]bool{}, []rollout.Arm(nil)
-	for _, entry := range list {
-		entry, _ := entry.(map[string]any)
+	sent, both := arms.Sent(list, func(entry map[string]any) (rollout.Arm, bool) {
 		d, _ := entry["destination"].(map[string]any)
-		arm, ok := r.arm(d)
-		if ok && entry["weight"] != int64(0) && !named[arm] {
-			sent = append(sent, arm)
-		}
-		named[arm] = named[arm] || ok
-	}
-	if named[rollout.Stable] && named[rollout.Canary] && r.ours(field, route) {
+		return r.arm(d)
+	})
+	if both && r.ours(field, route) {
 		return nil
 	}
 	return sent
