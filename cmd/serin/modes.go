@@ -8,6 +8,8 @@ import (
 	"os"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"serin.dev/serin/internal/app"
 	"serin.dev/serin/internal/cli"
 	"serin.dev/serin/internal/demo"
@@ -53,23 +55,37 @@ func demonstrate(ctx context.Context, o cli.DemoOptions) error {
 }
 
 // serviceManager returns how to tell a service manager such as systemd of this
-// program's state; nil when there is none.
-func serviceManager() func(state string) {
+// program's state, and to keep its descriptors; nil when there is none.
+func serviceManager() func(state string, keep ...*os.File) {
 	address := os.Getenv("NOTIFY_SOCKET")
 	if address == "" {
 		return nil
 	}
-	return func(state string) {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		c, err := new(net.Dialer).DialContext(ctx, "unixgram", address)
+	return func(state string, keep ...*os.File) {
+		// Not connected: only then can descriptors be sent along.
+		c, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Net: "unixgram"})
 		if err != nil {
 			return // it watches the process itself too
 		}
-		defer c.Close()
+		defer func() { _ = c.Close() }()
 		_ = c.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = c.Write([]byte(state))
+		_, _, _ = c.WriteMsgUnix([]byte(state), rights(keep), &net.UnixAddr{Name: address, Net: "unixgram"})
 	}
+}
+
+// rights is the message that passes descriptors on, nil for none. Their files stay
+// as they are: Fd would make accepting on them block.
+func rights(files []*os.File) []byte {
+	var fds []int
+	for _, f := range files {
+		if raw, err := f.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { fds = append(fds, int(fd)) })
+		}
+	}
+	if fds == nil {
+		return nil
+	}
+	return unix.UnixRights(fds...)
 }
 
 // code is the exit code that an error of a mode stands for.

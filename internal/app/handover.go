@@ -79,6 +79,7 @@ func (d *daemon) handOver(ctx context.Context) error {
 	if err := d.close(); err != nil {
 		log.Warn("not everything could be let go of", "error", err)
 	}
+	d.releaseSockets()
 	err := d.succeed()
 	if err == nil {
 		return nil
@@ -93,6 +94,7 @@ func (d *daemon) handOver(ctx context.Context) error {
 		return errors.Join(err, fmt.Errorf("take the state back: %w", again))
 	}
 	d.start(ctx)
+	d.keepSockets(nil)
 	d.notify("READY=1")
 	return err
 }

@@ -27,8 +27,9 @@ type ServeOptions struct {
 	// listeners; Serve returns when the successor serves and requests in flight
 	// have finished.
 	Handover <-chan os.Signal
-	// Notify tells a service manager; nil when there is none.
-	Notify func(state string)
+	// Notify tells a service manager, and hands it descriptors to keep; nil when
+	// there is none.
+	Notify func(state string, keep ...*os.File)
 }
 
 // Serve keeps every rollout of a folder going until ctx is done: its proxy,
@@ -42,6 +43,10 @@ func Serve(ctx context.Context, opts Options, dir string, so ServeOptions) (err 
 	sockets, ready, err := inherit()
 	if err != nil {
 		return err
+	}
+	kept := stored()
+	if sockets == nil {
+		sockets = kept
 	}
 	d := &daemon{opts: opts, so: so, files: files, from: inherited{sockets: sockets}}
 	if err := d.open(ctx); err != nil {
@@ -58,6 +63,7 @@ func Serve(ctx context.Context, opts Options, dir string, so ServeOptions) (err 
 		}
 	}
 	d.start(ctx)
+	d.keepSockets(kept)
 	listen := map[string]string{}
 	for _, h := range d.homes {
 		listen[h.name()] = h.parts.Router.Listen()
@@ -284,9 +290,9 @@ func (d *daemon) routerFailed(ctx context.Context) <-chan error {
 	return out
 }
 
-func (d *daemon) notify(state string) {
+func (d *daemon) notify(state string, keep ...*os.File) {
 	if d.so.Notify != nil {
-		d.so.Notify(state)
+		d.so.Notify(state, keep...)
 	}
 }
 

@@ -155,8 +155,17 @@ type program struct {
 // start starts serin with arguments; it is killed at the end of the test.
 func (h *home) start(args ...string) *program {
 	h.t.Helper()
+	return h.startBy(nil, nil, args...)
+}
+
+// startBy starts the program by another one, which becomes it, with files passed
+// on.
+func (h *home) startBy(other []string, files []*os.File, args ...string) *program {
+	h.t.Helper()
 	p := &program{t: h.t, name: "serin " + strings.Join(args, " "), out: newJournal(h.t), err: newJournal(h.t), done: make(chan struct{})}
-	p.cmd = exec.Command(binary, args...)
+	argv := append(slices.Clone(other), append([]string{binary}, args...)...)
+	p.cmd = exec.Command(argv[0], argv[1:]...)
+	p.cmd.ExtraFiles = files
 	p.cmd.Dir = h.dir
 	p.cmd.Stdout, p.cmd.Stderr = p.out.file, p.err.file
 	p.cmd.Env = h.environ()
