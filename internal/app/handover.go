@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +20,9 @@ const handoverEnv = "SERIN_HANDOVER"
 
 // handoverTimeout is how long a successor may take until it serves.
 const handoverTimeout = 30 * time.Second
+
+// takeBackPause is when a state that could not be taken back is tried again.
+const takeBackPause = 2 * time.Second
 
 // readyPipe is the pipe on which a successor says that it serves.
 type readyPipe struct{ pipe *os.File }
@@ -84,14 +87,27 @@ func (d *daemon) handOver(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	// Take it all back, with the proxies that have been serving all along.
+	// Take it all back, with the proxies that have been serving all along. A
+	// program that serves and watches nothing would be worse than none, so this
+	// does not give up: runs may be going on.
 	d.from = inherited{routers: map[string]builtin.Router{}}
 	for _, h := range d.homes {
 		d.from.routers[h.name()] = h.parts.Router
 	}
-	d.homes = nil
-	if again := d.open(ctx); again != nil {
-		return errors.Join(err, fmt.Errorf("take the state back: %w", again))
+	serving := d.homes
+	for {
+		d.homes = nil
+		again := d.open(ctx)
+		if again == nil {
+			break
+		}
+		d.homes = serving // for their proxies to be closed, or taken over
+		log.Error("the state cannot be taken back; it is tried again", "error", again)
+		select {
+		case <-time.After(takeBackPause):
+		case <-ctx.Done():
+			return errors.Join(err, fmt.Errorf("take the state back: %w", again))
+		}
 	}
 	d.start(ctx)
 	d.keepSockets(nil)
@@ -111,14 +127,21 @@ func (d *daemon) succeed() error {
 	}
 	defer read.Close()
 	defer write.Close()
-	cmd := exec.Command(exe, os.Args[1:]...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	h := handed{Sockets: map[string]map[string]int{}}
+	passed := []uintptr{0, 1, 2} // what the successor gets, with its own numbers in order
+	var open []*os.File
 	defer func() {
-		for _, f := range cmd.ExtraFiles {
+		for _, f := range open {
 			f.Close()
 		}
 	}()
+	pass := func(f *os.File) (number int, err error) {
+		raw, err := f.SyscallConn()
+		if err == nil {
+			err = raw.Control(func(fd uintptr) { passed = append(passed, fd) })
+		}
+		return len(passed) - 1, err
+	}
 	for _, home := range d.homes {
 		files, err := home.parts.Router.Files()
 		if err != nil {
@@ -126,19 +149,30 @@ func (d *daemon) succeed() error {
 		}
 		h.Sockets[home.name()] = map[string]int{}
 		for name, f := range files {
-			h.Sockets[home.name()][name] = 3 + len(cmd.ExtraFiles)
-			cmd.ExtraFiles = append(cmd.ExtraFiles, f)
+			open = append(open, f)
+			if h.Sockets[home.name()][name], err = pass(f); err != nil {
+				return fmt.Errorf("hand over the sockets of %s: %w", home.name(), err)
+			}
 		}
 	}
-	h.Ready = 3 + len(cmd.ExtraFiles)
-	cmd.ExtraFiles = append(cmd.ExtraFiles, write)
+	if h.Ready, err = pass(write); err != nil {
+		return fmt.Errorf("hand over a pipe: %w", err)
+	}
 	text, err := json.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("describe what is handed over: %w", err)
 	}
-	cmd.Env = append(os.Environ(), handoverEnv+"="+string(text))
-	if err := cmd.Start(); err != nil {
+	// Not by os/exec: it makes the sockets block, which both programs have in
+	// common, and whoever accepts on one could then be ended by nothing.
+	pid, err := syscall.ForkExec(exe, os.Args, &syscall.ProcAttr{
+		Env: append(os.Environ(), handoverEnv+"="+string(text)), Files: passed,
+	})
+	if err != nil {
 		return fmt.Errorf("start the successor: %w", err)
+	}
+	successor, err := os.FindProcess(pid)
+	if err != nil {
+		return fmt.Errorf("find the successor: %w", err)
 	}
 	write.Close()
 	if err := read.SetReadDeadline(time.Now().Add(handoverTimeout)); err != nil {
@@ -146,10 +180,10 @@ func (d *daemon) succeed() error {
 	}
 	_, err = io.ReadFull(read, make([]byte, 1))
 	if err != nil {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
+		_ = successor.Kill()
+		_, _ = successor.Wait()
 		return fmt.Errorf("the successor did not come up: %w", err)
 	}
-	d.notify(fmt.Sprintf("MAINPID=%d", cmd.Process.Pid))
-	return cmd.Process.Release()
+	d.notify(fmt.Sprintf("MAINPID=%d", pid))
+	return successor.Release()
 }

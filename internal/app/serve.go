@@ -162,9 +162,11 @@ type daemon struct {
 
 // open builds everything and takes the locks; nothing serves yet.
 func (d *daemon) open(ctx context.Context) (err error) {
-	if d.program, err = openProgram(d.opts); err != nil {
+	p, err := openProgram(d.opts)
+	if err != nil {
 		return err
 	}
+	d.program = p
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.close())

@@ -329,6 +329,42 @@ func TestAReloadLeavesAddressesThatNoFileNames(t *testing.T) {
 	eventually(t, "the daemon to end", func() bool { return len(daemons(h.id)) == 0 })
 }
 
+// A successor did not come up, and somebody else has what it would have taken:
+// the program that goes on serving does not go on without its state.
+func TestADaemonTakesItsStateBackHoweverLongItTakes(t *testing.T) {
+	h := newHome(t)
+	h.write(plan{})
+	daemon := h.serve()
+	v := visit(t, h.addr)
+	good, err := os.ReadFile(h.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.writeFile("kind: Nonsense\n")
+	lock, err := os.OpenFile(filepath.Join(h.state, "rollouts", "shop", "owner.lock"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	daemon.signal(syscall.SIGHUP)
+	for begun := time.Now(); syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != nil; time.Sleep(time.Millisecond) {
+		if time.Since(begun) > patience {
+			t.Fatal("the daemon did not let go of its rollout")
+		}
+	}
+	daemon.says("cannot be taken back")
+	h.writeFile(string(good))
+	lock.Close()
+	daemon.says("the handover did not work")
+	if code, _, errs := h.serin(h.releaseArgs("v2", "")...); code != 0 {
+		t.Errorf("a release afterwards exits with %d: %s", code, errs)
+	}
+	v.stop()
+	v.noneFailed()
+	daemon.signal(syscall.SIGTERM)
+	daemon.wants(0)
+}
+
 func TestAReleaseOfAStableThatIsDown(t *testing.T) {
 	h := newHome(t)
 	h.write(plan{stable: "-exits"})
