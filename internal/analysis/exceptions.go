@@ -59,9 +59,10 @@ type openClass struct {
 	// added to it, the last one first.
 	Log    float64                 `json:"log,omitempty"`
 	Recent [burstTicks - 1]float64 `json:"recent,omitzero"`
-	// Counted says that its occurrence in the latest tick counted: one in the
-	// next tick is taken to be the rest of the same burst.
-	Counted bool `json:"counted,omitempty"`
+	// Seen is the end of the latest tick in which it occurred, Counted that of the
+	// latest whose occurrence counted: what follows soon after is the same burst.
+	Seen    time.Time `json:"seen,omitzero"`
+	Counted time.Time `json:"counted,omitzero"`
 	// Alone counts the ticks without control in which it occurred.
 	Alone int `json:"alone,omitempty"`
 	// Critical counts its occurrences while it was critical; Held says that one
@@ -88,6 +89,14 @@ const (
 // class adds at most half of the evidence that it needs, so that one user who
 // tries again and again for a minute decides nothing.
 const burstTicks = 6
+
+// A burst is over when a class has been silent for burstPause, and one that goes
+// on counts again after burstLength: a user who met an exception tries again for
+// so long. Seconds in a plan with phases of half an hour.
+const (
+	burstPause  = 10
+	burstLength = 30
+)
 
 // criticalLimit is how many critical occurrences roll back.
 const criticalLimit = 2
@@ -222,9 +231,9 @@ func (e *exceptionCheck) learn(stable []seenClass) (born int) {
 func (e *exceptionCheck) occur(r rules, canary []seenClass, shares shares, compared bool) {
 	for i := range e.Open {
 		o := &e.Open[i]
-		gain, again := 0.0, o.Counted
-		o.Counted = false
+		gain := 0.0
 		if at, ok := slices.BinarySearchFunc(canary, hashOf(o.Class), func(x seenClass, h uint64) int { return cmp.Compare(x.hash, h) }); ok && canary[at].count > 0 {
+			again := o.burst(r)
 			o.seen(r, canary[at])
 			switch {
 			case compared:
@@ -233,11 +242,11 @@ func (e *exceptionCheck) occur(r rules, canary []seenClass, shares shares, compa
 					room -= g
 				}
 				if again {
-					break // the same burst, cut in two by the tick's end
+					break
 				}
 				gain = max(0, min(room, -math.Log(shares.hit)))
 				o.Log += gain
-				o.Counted = true
+				o.Counted = r.at
 			case !shares.control:
 				o.Alone++
 			}
@@ -247,8 +256,21 @@ func (e *exceptionCheck) occur(r rules, canary []seenClass, shares shares, compa
 	}
 }
 
+// burst says that an occurrence now belongs to one that counted already. Time
+// that went back starts a burst.
+func (o *openClass) burst(r rules) bool {
+	if r.at.Before(o.Seen) {
+		o.Counted = r.at
+		return true
+	}
+	tick := r.timing.seconds(r.timing.Interval)
+	pause, length := r.timing.seconds(r.at.Sub(o.Seen)), r.timing.seconds(r.at.Sub(o.Counted))
+	return pause < max(burstPause, tick)+tick/2 && length < max(burstLength, 2*tick)-tick/2
+}
+
 // seen notes that an open class occurred.
 func (o *openClass) seen(r rules, x seenClass) {
+	o.Seen = r.at
 	o.Ticks++
 	o.Count += x.count
 	o.InPhase = true
@@ -280,7 +302,7 @@ func (e *exceptionCheck) bear(r rules, canary, stable []seenClass, looked int) (
 		}
 		born++
 		e.Born++
-		o := openClass{Class: shortened(x.class), Rank: e.Born, First: r.at, Counted: true}
+		o := openClass{Class: shortened(x.class), Rank: e.Born, First: r.at, Counted: r.at}
 		o.seen(r, x)
 		e.Open = append(e.Open, o)
 		if len(e.Open) > maxOpen {
