@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -46,8 +47,9 @@ func optional(o Options) ([]Object, error) {
 
 // Prune takes away what an earlier installation in the same place had and this
 // one has not: a NetworkPolicy, a PodDisruptionBudget, the permissions for all
-// namespaces where there are some only now. What is not Serin's, or belongs to a
-// Serin in another namespace, stays.
+// namespaces where there are some only now, or those in a namespace that is no
+// longer one of them. What is not Serin's, or belongs to a Serin in another
+// namespace, stays.
 func Prune(ctx context.Context, c client.Client, options Options, o ApplyOptions) error {
 	objects, err := optional(options)
 	if err != nil {
@@ -57,7 +59,11 @@ func Prune(ctx context.Context, c client.Client, options Options, o ApplyOptions
 	if err != nil {
 		return err
 	}
-	for _, obj := range objects {
+	former, err := formerRoles(ctx, c, options.WithDefaults())
+	if err != nil {
+		return err
+	}
+	for _, obj := range append(objects, former...) {
 		if obj.GetNamespace() == "" && !ours {
 			continue
 		}
@@ -99,11 +105,51 @@ func boundHere(ctx context.Context, c client.Client, namespace string) (bool, er
 	case live == nil:
 		return false, nil
 	}
-	subjects, _, _ := unstructured.NestedSlice(live.Object, "subjects")
+	return bindsOnly(live, namespace), nil
+}
+
+// bindsOnly reports whether a binding is for accounts of one namespace alone.
+func bindsOnly(binding *unstructured.Unstructured, namespace string) bool {
+	subjects, _, _ := unstructured.NestedSlice(binding.Object, "subjects")
 	for _, s := range subjects {
 		if s, ok := s.(map[string]any); !ok || s["namespace"] != namespace {
-			return false, nil
+			return false
 		}
 	}
-	return len(subjects) > 0, nil
+	return len(subjects) > 0
+}
+
+// formerRoles are the permissions in namespaces that an earlier installation in
+// the same place had and this one has not. Who may not see all namespaces takes
+// none away.
+func formerRoles(ctx context.Context, c client.Client, o Options) ([]Object, error) {
+	if o.Part == Cluster {
+		return nil, nil
+	}
+	bindings := &unstructured.UnstructuredList{}
+	bindings.SetGroupVersionKind(rbacv1.SchemeGroupVersion.WithKind("RoleBindingList"))
+	err := c.List(ctx, bindings, client.MatchingLabels{partOfLabel: partOf, nameLabel: Controller})
+	if apierrors.IsForbidden(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the RoleBindings of earlier installations: %w", err)
+	}
+	var rest []Object
+	for i := range bindings.Items {
+		b := &bindings.Items[i]
+		if b.GetName() != Controller || slices.Contains(o.Namespaces, b.GetNamespace()) || !bindsOnly(b, o.Namespace) {
+			continue
+		}
+		roles := o.rolesIn(b.GetNamespace())
+		slices.Reverse(roles)
+		for _, role := range roles {
+			u, err := plain(role)
+			if err != nil {
+				return nil, err
+			}
+			rest = append(rest, Object{u, Namespaced})
+		}
+	}
+	return rest, nil
 }

@@ -328,6 +328,6 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 		if apierrors.IsNotFound(err) {
 			return nil
 		}
-		return fmt.Errorf("the namespace is still there: %+v, %v", n.Status, err)
+		return fmt.Errorf("the namespace is still there: %+v, %s", n.Status, fmt.Sprint(err))
 	})
 }

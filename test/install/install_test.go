@@ -175,7 +175,17 @@ func TestFewerNamespacesTakeTheClusterRoleAway(t *testing.T) {
 			t.Errorf("the controller may list rollouts in %s: %t, want %t", ns, got, want)
 		}
 	}
+	other := namespace(t, "other")
+	installed(t, "--namespaces", other).says(t, "rolebinding/serin-controller in "+few+" deleted: no longer asked for", "role/serin-view in "+few+" deleted: no longer asked for")
+	for ns, want := range map[string]bool{few: false, other: true} {
+		if got := can(t, c, authorizationv1.ResourceAttributes{Namespace: ns, Verb: "list", Group: "serin.dev", Resource: "canaryrollouts"}); got != want {
+			t.Errorf("with another namespace the controller may list rollouts in %s: %t, want %t", ns, got, want)
+		}
+	}
 	installed(t)
+	if out := kubectl(t, "get", "role,rolebinding", "-n", other, "-o", "name", "-l", "app.kubernetes.io/part-of=serin"); out != "" {
+		t.Errorf("for all namespaces again there are %s", out)
+	}
 	if after := roles(); after != before {
 		t.Errorf("for all namespaces again there are %s, and were %s", after, before)
 	}

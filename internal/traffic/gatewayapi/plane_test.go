@@ -417,11 +417,11 @@ func TestRoutesThatCannotBeSplitAreRefused(t *testing.T) {
 		groups.Eventually(t, func() error {
 			err := r.Prepare(t.Context())
 			if !errors.Is(err, traffic.ErrRefused) {
-				return fmt.Errorf("Prepare: %v, want ErrRefused", err)
+				return fmt.Errorf("Prepare: %s, want ErrRefused", fmt.Sprint(err))
 			}
 			for _, w := range words {
 				if !strings.Contains(err.Error(), w) {
-					return fmt.Errorf("%q does not say %q", err, w)
+					return fmt.Errorf("%q does not say %q", err.Error(), w)
 				}
 			}
 			return nil

@@ -611,7 +611,7 @@ func TestWhatIsMissingIsSaid(t *testing.T) {
 	}
 	groups.Eventually(t, func() error {
 		if _, err = r.Observe(t.Context()); err == nil || !strings.Contains(err.Error(), "does not exist") {
-			return fmt.Errorf("observing a deleted route: %v", err)
+			return fmt.Errorf("observing a deleted route: %s", fmt.Sprint(err))
 		}
 		return nil
 	})
@@ -746,7 +746,7 @@ func TestConflictsAndSilenceOfTheAPIServer(t *testing.T) {
 	apply(t, r, split(0))
 	groups.Eventually(t, func() error {
 		if o, err := r.Observe(t.Context()); err != nil || o.Weight != 0 || o.ChangedBy != "" || !o.InEffect {
-			return fmt.Errorf("observed %+v (%v)", o, err)
+			return fmt.Errorf("observed %+v (%s)", o, fmt.Sprint(err))
 		}
 		return nil
 	})

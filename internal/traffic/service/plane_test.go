@@ -159,7 +159,7 @@ func TestTooManyPodsForTheWeightAreRefused(t *testing.T) {
 	var err error
 	groups.Eventually(t, func() error {
 		if err = r.Apply(t.Context(), split(5)); !errors.Is(err, traffic.ErrRefused) {
-			return fmt.Errorf("Apply(5) with 1 of 11 pods: %v, want ErrRefused", err)
+			return fmt.Errorf("Apply(5) with 1 of 11 pods: %s, want ErrRefused", fmt.Sprint(err))
 		}
 		return nil
 	})
