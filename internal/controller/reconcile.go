@@ -85,7 +85,7 @@ type view struct {
 	// run is the run that goes on, latest the newest of all.
 	run, latest *serinv1.CanaryRun
 	stands      standing
-	// ended are the runs that have ended and are in no archive.
+	// ended are the runs that have ended.
 	ended []*serinv1.CanaryRun
 	// unfinished: the latest run's promotion is not at its end; nothing else may
 	// touch the workload or the routes.
@@ -116,8 +116,11 @@ func (c *Controller) look(ctx context.Context, v *view) error {
 		c.runs.ensure(key, v.run.Name)
 		v.stands = c.runs.standing(key, v.run.Name)
 	}
-	for _, run := range v.ended {
-		c.archive(ctx, v, run)
+	if err := c.rollBackDeleted(ctx, v); err != nil {
+		return err
+	}
+	if err := c.finishRuns(ctx, v); err != nil {
+		return err
 	}
 	r, problems, err := c.Parse(v.object)
 	if err != nil {
@@ -126,11 +129,6 @@ func (c *Controller) look(ctx context.Context, v *view) error {
 	v.rollout, v.valid = r, len(problems) == 0
 	if !v.object.DeletionTimestamp.IsZero() {
 		return c.leave(ctx, v)
-	}
-	if v.run != nil && !v.run.DeletionTimestamp.IsZero() {
-		if err := c.Program.RollBack(ctx, client.ObjectKeyFromObject(v.run), "the run was deleted"); err != nil {
-			return fmt.Errorf("roll the deleted run back: %w", err)
-		}
 	}
 	if len(problems) > 0 {
 		v.trouble("Invalid", sentence(problems), "correct the spec")
@@ -150,6 +148,26 @@ func (c *Controller) look(ctx context.Context, v *view) error {
 		return err
 	}
 	return c.Program.Prune(ctx, r)
+}
+
+// rollBackDeleted rolls the run that goes on back when it or its rollout is being
+// deleted.
+func (c *Controller) rollBackDeleted(ctx context.Context, v *view) error {
+	why := ""
+	switch {
+	case v.run == nil:
+		return nil
+	case !v.object.DeletionTimestamp.IsZero():
+		why = "the rollout was deleted"
+	case !v.run.DeletionTimestamp.IsZero():
+		why = "the run was deleted"
+	default:
+		return nil
+	}
+	if err := c.Program.RollBack(ctx, client.ObjectKeyFromObject(v.run), why); err != nil {
+		return fmt.Errorf("roll the run back, as %s: %w", why, err)
+	}
+	return nil
 }
 
 // rest looks at a rollout that has no run: what is asked for either serves, was
@@ -213,7 +231,7 @@ func (c *Controller) wasRejected(v *view) bool {
 		v.object.Annotations[serinv1.RetryAnnotation] != v.latest.Name
 }
 
-// findRuns finds the rollout's runs and lets go of those that have ended.
+// findRuns finds the rollout's runs, the newest first.
 func (c *Controller) findRuns(ctx context.Context, v *view) error {
 	var list serinv1.CanaryRunList
 	if err := c.Client.List(ctx, &list, client.InNamespace(v.object.Namespace), client.MatchingLabels{serinv1.RolloutLabel: v.object.Name}); err != nil {
@@ -229,9 +247,14 @@ func (c *Controller) findRuns(ctx context.Context, v *view) error {
 			v.run = run
 			continue
 		}
-		if !run.Status.Archived {
-			v.ended = append(v.ended, run)
-		}
+		v.ended = append(v.ended, run)
+	}
+	return nil
+}
+
+// finishRuns lets go of the runs that have ended, and archives them.
+func (c *Controller) finishRuns(ctx context.Context, v *view) error {
+	for _, run := range v.ended {
 		if !controllerutil.ContainsFinalizer(run, serinv1.Finalizer) {
 			continue
 		}
@@ -245,6 +268,11 @@ func (c *Controller) findRuns(ctx context.Context, v *view) error {
 			if err := c.Client.Update(ctx, run, client.FieldOwner(serinv1.FieldManager)); client.IgnoreNotFound(err) != nil {
 				return err
 			}
+		}
+	}
+	for _, run := range v.ended {
+		if !run.Status.Archived {
+			c.archive(ctx, v, run)
 		}
 	}
 	return nil
@@ -306,15 +334,9 @@ func before(a, b *serinv1.CanaryRollout) bool {
 	return a.Name < b.Name
 }
 
-// leave lets go of a rollout that is being deleted: its run goes back first.
+// leave lets go of a rollout that is being deleted, once its run has gone back.
 func (c *Controller) leave(ctx context.Context, v *view) error {
-	if v.run != nil {
-		if err := c.Program.RollBack(ctx, client.ObjectKeyFromObject(v.run), "the rollout was deleted"); err != nil {
-			return fmt.Errorf("roll the run back: %w", err)
-		}
-		return nil
-	}
-	if v.unfinished {
+	if v.run != nil || v.unfinished {
 		return nil
 	}
 	// A rollout that was never in charge of its workload has nothing to give back,
