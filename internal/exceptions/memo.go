@@ -14,6 +14,10 @@ type memo struct {
 	// what their values name.
 	keys                               map[string]*jsonKey
 	types, functions, callers, loggers map[string]string
+	// order holds the latest keys by their place in their line, and level the
+	// latest name of a level.
+	order [32]*jsonKey
+	level *jsonKey
 	// stacks holds traces inside structured lines, by their text as it is written
 	// there; nil for a text that is none.
 	stacks map[string]*trace

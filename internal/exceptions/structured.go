@@ -209,7 +209,8 @@ const (
 
 // jsonKey is what is known of a key of structured logs.
 type jsonKey struct {
-	// name is the key in small letters.
+	// raw is the key as it is written, name in small letters.
+	raw     string
 	name    string
 	meaning meaning
 	// parent is what stands before its last dot, nil when there is none: then it
@@ -232,7 +233,7 @@ var noKey jsonKey
 
 func jsonKeyOf(raw string) *jsonKey {
 	name := strings.ToLower(raw)
-	k := &jsonKey{name: name, stack: stackKey(name), level: name == "level" || name == "severity"}
+	k := &jsonKey{raw: raw, name: name, stack: stackKey(name), level: name == "level" || name == "severity"}
 	k.wanted, k.inside = wanted(name)
 	last := name
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
@@ -311,7 +312,7 @@ func (f *fields) take(parent, key *jsonKey, raw []byte, m *memo) {
 			}
 		}
 	case levelName:
-		f.level = m.key(raw).name
+		f.level = m.levelName(raw)
 	case functionName:
 		f.function = named(m.functions, raw, func(s string) string { return goName(withoutArguments(s + "()")) })
 	case callerPlace:
@@ -321,6 +322,17 @@ func (f *fields) take(parent, key *jsonKey, raw []byte, m *memo) {
 	case loggerName:
 		f.logger = named(m.loggers, raw, func(s string) string { return lastParts(s, 2) })
 	}
+}
+
+// levelName is the name of a level in small letters.
+func (m *memo) levelName(raw []byte) string {
+	switch {
+	case len(raw) > longestRemembered:
+		return m.key(raw).name
+	case m.level == nil || m.level.raw != string(raw):
+		m.level = m.key(raw)
+	}
+	return m.level.name
 }
 
 func (f *fields) setType(name string) {
@@ -356,7 +368,9 @@ type scanner struct {
 	at   int
 	// values counts, so that a line of nothing but braces costs no more than any.
 	values int
-	memo   *memo
+	// keys counts those of objects.
+	keys int
+	memo *memo
 }
 
 const (
@@ -390,10 +404,25 @@ func (s *scanner) object(parent *jsonKey, depth int, f *fields) bool {
 			return false
 		}
 		s.blank()
-		if !s.value(parent, s.memo.key(raw), depth, f) {
+		key := s.memo.keyAt(s.keys, raw)
+		s.keys++
+		if !s.value(parent, key, depth, f) {
 			return false
 		}
 	}
+}
+
+// keyAt is key for the one at a place in its line: lines of one program mostly
+// have the same keys in the same order.
+func (m *memo) keyAt(place int, raw []byte) *jsonKey {
+	if place >= len(m.order) || len(raw) > longestRemembered {
+		return m.key(raw)
+	}
+	if k := m.order[place]; k != nil && k.raw == string(raw) {
+		return k
+	}
+	m.order[place] = m.key(raw)
+	return m.order[place]
 }
 
 // key is what is known of a key.
