@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"serin.dev/serin/internal/kube"
+	"serin.dev/serin/test/bench/shipped"
 	"serin.dev/serin/test/plane"
 	"serin.dev/serin/test/plane/build"
 	"serin.dev/serin/test/plane/kubelet"
@@ -102,12 +103,7 @@ func (w *world) build(ctx context.Context) (err error) {
 		return err
 	}
 	w.program = filepath.Join(w.dir, "serin")
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags=-s -w", "-o", w.program, "serin.dev/serin/cmd/serin")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build serin: %w: %s", err, out)
-	}
-	return nil
+	return shipped.Build(ctx, w.program)
 }
 
 func (w *world) startPrometheus(ctx context.Context) error {

@@ -10,15 +10,14 @@ package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"time"
+
+	"serin.dev/serin/test/bench/shipped"
 )
 
 // The bars: the first two are those the project has set itself; the third is
@@ -58,7 +57,7 @@ func measureAll(program string) (met bool, err error) {
 	defer os.RemoveAll(dir)
 	if program == "" {
 		program = filepath.Join(dir, "serin")
-		if err := build(program); err != nil {
+		if err := shipped.Build(context.Background(), program); err != nil {
 			return false, err
 		}
 	} else if program, err = filepath.Abs(program); err != nil {
@@ -95,38 +94,6 @@ func measureAll(program string) (met bool, err error) {
 }
 
 func megabytes(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
-
-// build makes the program as it is shipped. It is a copy of what the linker wrote,
-// as an installed program is: the linker writes in such large pieces that the
-// kernel maps a fifth more of the file than is used.
-func build(to string) error {
-	linked := to + ".linked"
-	if err := link(linked); err != nil {
-		return err
-	}
-	in, err := os.Open(linked)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_WRONLY, 0o700)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(struct{ io.Writer }{out}, struct{ io.Reader }{in})
-	return errors.Join(err, out.Close(), os.Remove(linked))
-}
-
-func link(to string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "build", "-ldflags", "-s -w", "-o", to, "serin.dev/serin/cmd/serin")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build serin: %w\n%s", err, out)
-	}
-	return nil
-}
 
 // measureRun starts serin run again and again; the last one is left alone for a
 // while and then weighed.
