@@ -33,8 +33,12 @@ func newUrgentStore(s store.Store) *urgentStore {
 // maxUnwritten bounds what is kept of a run: one rollback is enough.
 const maxUnwritten = 16
 
-// writeTime is how long a rollback waits to be written down.
-const writeTime = time.Second
+const (
+	// writeTime is how long a rollback waits to be written down.
+	writeTime = time.Second
+	// readTime is how long a rollback in memory waits for the intents in the store.
+	readTime = 100 * time.Millisecond
+)
 
 // AddIntent implements store.Store.
 func (s *urgentStore) AddIntent(ctx context.Context, run string, i rollout.Intent) error {
@@ -57,12 +61,17 @@ func (s *urgentStore) AddIntent(ctx context.Context, run string, i rollout.Inten
 }
 
 // Intents implements store.Store. What is kept in memory is told even when the
-// store cannot be read.
+// store cannot be read, and is not kept back by one that is slow.
 func (s *urgentStore) Intents(ctx context.Context, run string) ([]rollout.Intent, error) {
-	stored, err := s.Store.Intents(ctx, run)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	kept := s.unwritten[run]
+	kept := slices.Clone(s.unwritten[run])
+	s.mu.Unlock()
+	if len(kept) > 0 {
+		bounded, cancel := context.WithTimeout(ctx, readTime)
+		defer cancel()
+		ctx = bounded
+	}
+	stored, err := s.Store.Intents(ctx, run)
 	if len(kept) > 0 {
 		err = nil
 	}

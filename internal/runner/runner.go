@@ -58,8 +58,8 @@ type Options struct {
 	// Timeout bounds one call of a port.
 	Timeout time.Duration
 	Logger  *slog.Logger
-	// Synchronous collects metrics inside Step, for a world without
-	// goroutines.
+	// Synchronous collects metrics and calls the store inside Step, for a world
+	// without goroutines.
 	Synchronous bool
 	// Link returns where people can read about the run.
 	Link func(store.Run) string
@@ -74,11 +74,17 @@ type Runner struct {
 	id    string
 
 	// run is the state in force. It is ahead of the store while saving fails;
-	// then unsaved says why and lines holds what is still to be recorded.
+	// then unsaved says why, backlog holds what is still to be stored with it, and
+	// sent what a Save was given that has not been answered.
 	run     store.Run
 	loaded  bool
 	unsaved error
 	backlog store.Change
+	sent    store.Change
+
+	loads calls[store.Run]
+	asks  calls[[]rollout.Intent]
+	saves calls[int64]
 
 	resumed bool
 	// owed is a rollback that was decided and never saved, when the run turned
@@ -142,7 +148,8 @@ func New(id string, ports Ports, opts Options) *Runner {
 //
 // The order is the engine's contract: what lowers the canary's weight is done
 // before anything is waited for, a rollback under way before the store is asked;
-// what raises it is done after it was saved.
+// what raises it is done after it was saved. A store that hangs is waited for
+// once, for Options.Timeout; the looks go on without it.
 func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 	if err := r.load(ctx); err != nil {
 		return Outcome{WakeAt: r.opts.Now().Add(time.Second)}, err
@@ -240,27 +247,23 @@ func (r *Runner) load(ctx context.Context) error {
 	if r.loaded {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
-	defer cancel()
-	run, err := r.ports.Store.Load(ctx, r.id)
+	run, err := call(ctx, r, &r.loads, func(ctx context.Context) (store.Run, error) { return r.ports.Store.Load(ctx, r.id) })
 	if err != nil {
 		return fmt.Errorf("load run %s: %w", r.id, err)
 	}
 	r.run, r.loaded = run, true
-	r.unsaved, r.backlog = nil, store.Change{}
+	r.unsaved, r.backlog, r.sent = nil, store.Change{}, store.Change{}
 	r.resumed = true
 	return nil
 }
 
 func (r *Runner) intents(ctx context.Context) ([]rollout.Intent, error) {
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
-	defer cancel()
-	intents, err := r.ports.Store.Intents(ctx, r.id)
+	intents, err := call(ctx, r, &r.asks, func(ctx context.Context) ([]rollout.Intent, error) { return r.ports.Store.Intents(ctx, r.id) })
 	if err != nil {
 		return nil, fmt.Errorf("read intents: %w", err)
 	}
 	answered := map[string]bool{}
-	for _, a := range r.backlog.Answered {
+	for _, a := range slices.Concat(r.sent.Answered, r.backlog.Answered) {
 		answered[a.ID] = true
 	}
 	if r.owed != nil {
@@ -281,37 +284,6 @@ func (r *Runner) mustReturn(intents []rollout.Intent) bool {
 	s := r.run.State.Status
 	return (s == engine.Preparing || s == engine.Progressing) &&
 		slices.ContainsFunc(intents, func(i rollout.Intent) bool { return i.Kind == rollout.Rollback })
-}
-
-// save writes the state with its lines. While it fails, the runner goes on in
-// memory, raises nothing, and keeps what is to be recorded.
-func (r *Runner) save(ctx context.Context, o engine.Observation, d engine.Decision) error {
-	was := r.run.State
-	run := r.run
-	run.State = d.Next
-	if d.Next.Ended() && run.EndedAt.IsZero() {
-		run.EndedAt = o.At
-	}
-	change, err := r.change(was, run, o, d)
-	if err != nil {
-		return err
-	}
-	r.backlog.Lines = append(r.backlog.Lines, change.Lines...)
-	r.backlog.Messages = append(r.backlog.Messages, change.Messages...)
-	r.backlog.Answered = append(r.backlog.Answered, change.Answered...)
-
-	ctx, cancel := context.WithTimeout(ctx, r.opts.Timeout)
-	defer cancel()
-	version, err := r.ports.Store.Save(ctx, run, r.backlog)
-	r.run = run
-	r.keep(o, d)
-	if err != nil {
-		r.unsaved = err
-		return fmt.Errorf("save run %s: %w", r.id, err)
-	}
-	r.run.Version = version
-	r.unsaved, r.backlog = nil, store.Change{}
-	return nil
 }
 
 func (r *Runner) keep(o engine.Observation, d engine.Decision) {

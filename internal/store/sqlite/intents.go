@@ -44,45 +44,49 @@ func (s *Store) AddIntent(ctx context.Context, run string, i rollout.Intent) err
 
 // Intents implements store.Store.
 func (s *Store) Intents(ctx context.Context, run string) ([]rollout.Intent, error) {
-	what := "read the intents of run " + run
-	var seq int64
-	if err := s.read.QueryRowContext(ctx, `SELECT seq FROM runs WHERE id = ?`, run).Scan(&seq); err != nil {
-		return nil, s.named(ctx, what, err)
-	}
-	rows, err := s.read.QueryContext(ctx, `SELECT intent FROM intents WHERE run = ? AND answer IS NULL ORDER BY seq`, seq)
-	if err != nil {
-		return nil, s.named(ctx, what, err)
-	}
-	defer rows.Close()
-	var open []rollout.Intent
-	for rows.Next() {
-		var data []byte
-		var i rollout.Intent
-		if err := rows.Scan(&data); err != nil {
+	return answered(ctx, s, func() ([]rollout.Intent, error) {
+		what := "read the intents of run " + run
+		var seq int64
+		if err := s.read.QueryRowContext(ctx, `SELECT seq FROM runs WHERE id = ?`, run).Scan(&seq); err != nil {
 			return nil, s.named(ctx, what, err)
 		}
-		if err := json.Unmarshal(data, &i); err != nil {
-			return nil, fmt.Errorf("%s: %w", what, err)
+		rows, err := s.read.QueryContext(ctx, `SELECT intent FROM intents WHERE run = ? AND answer IS NULL ORDER BY seq`, seq)
+		if err != nil {
+			return nil, s.named(ctx, what, err)
 		}
-		open = append(open, i)
-	}
-	return open, s.named(ctx, what, rows.Err())
+		defer rows.Close()
+		var open []rollout.Intent
+		for rows.Next() {
+			var data []byte
+			var i rollout.Intent
+			if err := rows.Scan(&data); err != nil {
+				return nil, s.named(ctx, what, err)
+			}
+			if err := json.Unmarshal(data, &i); err != nil {
+				return nil, fmt.Errorf("%s: %w", what, err)
+			}
+			open = append(open, i)
+		}
+		return open, s.named(ctx, what, rows.Err())
+	})
 }
 
 // Answer implements store.Store.
 func (s *Store) Answer(ctx context.Context, run, intent string) (engine.Answer, error) {
-	what := "answer to intent " + intent
-	var a engine.Answer
-	var data []byte
-	err := s.read.QueryRowContext(ctx, `SELECT answer FROM intents
-		WHERE id = ? AND run = (SELECT seq FROM runs WHERE id = ?) AND answer IS NOT NULL`, intent, run).Scan(&data)
-	if err != nil {
-		return a, s.named(ctx, what, err)
-	}
-	if err := json.Unmarshal(data, &a); err != nil {
-		return a, fmt.Errorf("%s: %w", what, err)
-	}
-	return a, nil
+	return answered(ctx, s, func() (engine.Answer, error) {
+		what := "answer to intent " + intent
+		var a engine.Answer
+		var data []byte
+		err := s.read.QueryRowContext(ctx, `SELECT answer FROM intents
+			WHERE id = ? AND run = (SELECT seq FROM runs WHERE id = ?) AND answer IS NOT NULL`, intent, run).Scan(&data)
+		if err != nil {
+			return a, s.named(ctx, what, err)
+		}
+		if err := json.Unmarshal(data, &a); err != nil {
+			return a, fmt.Errorf("%s: %w", what, err)
+		}
+		return a, nil
+	})
 }
 
 // putAnswers closes intents; the first answer stays.

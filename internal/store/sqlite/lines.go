@@ -56,34 +56,36 @@ func appendLines(ctx context.Context, tx *sql.Tx, seq int64, lines []record.Line
 // Lines implements store.Store. The lines of a run that was pruned are not
 // found; the error says where they are.
 func (s *Store) Lines(ctx context.Context, run string, after, limit int) ([]record.Line, error) {
-	what := "read the record of run " + run
-	var seq int64
-	var pruned bool
-	var report string
-	err := s.read.QueryRowContext(ctx, `SELECT seq, pruned, report FROM runs WHERE id = ?`, run).Scan(&seq, &pruned, &report)
-	if err != nil {
-		return nil, s.named(ctx, what, err)
-	}
-	if pruned {
-		return nil, fmt.Errorf("%s: it is only in the archive by now, beside its report %s: %w", what, report, store.ErrNotFound)
-	}
-	if limit <= 0 {
-		limit = -1
-	}
-	rows, err := s.read.QueryContext(ctx, `SELECT line FROM lines WHERE run = ? AND n > ? ORDER BY n LIMIT ?`, seq, max(after, 0), limit)
-	if err != nil {
-		return nil, s.named(ctx, what, err)
-	}
-	defer rows.Close()
-	var lines []record.Line
-	for rows.Next() {
-		var line record.Line
-		if err := rows.Scan((*[]byte)(&line)); err != nil {
+	return answered(ctx, s, func() ([]record.Line, error) {
+		what := "read the record of run " + run
+		var seq int64
+		var pruned bool
+		var report string
+		err := s.read.QueryRowContext(ctx, `SELECT seq, pruned, report FROM runs WHERE id = ?`, run).Scan(&seq, &pruned, &report)
+		if err != nil {
 			return nil, s.named(ctx, what, err)
 		}
-		lines = append(lines, line)
-	}
-	return lines, s.named(ctx, what, rows.Err())
+		if pruned {
+			return nil, fmt.Errorf("%s: it is only in the archive by now, beside its report %s: %w", what, report, store.ErrNotFound)
+		}
+		if limit <= 0 {
+			limit = -1
+		}
+		rows, err := s.read.QueryContext(ctx, `SELECT line FROM lines WHERE run = ? AND n > ? ORDER BY n LIMIT ?`, seq, max(after, 0), limit)
+		if err != nil {
+			return nil, s.named(ctx, what, err)
+		}
+		defer rows.Close()
+		var lines []record.Line
+		for rows.Next() {
+			var line record.Line
+			if err := rows.Scan((*[]byte)(&line)); err != nil {
+				return nil, s.named(ctx, what, err)
+			}
+			lines = append(lines, line)
+		}
+		return lines, s.named(ctx, what, rows.Err())
+	})
 }
 
 // Prune bounds the database: it forgets the record lines, the analysis and the

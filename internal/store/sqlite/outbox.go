@@ -37,33 +37,35 @@ func nanos(t time.Time) int64 {
 
 // Due implements store.Store.
 func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]store.Outgoing, error) {
-	if limit <= 0 {
-		limit = -1
-	}
-	const what = "read the outbox"
-	rows, err := s.read.QueryContext(ctx, `SELECT id, receiver, message, attempts, not_until FROM outbox
-		WHERE standing = 'open' AND not_until <= ? ORDER BY not_until, seq LIMIT ?`, nanos(now), limit)
-	if err != nil {
-		return nil, s.named(ctx, what, err)
-	}
-	defer rows.Close()
-	var due []store.Outgoing
-	for rows.Next() {
-		var m store.Outgoing
-		var data []byte
-		var notUntil int64
-		if err := rows.Scan(&m.ID, &m.To, &data, &m.Attempts, &notUntil); err != nil {
+	return answered(ctx, s, func() ([]store.Outgoing, error) {
+		if limit <= 0 {
+			limit = -1
+		}
+		const what = "read the outbox"
+		rows, err := s.read.QueryContext(ctx, `SELECT id, receiver, message, attempts, not_until FROM outbox
+			WHERE standing = 'open' AND not_until <= ? ORDER BY not_until, seq LIMIT ?`, nanos(now), limit)
+		if err != nil {
 			return nil, s.named(ctx, what, err)
 		}
-		if err := json.Unmarshal(data, &m.Message); err != nil {
-			return nil, fmt.Errorf("%s: message %s: %w", what, m.ID, err)
+		defer rows.Close()
+		var due []store.Outgoing
+		for rows.Next() {
+			var m store.Outgoing
+			var data []byte
+			var notUntil int64
+			if err := rows.Scan(&m.ID, &m.To, &data, &m.Attempts, &notUntil); err != nil {
+				return nil, s.named(ctx, what, err)
+			}
+			if err := json.Unmarshal(data, &m.Message); err != nil {
+				return nil, fmt.Errorf("%s: message %s: %w", what, m.ID, err)
+			}
+			if notUntil != 0 {
+				m.NotUntil = time.Unix(0, notUntil).UTC()
+			}
+			due = append(due, m)
 		}
-		if notUntil != 0 {
-			m.NotUntil = time.Unix(0, notUntil).UTC()
-		}
-		due = append(due, m)
-	}
-	return due, s.named(ctx, what, rows.Err())
+		return due, s.named(ctx, what, rows.Err())
+	})
 }
 
 // Settle implements store.Store.

@@ -116,37 +116,43 @@ const columns = `number, pinned, ended_at, version, archived, report, state`
 
 // Load implements store.Store.
 func (s *Store) Load(ctx context.Context, id string) (store.Run, error) {
-	r, err := scanWhole(s.read.QueryRowContext(ctx, `SELECT `+columns+`, analysis FROM runs WHERE id = ?`, id))
-	return r, s.named(ctx, "load run "+id, err)
+	return answered(ctx, s, func() (store.Run, error) {
+		r, err := scanWhole(s.read.QueryRowContext(ctx, `SELECT `+columns+`, analysis FROM runs WHERE id = ?`, id))
+		return r, s.named(ctx, "load run "+id, err)
+	})
 }
 
 // Active implements store.Store.
 func (s *Store) Active(ctx context.Context, rollout string) (store.Run, error) {
-	r, err := scanWhole(s.read.QueryRowContext(ctx, `SELECT `+columns+`, analysis FROM runs WHERE rollout = ? AND ended_at = ''`, rollout))
-	return r, s.named(ctx, "active run of "+rollout, err)
+	return answered(ctx, s, func() (store.Run, error) {
+		r, err := scanWhole(s.read.QueryRowContext(ctx, `SELECT `+columns+`, analysis FROM runs WHERE rollout = ? AND ended_at = ''`, rollout))
+		return r, s.named(ctx, "active run of "+rollout, err)
+	})
 }
 
 // Runs implements store.Store.
 func (s *Store) Runs(ctx context.Context, rollout string, limit int) ([]store.Run, error) {
-	if limit <= 0 {
-		limit = -1
-	}
-	const what = "list runs"
-	rows, err := s.read.QueryContext(ctx, `SELECT `+columns+` FROM runs
-		WHERE ?1 = '' OR rollout = ?1 ORDER BY seq DESC LIMIT ?2`, rollout, limit)
-	if err != nil {
-		return nil, s.named(ctx, what, err)
-	}
-	defer rows.Close()
-	var out []store.Run
-	for rows.Next() {
-		r, err := scan(rows)
+	return answered(ctx, s, func() ([]store.Run, error) {
+		if limit <= 0 {
+			limit = -1
+		}
+		const what = "list runs"
+		rows, err := s.read.QueryContext(ctx, `SELECT `+columns+` FROM runs
+			WHERE ?1 = '' OR rollout = ?1 ORDER BY seq DESC LIMIT ?2`, rollout, limit)
 		if err != nil {
 			return nil, s.named(ctx, what, err)
 		}
-		out = append(out, r)
-	}
-	return out, s.named(ctx, what, rows.Err())
+		defer rows.Close()
+		var out []store.Run
+		for rows.Next() {
+			r, err := scan(rows)
+			if err != nil {
+				return nil, s.named(ctx, what, err)
+			}
+			out = append(out, r)
+		}
+		return out, s.named(ctx, what, rows.Err())
+	})
 }
 
 // named says what was being done, and speaks the port's errors.

@@ -50,6 +50,10 @@ const (
 	defaultReaders = 4
 	// openTimeout bounds Open as a whole.
 	openTimeout = 15 * time.Second
+	// closeTimeout bounds Close.
+	closeTimeout = 5 * time.Second
+	// lastWord is how long an answer is waited for when the context has ended.
+	lastWord = 200 * time.Millisecond
 )
 
 // Open opens the database at path and makes it, with its folder, when it is
@@ -162,27 +166,63 @@ func unavailable(err error) error {
 }
 
 // Close implements store.Store. The last one to close folds the log into the
-// file.
+// file. A disk that hangs is not waited for.
 func (s *Store) Close() error {
-	return errors.Join(s.read.Close(), s.write.Close())
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_, err := answered(ctx, s, func() (struct{}, error) {
+		return struct{}{}, errors.Join(s.read.Close(), s.write.Close())
+	})
+	return err
 }
 
 // change runs fn in one transaction and names what was being done on error.
 // Nothing of a failed change is kept.
 func (s *Store) change(ctx context.Context, what string, fn func(*sql.Tx) error) error {
-	err := func() error {
+	_, err := answered(ctx, s, func() (struct{}, error) {
 		tx, err := s.write.BeginTx(ctx, nil)
 		if err != nil {
-			return err
+			return struct{}{}, err
 		}
 		defer tx.Rollback() //nolint:errcheck // after a commit there is nothing to undo
 		if err := fn(tx); err != nil {
-			return err
+			return struct{}{}, err
 		}
-		return tx.Commit()
-	}()
+		return struct{}{}, tx.Commit()
+	})
 	if err != nil {
 		return fmt.Errorf("%s: %w", what, s.explain(ctx, err))
 	}
 	return nil
+}
+
+// answered returns what do returns, or ctx's error when it has ended: a disk may
+// hang in a system call, which no context ends. What goes on alone then is bounded
+// by the connections.
+func answered[T any](ctx context.Context, s *Store, do func() (T, error)) (T, error) {
+	if ctx.Done() == nil {
+		return do()
+	}
+	type answer struct {
+		value T
+		err   error
+	}
+	came := make(chan answer, 1)
+	go func() {
+		value, err := do()
+		came <- answer{value, err}
+	}()
+	select {
+	case a := <-came:
+		return a.value, a.err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(lastWord)
+	defer timer.Stop()
+	select {
+	case a := <-came: // it says better what it was about
+		return a.value, a.err
+	case <-timer.C:
+		return *new(T), fmt.Errorf("%s hangs, look at its disk: %w: %w", s.path, store.ErrUnavailable, ctx.Err())
+	}
 }
