@@ -16,6 +16,7 @@ type replayed struct {
 	Run         string       `json:"run"`
 	Rollout     string       `json:"rollout"`
 	Decisions   int          `json:"decisions"`
+	Missing     int          `json:"missing,omitempty"`
 	Same        bool         `json:"same"`
 	Differences []difference `json:"differences,omitempty"`
 	End         string       `json:"end"`
@@ -67,14 +68,18 @@ the same, 1 when one does not, and 4 when the record is malformed or cut off.`,
 func (c *command) tellReplay(f format, path string, result record.Replayed) error {
 	told := replayed{
 		Run: result.Header.Run.ID, Rollout: result.Header.Rollout.Name,
-		Decisions: result.Decisions, Same: len(result.Differences) == 0, End: result.State.Position(),
+		Decisions: result.Decisions, Missing: result.Missing, Same: len(result.Differences) == 0, End: result.State.Position(),
 	}
 	for _, d := range result.Differences {
 		told.Differences = append(told.Differences, difference{d.Line, d.Recorded, d.Decided})
 	}
 	err := print(c.out, f, told, func(w io.Writer) error {
 		if told.Same {
-			_, err := fmt.Fprintf(w, "run %s of %s: %d decisions, all the same; it ends %s\n", told.Run, told.Rollout, told.Decisions, told.End)
+			missing := ""
+			if told.Missing > 0 {
+				missing = fmt.Sprintf(" (%d more are not in the record: nothing could be saved then)", told.Missing)
+			}
+			_, err := fmt.Fprintf(w, "run %s of %s: %d decisions, all the same%s; it ends %s\n", told.Run, told.Rollout, told.Decisions, missing, told.End)
 			return err
 		}
 		for _, d := range told.Differences {

@@ -28,6 +28,8 @@ type Difference struct {
 type Replayed struct {
 	Header    Header
 	Decisions int
+	// Missing is how many decisions are not in the record, as it has gaps.
+	Missing int
 	// Differences holds the first decisions that differ, at most ten.
 	Differences []Difference
 	// State is the state after the last decision.
@@ -46,6 +48,7 @@ type Entry struct {
 	Intent       *Intent
 	Gate         *Gate
 	Notification *Notification
+	Gap          *Gap
 }
 
 // Read calls fn for every line. Errors name the line.
@@ -107,6 +110,7 @@ func Parse(raw []byte) (Entry, error) {
 		Intent       *json.RawMessage `json:"intent"`
 		Gate         *json.RawMessage `json:"gate"`
 		Notification *json.RawMessage `json:"notification"`
+		Gap          *json.RawMessage `json:"gap"`
 	}
 	if err := json.Unmarshal(raw, &keys); err != nil {
 		return Entry{}, fmt.Errorf("is not a JSON object: %w", err)
@@ -135,8 +139,11 @@ func Parse(raw []byte) (Entry, error) {
 	case keys.Notification != nil:
 		e.Notification = new(Notification)
 		into = e.Notification
+	case keys.Gap != nil:
+		e.Gap = new(Gap)
+		into = e.Gap
 	default:
-		return Entry{}, errors.New(`is none of the lines of a record; it should have one of "record", "observed", "decision", "effect", "intent", "gate", "notification"`)
+		return Entry{}, errors.New(`is none of the lines of a record; it should have one of "record", "observed", "decision", "effect", "intent", "gate", "notification", "gap"`)
 	}
 	if err := json.Unmarshal(raw, into); err != nil {
 		return Entry{}, err
@@ -194,6 +201,12 @@ func Replay(r io.Reader) (Replayed, error) {
 				return fmt.Errorf("line %d: %w", e.Line, err)
 			}
 			pending = nil
+		case e.Gap != nil:
+			if pending != nil {
+				return fmt.Errorf("line %d: an observation without its decision before it", e.Line)
+			}
+			out.Missing += e.Gap.Gap
+			out.State = e.Gap.State
 		}
 		return nil
 	})

@@ -69,7 +69,7 @@ type builder struct {
 	// noBaseline says why the run's baseline was given up, if it was.
 	noBaseline string
 
-	missing struct{ stable, canary, ticks, looks, router, workload, resumed, undelivered, failedEffects int }
+	missing struct{ stable, canary, ticks, looks, router, workload, resumed, undelivered, failedEffects, gaps int }
 	skipped struct{ moves, timeline, notices int }
 }
 
@@ -101,7 +101,21 @@ func (b *builder) take(e record.Entry) {
 		b.gate(*e.Gate)
 	case e.Notification != nil:
 		b.notice(*e.Notification)
+	case e.Gap != nil:
+		b.gap(*e.Gap)
 	}
+}
+
+// gap follows looks whose lines are not in the record.
+func (b *builder) gap(g record.Gap) {
+	b.input = record.Input{} // nothing is known of what they saw
+	for _, d := range g.Moved {
+		b.decide(d)
+	}
+	b.lastAt = g.At
+	b.missing.gaps += g.Gap
+	b.happen(Happening{At: g.At, Kind: "serin", Actor: g.Actor, Text: fmt.Sprintf("nothing could be saved since %s; of %s only what moved the run was kept",
+		g.Since.UTC().Format(time.RFC3339), plural(g.Gap, "look"))})
 }
 
 func asked(i rollout.Intent) string {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -328,6 +329,58 @@ func TestALongRunStaysBounded(t *testing.T) {
 }
 
 // A record cut anywhere is told about as far as it goes, or refused.
+// A record of which the middle was dropped tells of the same moves, by the same
+// people, and says that it is not whole.
+func TestAGapInTheRecordIsToldOf(t *testing.T) {
+	lines, _, err := worlds()["person"].Run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole := read(t, worlds()["person"], evidence)
+	cut := len(lines) * 9 / 10
+	for e, err := record.Parse(lines[cut]); err != nil || e.Decision == nil; e, err = record.Parse(lines[cut]) {
+		cut++
+	}
+	cut++
+	before, err := record.Replay(bytes.NewReader(recordtest.Join(lines[:cut])))
+	if err != nil {
+		t.Fatal(err)
+	}
+	thin, err := record.Thin(lines[1:cut], before.State)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// What people asked for is in the record by itself, as it arrived.
+	intents := []record.Line{lines[0]}
+	for _, i := range worlds()["person"].Intents {
+		line, err := record.Encode(record.Intent{Intent: i})
+		if err != nil {
+			t.Fatal(err)
+		}
+		intents = append(intents, line)
+	}
+	thin = slices.Concat(intents, thin, lines[cut:])
+	again, err := record.Replay(bytes.NewReader(recordtest.Join(thin)))
+	if err != nil || len(again.Differences) > 0 || again.Missing != before.Decisions {
+		t.Errorf("the replay says that %d decisions are missing of %d, and differs in %v: %v", again.Missing, before.Decisions, again.Differences, err)
+	}
+	r, err := report.Read(bytes.NewReader(recordtest.Join(thin)), evidence)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Moves) != len(whole.Moves) {
+		t.Fatalf("%d moves are told of, want %d", len(r.Moves), len(whole.Moves))
+	}
+	for i, m := range r.Moves {
+		if want := whole.Moves[i]; m.To != want.To || m.Who != want.Who || !m.At.Equal(want.At) {
+			t.Errorf("move %d is to %q by %s at %s, want to %q by %s at %s", i, m.To, m.Who, m.At, want.To, want.Who, want.At)
+		}
+	}
+	if md, _ := render(t, r); !strings.Contains(md, "are not in the record, as nothing could be saved for long") {
+		t.Error("the report does not say that something is missing")
+	}
+}
+
 func TestACutRecordIsToldAsFarAsItGoes(t *testing.T) {
 	lines, _, err := worlds()["crash"].Run()
 	if err != nil {

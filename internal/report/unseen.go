@@ -75,6 +75,9 @@ func (b *builder) unseen() []string {
 	if m.resumed > 0 {
 		add("Serin was started again %s during the run; what happened while it was down was not watched.", plural(m.resumed, "time"))
 	}
+	if m.gaps > 0 {
+		add("%s at the run are not in the record, as nothing could be saved for long; their requests are not counted here.", plural(m.gaps, "look"))
+	}
 	if m.failedEffects > 0 {
 		add("%s outside failed and was tried again; the timeline has them.", plural(m.failedEffects, "action"))
 	}

@@ -10,6 +10,7 @@ import (
 
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/record"
+	"serin.dev/serin/internal/record/recordtest"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/store"
 	"serin.dev/serin/internal/store/memory"
@@ -142,20 +143,11 @@ func TestAStoreThatHangsDelaysNoRollback(t *testing.T) {
 				if err != nil || stored.State.Status != engine.RolledBack {
 					t.Errorf("the run is stored as %s (%v), want rolled back", stored.State.Status, err)
 				}
-				again, err := replayed(lines)
+				again, err := record.Replay(bytes.NewReader(recordtest.Join(lines)))
 				if err != nil || len(again.Differences) > 0 || again.State.Position() != stored.State.Position() {
 					t.Errorf("the record of %d decisions comes to %s, with %d differences: %v", again.Decisions, again.State.Position(), len(again.Differences), err)
 				}
 			})
 		})
 	}
-}
-
-// replayed decides again what was recorded.
-func replayed(lines []record.Line) (record.Replayed, error) {
-	var text bytes.Buffer
-	for _, l := range lines {
-		text.Write(append(l, '\n'))
-	}
-	return record.Replay(&text)
 }

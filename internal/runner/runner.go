@@ -81,6 +81,9 @@ type Runner struct {
 	unsaved error
 	backlog store.Change
 	sent    store.Change
+	// roomy is how long the backlog may be when it cannot be made shorter than
+	// maxBacklog.
+	roomy int
 
 	loads calls[store.Run]
 	asks  calls[[]rollout.Intent]

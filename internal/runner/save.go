@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/record"
 	"serin.dev/serin/internal/store"
 )
 
@@ -25,6 +26,7 @@ func (r *Runner) save(ctx context.Context, o engine.Observation, d engine.Decisi
 	r.run = run
 	r.keep(o, d)
 	r.backlog = joined(r.backlog, change)
+	r.bound()
 	if r.unsaved = r.write(ctx); r.unsaved != nil {
 		return fmt.Errorf("save run %s: %w", r.id, r.unsaved)
 	}
@@ -56,10 +58,43 @@ func (r *Runner) written(version int64, err error) error {
 	if err != nil {
 		r.backlog = joined(r.sent, r.backlog)
 	} else {
-		r.run.Version = version
+		r.run.Version, r.roomy = version, 0
 	}
 	r.sent = store.Change{}
 	return err
+}
+
+const (
+	// maxBacklog is how much of the record is kept while nothing can be saved, in
+	// bytes.
+	maxBacklog = 1 << 20
+	// maxMessages is how many messages are kept meanwhile, the latest ones.
+	maxMessages = 500
+)
+
+// bound drops what matters least of a backlog that has become too long: looks
+// that changed nothing. The record says so.
+func (r *Runner) bound() {
+	b := &r.backlog
+	b.Messages = b.Messages[max(len(b.Messages)-maxMessages, 0):]
+	if size(b.Lines) <= max(maxBacklog, r.roomy) {
+		return
+	}
+	lines, err := record.Thin(b.Lines, r.run.State)
+	if err != nil {
+		r.opts.Logger.Error("what is to be recorded cannot be thinned out", "run", r.id, "error", err)
+		return
+	}
+	r.opts.Logger.Warn("nothing can be saved for long; what is to be recorded is thinned out", "run", r.id, "error", r.unsaved)
+	b.Lines, r.roomy = lines, 2*size(lines)
+}
+
+func size(lines []record.Line) int {
+	n := 0
+	for _, l := range lines {
+		n += len(l)
+	}
+	return n
 }
 
 func joined(a, b store.Change) store.Change {
