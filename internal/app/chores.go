@@ -233,8 +233,12 @@ func (h *home) chronicle(ctx context.Context, run store.Run) error {
 	return Chronicle(ctx, h.store, h.archive, run)
 }
 
-// messageTime is how long an archived record waits for the run's last messages.
-const messageTime = 2 * time.Minute
+const (
+	// messageTime is how long an archived record waits for the run's last messages.
+	messageTime = 2 * time.Minute
+	// flushTime is how long the end of the program waits for messages.
+	flushTime = 5 * time.Second
+)
 
 // chronicleMessages archives the record once more when the messages about the
 // run's end have been delivered or given up: they belong to it. Messages that
@@ -245,7 +249,7 @@ func (h *home) chronicleMessages(ctx context.Context, run store.Run) {
 		return // the store's own trouble is reported by who needs it
 	}
 	archived := len(lines)
-	for begun := time.Now(); time.Since(begun) < messageTime && !h.settled(ctx, run.ID); {
+	for begun := time.Now(); time.Since(begun) < messageTime && h.undelivered(ctx, run.ID, time.Hour); {
 		select {
 		case <-time.After(time.Second):
 		case <-ctx.Done():
@@ -260,10 +264,21 @@ func (h *home) chronicleMessages(ctx context.Context, run store.Run) {
 	}
 }
 
-// settled reports that no message about a run is still to be delivered.
-func (h *home) settled(ctx context.Context, run string) bool {
-	due, err := h.store.Due(ctx, time.Now().Add(time.Hour), 1000)
-	return err == nil && !slices.ContainsFunc(due, func(m store.Outgoing) bool { return m.Message.Run == run })
+// undelivered reports that a message about a run is, as far as is known, still to
+// be delivered within a time.
+func (h *home) undelivered(ctx context.Context, run string, within time.Duration) bool {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	due, err := h.store.Due(ctx, time.Now().Add(within), 0)
+	return err != nil || slices.ContainsFunc(due, func(m store.Outgoing) bool { return m.Message.Run == run })
+}
+
+// flush gives the messages about the run's end a moment to get out.
+func (h *home) flush(ctx context.Context, run string) {
+	for begun := time.Now(); time.Since(begun) < flushTime && h.undelivered(ctx, run, 0); {
+		h.outbox.Wake()
+		time.Sleep(20 * time.Millisecond)
+	}
 }
 
 // catchUp archives runs that ended in a program that was killed before it

@@ -236,7 +236,7 @@ func (c *cluster) Carry(ctx context.Context, name types.NamespacedName, wake run
 	log := c.opts.Logger
 	jobs := runner.NewJobs(gates.Hooks, keep.chores(), st, log, wake.Wake)
 	defer jobs.Close()
-	tests := runner.NewTests(gates.Tests, st, wake.Wake)
+	tests := runner.NewTests(gates.Tests, st, log, wake.Wake)
 	defer tests.Close()
 	r := runner.New(run.ID, runner.Ports{
 		Store: st, Router: parts.Router, Workload: parts.Workload, Metrics: parts.Metrics, Jobs: jobs, Tests: tests,

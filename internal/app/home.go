@@ -28,6 +28,9 @@ import (
 // restInterval is how often a rollout without a run is looked at.
 const restInterval = time.Second
 
+// storeTimeout bounds one call of the store.
+const storeTimeout = 5 * time.Second
+
 // quietWait is how long stable is waited for without a word.
 const quietWait = 500 * time.Millisecond
 
@@ -363,7 +366,7 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 	}
 	jobs := runner.NewJobs(gates.Hooks, h.keeper().chores(), h.store, h.log, h.wake.Wake)
 	defer jobs.Close()
-	tests := runner.NewTests(gates.Tests, h.store, h.wake.Wake)
+	tests := runner.NewTests(gates.Tests, h.store, h.log, h.wake.Wake)
 	defer tests.Close()
 	r := runner.New(run.ID, runner.Ports{
 		Store: h.store, Router: h.parts.Router, Workload: h.parts.Workload, Metrics: h.parts.Metrics,

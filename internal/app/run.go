@@ -144,11 +144,12 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 	var beside sync.WaitGroup
 	defer beside.Wait()
 	defer stop()
-	l, err := server.Listen(server.RunSocket(opts.State, name))
+	socket := server.RunSocket(opts.State, name)
+	l, err := server.Listen(socket)
 	if err != nil {
 		return res, err
 	}
-	beside.Go(func() { _ = server.Serve(side, l, server.New(p, ro.Version), p.opts.Logger) })
+	beside.Go(func() { server.Keep(side, l, socket, server.New(p, ro.Version), p.opts.Logger) })
 	beside.Go(func() { p.deliver(side) })
 	beside.Go(func() { h.catchUp(side) })
 
@@ -163,7 +164,7 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 		ro.Started(run, h.parts.Router.Listen(), resumed)
 	}
 	res, err = h.foreground(ctx, run, ro)
-	p.flush(context.WithoutCancel(ctx)) // an interrupted run is told of too
+	h.flush(context.WithoutCancel(ctx), run.ID) // an interrupted run is told of too
 	h.aside.Wait()
 	if err == nil && len(res.Run.Spec.Spec.Notify) > 0 {
 		// What people were told of the end belongs to the record.
@@ -263,19 +264,6 @@ func (h *home) interrupt(ctx context.Context, run, reason, actor string) {
 		h.log.Error("the rollback at the end of the program could not be asked for", "run", run, "error", err)
 	}
 	h.wake.Wake()
-}
-
-// flush gives the messages about the run's end a moment to get out.
-func (p *program) flush(ctx context.Context) {
-	deadline := time.Now().Add(5 * time.Second)
-	for time.Now().Before(deadline) {
-		p.outbox.Wake()
-		due, err := p.store.Due(ctx, time.Now(), 1)
-		if err != nil || len(due) == 0 {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
 }
 
 // lockRollout makes sure that one program carries a rollout.

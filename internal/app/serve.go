@@ -215,7 +215,9 @@ func (d *daemon) start(ctx context.Context) {
 	d.running.Go(func() { d.program.deliver(ctx) })
 	d.running.Go(func() { d.program.chronicleAll(ctx) })
 	api := d.api
-	d.running.Go(func() { _ = server.Serve(ctx, api, server.New(d.program, d.so.Version), d.program.opts.Logger) })
+	d.running.Go(func() {
+		server.Keep(ctx, api, server.DaemonSocket(d.opts.State), server.New(d.program, d.so.Version), d.program.opts.Logger)
+	})
 }
 
 // keep serves one home; trouble with it is not trouble for the others.

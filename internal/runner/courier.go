@@ -19,16 +19,23 @@ const (
 	// at most five minutes that is about an hour.
 	maxAttempts = 16
 	maxPause    = 5 * time.Minute
+	// storeTimeout bounds one call of the store by whoever works beside the loop.
+	storeTimeout = 5 * time.Second
 )
 
 // ErrNotOurs: the message is another program's to deliver.
 var ErrNotOurs = errors.New("another program carries this rollout")
 
-// parallel bounds how many deliveries are under way at once.
-const parallel = 32
+const (
+	// share is how many deliveries to one receiver are under way at once.
+	share = 4
+	// parallel bounds how many there are to all of them.
+	parallel = 64 * share
+)
 
 // Courier delivers the messages in the outbox. Nothing waits for it, and no
-// receiver waits for another: each message is sent on its own.
+// receiver waits for another: each message is sent on its own, and each receiver
+// has its share of what is under way.
 type Courier struct {
 	Store store.Store
 	// Receiver returns the notifier called name of a rollout. ErrNotOurs means
@@ -39,16 +46,20 @@ type Courier struct {
 	Now      func() time.Time
 
 	sending sync.WaitGroup
+	done    Waker // a message has left the outbox: there may be room for another
 	mu      sync.Mutex
 	under   map[string]bool // messages under way, by ID
+	taken   map[store.Receiver]int
 }
 
 // Run delivers until ctx is done. It looks at once whenever woken.
 func (c *Courier) Run(ctx context.Context, wake Waker) {
 	defer c.sending.Wait()
+	c.done = NewWaker()
+	c.under, c.taken = map[string]bool{}, map[store.Receiver]int{}
 	for {
 		c.deliver(ctx)
-		if !sleep(ctx, time.Second, wake, nil) {
+		if !sleep(ctx, time.Second, wake, c.done) {
 			return
 		}
 	}
@@ -56,33 +67,44 @@ func (c *Courier) Run(ctx context.Context, wake Waker) {
 
 // deliver begins to send every message that is due and not under way.
 func (c *Courier) deliver(ctx context.Context) {
-	due, err := c.Store.Due(ctx, c.Now(), 100)
+	// Held while the outbox is read: what is in it and is delivered meanwhile is
+	// under way still, and is not sent again.
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	reading, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	due, err := c.Store.Due(reading, c.Now(), share)
 	if err != nil {
 		return // the store's own trouble is reported by who needs it
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.under == nil {
-		c.under = map[string]bool{}
-	}
 	for _, m := range due {
-		if c.under[m.ID] || len(c.under) >= parallel {
+		to := m.Receiver()
+		if c.under[m.ID] || c.taken[to] >= share || len(c.under) >= parallel {
 			continue
 		}
 		c.under[m.ID] = true
+		c.taken[to]++
 		c.sending.Go(func() {
-			c.send(ctx, m)
+			settled := c.send(ctx, m)
 			c.mu.Lock()
 			delete(c.under, m.ID)
+			if c.taken[to]--; c.taken[to] == 0 {
+				delete(c.taken, to)
+			}
 			c.mu.Unlock()
+			if settled {
+				c.done.Wake()
+			}
 		})
 	}
 }
 
-func (c *Courier) send(ctx context.Context, m store.Outgoing) {
+// send tries once to deliver a message, and reports that it is noted what became
+// of it.
+func (c *Courier) send(ctx context.Context, m store.Outgoing) (settled bool) {
 	n, err := c.Receiver(m.Message.Rollout, m.To)
 	if errors.Is(err, ErrNotOurs) {
-		return
+		return false
 	}
 	if err == nil {
 		sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
@@ -90,7 +112,7 @@ func (c *Courier) send(ctx context.Context, m store.Outgoing) {
 		cancel()
 	}
 	if ctx.Err() != nil && err != nil {
-		return // Serin is stopping: the message stays in the outbox
+		return false // Serin is stopping: the message stays in the outbox
 	}
 	var retry time.Time
 	failure := ""
@@ -101,7 +123,7 @@ func (c *Courier) send(ctx context.Context, m store.Outgoing) {
 		}
 		c.Logger.Warn("a message was not delivered", "run", m.Message.Run, "to", m.To, "attempt", m.Attempts+1, "again", !retry.IsZero(), "error", err)
 	}
-	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
 	// First the record: a message that is settled is in it.
 	if err == nil || retry.IsZero() {
@@ -110,10 +132,15 @@ func (c *Courier) send(ctx context.Context, m store.Outgoing) {
 			To: m.To, Text: m.Message.Text, Delivered: err == nil, Error: failure,
 		})
 		if e == nil {
-			_ = c.Store.Append(settle, m.Message.Run, []record.Line{line})
+			e = c.Store.Append(settle, m.Message.Run, []record.Line{line})
+		}
+		if e != nil {
+			c.Logger.Warn("what became of a message is not in the record", "run", m.Message.Run, "to", m.To, "delivered", err == nil, "error", e)
 		}
 	}
 	if e := c.Store.Settle(settle, m.ID, err == nil, retry, failure); e != nil {
 		c.Logger.Warn("the outbox cannot be written", "error", e)
+		return false
 	}
+	return true
 }

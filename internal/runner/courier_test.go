@@ -258,3 +258,47 @@ func TestPeopleAreToldOfEveryTurnOnce(t *testing.T) {
 		})
 	}
 }
+
+// One receiver hangs and has many messages, and another program's messages fill
+// the outbox: who is well gets its own at once.
+func TestNoReceiverTakesAnothersShare(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow, quick := &receiver{hang: true}, &receiver{}
+		st, c := outbox(t, map[string]*receiver{"slow": slow, "quick": quick, "theirs": nil})
+		run, err := st.Load(t.Context(), "shop-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var more []store.Outgoing
+		for to, n := range map[string]int{"slow": 200, "theirs": 200, "quick": 40} {
+			for i := range n {
+				id := fmt.Sprintf("more-%s-%d", to, i)
+				m := rollout.Message{ID: id, Run: "shop-1", Rollout: "shop", Event: rollout.Held}
+				if to == "theirs" {
+					m.Rollout = "cart"
+				}
+				at := time.Now()
+				if to != "quick" {
+					at = at.Add(-time.Hour) // those of the others have waited longer
+				}
+				more = append(more, store.Outgoing{ID: id, To: to, NotUntil: at, Message: m})
+			}
+		}
+		if _, err := st.Save(t.Context(), run, store.Change{Messages: more}); err != nil {
+			t.Fatal(err)
+		}
+		deliverFor(t, c, time.Minute)
+		if len(quick.got) != 41 || quick.got[40] > time.Second {
+			t.Errorf("the quick receiver got its messages at %v, want all 41 within a second", quick.got)
+		}
+		first := 0
+		for _, at := range slow.got {
+			if at < sendTimeout {
+				first++
+			}
+		}
+		if first != share {
+			t.Errorf("%d messages were on their way at once to the receiver that hangs, want %d", first, share)
+		}
+	})
+}

@@ -128,7 +128,7 @@ func (b *BackgroundJobs) call(j engine.Job, run store.Run, status workload.Statu
 		if b.ctx.Err() != nil {
 			return engine.JobResult{}
 		}
-		appendGate(b.ctx, b.store, run.ID, c, res)
+		appendGate(b.ctx, b.store, b.log, run.ID, c, res)
 		if res.Passed || attempt >= h.Retries || b.ctx.Err() != nil {
 			return engine.JobResult{Key: j.Key, Passed: res.Passed, Message: res.Message}
 		}
@@ -148,16 +148,19 @@ func gateCall(run store.Run, status workload.Status) gate.Call {
 	}
 }
 
-// appendGate records an answer; a store that cannot take it delays nothing.
-func appendGate(ctx context.Context, st store.Store, run string, c gate.Call, res gate.Result) {
+// appendGate records an answer. A store that cannot take it delays nothing: what
+// the answer means for the run is in the observations too.
+func appendGate(ctx context.Context, st store.Store, log *slog.Logger, run string, c gate.Call, res gate.Result) {
 	line, err := record.Encode(record.Gate{
 		Gate: c.Name, Point: c.Point, At: time.Now().UTC().Round(0), Actor: record.Serin,
 		Passed: res.Passed, Message: res.Message, Output: res.Output,
 	})
-	if err != nil {
-		return
+	if err == nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+		defer cancel()
+		err = st.Append(ctx, run, []record.Line{line})
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
-	defer cancel()
-	_ = st.Append(ctx, run, []record.Line{line})
+	if err != nil {
+		log.Warn("an answer of a test or hook is not in the record", "run", run, "gate", c.Name, "passed", res.Passed, "message", res.Message, "error", err)
+	}
 }

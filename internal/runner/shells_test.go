@@ -1,8 +1,10 @@
 package runner
 
 import (
+	"bytes"
 	"context"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -10,6 +12,7 @@ import (
 
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/gate"
+	"serin.dev/serin/internal/record"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/store"
 	"serin.dev/serin/internal/store/memory"
@@ -84,7 +87,7 @@ func TestAContinuousTestStandsByItsLatestAnswers(t *testing.T) {
 			asked.Add(1)
 			return gate.Result{Passed: !failing.Load(), Message: "answer"}
 		})
-		tests := NewTests([]Test{{Name: "smoke", Gate: smoke, Interval: 10 * time.Second, Timeout: time.Second}}, st, nothing)
+		tests := NewTests([]Test{{Name: "smoke", Gate: smoke, Interval: 10 * time.Second, Timeout: time.Second}}, st, slog.New(slog.DiscardHandler), nothing)
 		stand := func() engine.TestResult {
 			synctest.Wait()
 			got := tests.Results()
@@ -135,7 +138,7 @@ func TestAHangingTestDelaysNoOtherAndCountsAsFailed(t *testing.T) {
 		tests := NewTests([]Test{
 			{Name: "hangs", Gate: hangs, Interval: 10 * time.Second, Timeout: 5 * time.Second},
 			{Name: "passes", Gate: passes, Interval: 10 * time.Second, Timeout: 5 * time.Second},
-		}, st, nothing)
+		}, st, slog.New(slog.DiscardHandler), nothing)
 		tests.Watch(1, 5, run, workload.Status{})
 		time.Sleep(16 * time.Second)
 		synctest.Wait()
@@ -144,5 +147,32 @@ func TestAHangingTestDelaysNoOtherAndCountsAsFailed(t *testing.T) {
 			t.Errorf("results %+v, want two failures and two passes", got)
 		}
 		tests.Close()
+	})
+}
+
+// full is a store that takes nothing more.
+type full struct{ store.Store }
+
+func (full) Append(context.Context, string, []record.Line) error { return store.ErrFull }
+
+// The answer of a hook that cannot be recorded counts all the same, and somebody
+// is told of it.
+func TestAnAnswerThatCannotBeRecordedIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, run := stored(t)
+		var log bytes.Buffer
+		passes := gateFunc(func(context.Context, gate.Call) gate.Result { return gate.Result{Passed: true, Message: "migrated"} })
+		jobs := NewJobs(map[string]Hook{"migrate": {Gate: passes, Timeout: time.Second}}, nil, full{st}, slog.New(slog.NewTextHandler(&log, nil)), nothing)
+		jobs.Start(engine.Job{Key: "beforeCanary/migrate", Kind: engine.JobHook, Hook: "migrate"}, run, workload.Status{})
+		synctest.Wait()
+		if got := jobs.Results(); len(got) != 1 || !got[0].Passed {
+			t.Errorf("results %+v, want one pass", got)
+		}
+		jobs.Close()
+		for _, word := range []string{"not in the record", "gate=migrate", "migrated", store.ErrFull.Error()} {
+			if !strings.Contains(log.String(), word) {
+				t.Errorf("the log does not say %q: %s", word, log.String())
+			}
+		}
 	})
 }

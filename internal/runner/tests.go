@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ type Test struct {
 type BackgroundTests struct {
 	tests []Test
 	store store.Store
+	log   *slog.Logger
 	wake  func()
 
 	mu      sync.Mutex
@@ -34,8 +36,8 @@ type BackgroundTests struct {
 }
 
 // NewTests returns the tests of one run. wake is called when one has failed.
-func NewTests(tests []Test, st store.Store, wake func()) *BackgroundTests {
-	return &BackgroundTests{tests: tests, store: st, wake: wake, results: map[string]engine.TestResult{}}
+func NewTests(tests []Test, st store.Store, log *slog.Logger, wake func()) *BackgroundTests {
+	return &BackgroundTests{tests: tests, store: st, log: log, wake: wake, results: map[string]engine.TestResult{}}
 }
 
 // Watch implements Tests.
@@ -127,7 +129,7 @@ func (b *BackgroundTests) once(ctx context.Context, t Test, phase int) {
 	// Every change of standing is recorded; a test that goes on passing, or
 	// failing, is recorded once.
 	if !res.Passed && now.Failures <= 10 || res.Passed && (was.Failures > 0 || was.Passes == 0) {
-		appendGate(ctx, b.store, call.Run, call, res)
+		appendGate(ctx, b.store, b.log, call.Run, call, res)
 	}
 	if !res.Passed {
 		b.wake()

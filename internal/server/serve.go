@@ -12,6 +12,29 @@ import (
 // graceTime bounds the wait for requests in flight when the API stops.
 const graceTime = 2 * time.Second
 
+// againTime is the pause before a socket is listened at again.
+const againTime = time.Second
+
+// Keep serves at l, which listens at the socket at path, until ctx ends. When it
+// comes to an end before, it says so and listens there again.
+func Keep(ctx context.Context, l net.Listener, path string, h http.Handler, log *slog.Logger) {
+	err := Serve(ctx, l, h, log)
+	for ctx.Err() == nil {
+		log.Error("the API does not answer; it is served again", "socket", path, "error", err)
+		select {
+		case <-time.After(againTime):
+		case <-ctx.Done():
+			return
+		}
+		if l, err = Listen(path); err == nil {
+			err = Serve(ctx, l, h, log)
+		}
+	}
+	if err != nil {
+		log.Warn("the API did not end in good order", "socket", path, "error", err)
+	}
+}
+
 // Serve answers requests at l until ctx ends, then waits a moment for those in
 // flight. It closes l.
 func Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {

@@ -1,12 +1,16 @@
 package server_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"serin.dev/serin/internal/server"
 )
@@ -92,5 +96,49 @@ func TestTwoProgramsDoNotShareASocket(t *testing.T) {
 func TestASocketWhoseFolderIsMissingHasNobody(t *testing.T) {
 	if _, err := server.Dial(t.Context(), filepath.Join(t.TempDir(), "none", "serin.sock")); !errors.Is(err, server.ErrNobody) {
 		t.Errorf("%v, want nobody", err)
+	}
+}
+
+// The socket is closed under whoever serves: the API answers there again.
+func TestAnAPIThatEndsByItselfIsServedAgain(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "serin.sock")
+	l, err := server.Listen(socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	var log bytes.Buffer
+	go func() {
+		defer close(ended)
+		server.Keep(ctx, l, socket, server.New(newProgram(t), "test"), slog.New(slog.NewTextHandler(&log, nil)))
+	}()
+	answers := func() bool {
+		c, err := server.Dial(t.Context(), socket)
+		if err != nil {
+			return false
+		}
+		defer c.Close()
+		all, err := c.Rollouts(t.Context())
+		return err == nil && len(all) == 1
+	}
+	if !answers() {
+		t.Fatal("nobody answers")
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for begun := time.Now(); !answers(); time.Sleep(20 * time.Millisecond) {
+		if time.Since(begun) > 30*time.Second {
+			t.Fatal("nobody answers again")
+		}
+	}
+	stop()
+	<-ended
+	if !strings.Contains(log.String(), "the API does not answer") || !strings.Contains(log.String(), socket) {
+		t.Errorf("the log does not tell of it: %s", &log)
+	}
+	if _, err := os.Stat(socket); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the socket is left behind: %v", err)
 	}
 }

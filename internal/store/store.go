@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"serin.dev/serin/internal/engine"
@@ -50,8 +51,9 @@ type Store interface {
 	// Answer returns what became of an intent; ErrNotFound while it is open.
 	Answer(ctx context.Context, run, intent string) (engine.Answer, error)
 
-	// Due returns the messages whose time has come, oldest first.
-	Due(ctx context.Context, now time.Time, limit int) ([]Outgoing, error)
+	// Due returns the messages whose time has come, oldest first; of each receiver
+	// of a rollout at most each (0: all), so that none hides another's.
+	Due(ctx context.Context, now time.Time, each int) ([]Outgoing, error)
 	// Settle notes that a message was delivered or given up (retry zero), or
 	// when to try again, and why.
 	Settle(ctx context.Context, id string, delivered bool, retry time.Time, failure string) error
@@ -101,6 +103,24 @@ type Outgoing struct {
 	Message  rollout.Message `json:"message"`
 	Attempts int             `json:"attempts"`
 	NotUntil time.Time       `json:"notUntil"`
+}
+
+// Receiver is who a message is for. Two rollouts may call theirs by one name.
+type Receiver struct{ Rollout, Name string }
+
+// Receiver returns who m is for.
+func (m Outgoing) Receiver() Receiver { return Receiver{m.Message.Rollout, m.To} }
+
+// Share keeps at most each messages of every receiver (0: all), the first ones.
+func Share(messages []Outgoing, each int) []Outgoing {
+	if each <= 0 {
+		return messages
+	}
+	of := map[Receiver]int{}
+	return slices.DeleteFunc(messages, func(m Outgoing) bool {
+		of[m.Receiver()]++
+		return of[m.Receiver()] > each
+	})
 }
 
 var (

@@ -75,7 +75,7 @@ func (s *Store) waiting(o *serinv1.CanaryRun) ([]store.Outgoing, error) {
 
 // Due implements store.Store. A run whose outbox cannot be read does not keep
 // the others' messages back.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]store.Outgoing, error) {
+func (s *Store) Due(ctx context.Context, now time.Time, each int) ([]store.Outgoing, error) {
 	// Every second, and hardly ever is there one: what a cache holds is looked at
 	// where it is.
 	list, err := s.list(ctx, "", client.UnsafeDisableDeepCopy)
@@ -94,9 +94,7 @@ func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]store.Outg
 		}
 	}
 	slices.SortStableFunc(due, func(a, b store.Outgoing) int { return a.NotUntil.Compare(b.NotUntil) })
-	if limit > 0 {
-		due = due[:min(limit, len(due))]
-	}
+	due = store.Share(due, each)
 	if len(due) > 0 {
 		failed = nil
 	}

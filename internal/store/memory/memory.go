@@ -265,7 +265,7 @@ func (s *Store) Answer(_ context.Context, run, intent string) (engine.Answer, er
 }
 
 // Due implements store.Store.
-func (s *Store) Due(_ context.Context, now time.Time, limit int) ([]store.Outgoing, error) {
+func (s *Store) Due(_ context.Context, now time.Time, each int) ([]store.Outgoing, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var due []store.Outgoing
@@ -275,10 +275,7 @@ func (s *Store) Due(_ context.Context, now time.Time, limit int) ([]store.Outgoi
 		}
 	}
 	slices.SortStableFunc(due, func(a, b store.Outgoing) int { return cmp.Compare(a.NotUntil.UnixNano(), b.NotUntil.UnixNano()) })
-	if limit > 0 {
-		due = due[:min(limit, len(due))]
-	}
-	return due, nil
+	return store.Share(due, each), nil
 }
 
 // Settle implements store.Store.

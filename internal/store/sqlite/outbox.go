@@ -36,14 +36,13 @@ func nanos(t time.Time) int64 {
 }
 
 // Due implements store.Store.
-func (s *Store) Due(ctx context.Context, now time.Time, limit int) ([]store.Outgoing, error) {
+func (s *Store) Due(ctx context.Context, now time.Time, each int) ([]store.Outgoing, error) {
 	return answered(ctx, s, func() ([]store.Outgoing, error) {
-		if limit <= 0 {
-			limit = -1
-		}
 		const what = "read the outbox"
-		rows, err := s.read.QueryContext(ctx, `SELECT id, receiver, message, attempts, not_until FROM outbox
-			WHERE standing = 'open' AND not_until <= ? ORDER BY not_until, seq LIMIT ?`, nanos(now), limit)
+		rows, err := s.read.QueryContext(ctx, `SELECT id, receiver, message, attempts, not_until FROM (
+				SELECT *, row_number() OVER (PARTITION BY message ->> 'rollout', receiver ORDER BY not_until, seq) AS place
+				FROM outbox WHERE standing = 'open' AND not_until <= ?1)
+			WHERE ?2 <= 0 OR place <= ?2 ORDER BY not_until, seq`, nanos(now), each)
 		if err != nil {
 			return nil, s.named(ctx, what, err)
 		}

@@ -45,6 +45,7 @@ var cases = []struct {
 	{"an intent is heard once, recorded once and answered", testIntents},
 	{"a run that has ended takes no intent", testEnded},
 	{"a message is put in once, retried and settled", testOutbox},
+	{"no receiver's messages hide another's", testOutboxShares},
 	{"the archive's place is noted", testArchived},
 	{"what is not there is not found", testNotFound},
 	{"of many savers at once one wins each version", testConcurrentSaves},
