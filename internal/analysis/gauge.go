@@ -19,10 +19,15 @@ type gaugeCheck struct {
 	Sums  sums      `json:"sums"`
 	Peers peers     `json:"peers"`
 	Noise slowNoise `json:"noise"`
+	// Past is what stable's instances showed before the run, where that is known.
+	Past *past `json:"past,omitempty"`
 	// Pair is what is judged by when stable has one instance: no placebo.
 	Pair pairTest `json:"pair"`
 	// Trend is where the difference is going lately, from stable's level on.
 	Trend trend `json:"trend"`
+	// Filled is which part of its limit the canary's memory takes, where it has
+	// one.
+	Filled *trend `json:"filled,omitempty"`
 	// Canary and Stable are what an instance used lately.
 	Canary levelNow `json:"canary"`
 	Stable levelNow `json:"stable"`
@@ -83,6 +88,11 @@ func (g *gaugeCheck) clone() *gaugeCheck {
 	c := *g
 	c.Sums = g.Sums.clone()
 	c.Peers = g.Peers.clone()
+	c.Past = g.Past.clone()
+	if g.Filled != nil {
+		filled := *g.Filled
+		c.Filled = &filled
+	}
 	return &c
 }
 
@@ -99,6 +109,8 @@ type use struct {
 	values map[string]float64
 	// mean is an instance's, load its requests; load is 0 when unknown.
 	mean, load float64
+	// filled is which part of its limit the fullest has used; 0 without limits.
+	filled float64
 }
 
 func useOf(t rollout.CheckType, s *rollout.Sample) (u use, ok bool) {
@@ -116,6 +128,9 @@ func useOf(t rollout.CheckType, s *rollout.Sample) (u use, ok bool) {
 	u.names = sortedKeys(u.values)
 	for _, name := range u.names {
 		u.mean += u.values[name] / float64(len(u.names))
+		if limit := s.MemoryLimit[name]; limit > 0 && t == rollout.Memory {
+			u.filled = max(u.filled, u.values[name]/limit)
+		}
 	}
 	if s.Requests != nil {
 		u.load = *s.Requests / float64(max(1, instanceCount(s), len(u.names)))
@@ -148,6 +163,9 @@ func compareUse(t rollout.CheckType, canary, stable use) float64 {
 
 func (g *gaugeCheck) add(r rules, t reading) bool {
 	kind := r.check.Type
+	if t.history != nil && g.Past == nil {
+		g.Past = newPast(kind, t.history, r.timing)
+	}
 	canary, ok := useOf(kind, t.canary)
 	if !ok || !t.control {
 		return false
@@ -170,6 +188,12 @@ func (g *gaugeCheck) add(r rules, t reading) bool {
 	g.Stable.add(against.mean)
 	above := max(0, z)
 	g.Trend.add(above)
+	if canary.filled > 0 {
+		if g.Filled == nil {
+			g.Filled = &trend{}
+		}
+		g.Filled.add(canary.filled)
+	}
 	if !g.Warm.Done && !fresh {
 		return true
 	}

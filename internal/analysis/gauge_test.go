@@ -22,6 +22,10 @@ type fleet struct {
 	// cores for rest and for each request, and bytes.
 	rest, each, bytes float64
 	levels            []float64
+	// quiet leaves out most of the noise; limit is what an instance may use to
+	// what it usually does, 0 for no limit.
+	quiet bool
+	limit float64
 }
 
 func newFleet(seed uint64, stable, canary int) *fleet {
@@ -40,10 +44,20 @@ func (f *fleet) tick(at time.Time, weight int, cpu, memory float64) rollout.Tick
 		s.Instances = &n
 		s.CPU, s.Memory = map[string]float64{}, map[string]float64{}
 		for i := first; i < first+n; i++ {
-			noise := f.levels[i] * math.Exp(0.03*f.rng.NormFloat64())
+			size := 0.03
+			if f.quiet {
+				size = 0.005
+			}
+			noise := f.levels[i] * math.Exp(size*f.rng.NormFloat64())
 			name := fmt.Sprintf("shop-%d", i)
 			s.CPU[name] = cpu * noise * (f.rest + f.each*requests/float64(n)/10)
 			s.Memory[name] = memory * noise * f.bytes
+			if f.limit > 0 {
+				if s.MemoryLimit == nil {
+					s.MemoryLimit = map[string]float64{}
+				}
+				s.MemoryLimit[name] = f.limit * f.bytes
+			}
 		}
 		return s
 	}

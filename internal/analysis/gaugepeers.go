@@ -28,6 +28,8 @@ type peers struct {
 	// Usual is what placebos have shown so far, by the length of the window:
 	// eight ticks, sixteen, and so on.
 	Usual [windowOctaves]usualPlacebo `json:"usual"`
+	// Stir is by how much they moved from tick to tick.
+	Stir stir `json:"stir,omitzero"`
 }
 
 // usualPlacebo holds sums of variances. One look at slow noise may be lucky; the
@@ -113,9 +115,13 @@ func (p *peers) add(t rollout.CheckType, i float64, stable use, by map[string]*r
 	kept := p.List[:0]
 	for _, e := range p.List {
 		if v, ok := value[e.Name]; ok {
-			e.Now[peerLast], e.Missing = math.Log((v+rest(t))/(mean+rest(t))), 0
+			d := math.Log((v + rest(t)) / (mean + rest(t)))
+			p.Stir.add(d-e.Now[peerLast], len(value))
+			e.Now[peerLast], e.Missing = d, 0
 		} else if e.Missing++; e.Missing > missingLimit {
 			continue
+		} else {
+			p.Stir.add(0, len(value)) // as in a history
 		}
 		e.Now[peerD] += e.Now[peerLast]
 		e.Now[peerID] += i * e.Now[peerLast]
@@ -243,8 +249,8 @@ func (p *peers) inArms(variance float64) float64 {
 // inflation is by how much a variance that was estimated with so many degrees
 // of freedom is multiplied, so that its chance of being too small alone does not
 // reach the threshold: the evidence of a normal value at the threshold must be
-// as rare as alpha for a Student value too.
-func inflation(freedom, alpha float64) float64 {
+// as rare as alpha for a Student value too, over so many independent looks.
+func inflation(freedom, alpha, looks float64) float64 {
 	t := stats.StudentQuantile(alpha/looks, freedom)
 	return max(1, t*t/(2*(math.Log(1/alpha)+mixtureCost)))
 }

@@ -63,6 +63,11 @@ func (g *gaugeCheck) find(r rules) gaugeFinding {
 // levelVariance is that of a window's mean: what stable's instances show over
 // the same ticks, and no less than the canary's own noise. ok is false without
 // two of them.
+//
+// With a history, what few instances show now need not be made larger for chance:
+// what they showed before is, and it has many more draws of what comes and goes.
+// What they show now, and the canary's own noise beside what instances differ by
+// for good, are still the least.
 func (g *gaugeCheck) levelVariance(r rules, s int, w gaugeWindow) (variance float64, ok bool) {
 	if w.n < leastGaugeTicks {
 		return 0, false
@@ -71,7 +76,14 @@ func (g *gaugeCheck) levelVariance(r rules, s int, w gaugeWindow) (variance floa
 	if p.freedom == 0 {
 		return 0, false
 	}
-	return max(g.Peers.inArms(p.level)*inflation(p.freedom, r.alpha), g.Noise.variance()/w.n), true
+	now, noise := g.Peers.inArms(p.level), g.Noise.variance()/w.n
+	if g.Past != nil {
+		if before := g.Past.Level; p.level <= outgrown*before.whole(w.n) {
+			known := g.Peers.inArms(before.enlarged(w.n, r.alpha, g.Past.Stir.louder(g.Peers.Stir)))
+			return max(known, now, g.Peers.inArms(before.Lasting)+noise), true
+		}
+	}
+	return max(now*inflation(p.freedom, r.alpha, looks), noise), true
 }
 
 func (g *gaugeCheck) levelEvidence(r rules, null float64) (log float64, best int) {
@@ -105,7 +117,7 @@ func (g *gaugeCheck) leakEvidence(r rules, pair bool, null float64) (log float64
 			p := g.Peers.over(s, w)
 			switch {
 			case p.freedom > 0:
-				variance = max(variance, g.Peers.inArms(p.slope)*inflation(p.freedom, r.alpha))
+				variance = max(variance, g.slopeVariance(r, w, p))
 			case pair:
 				variance += 2 * (priorDrift / w.n) * (priorDrift / w.n)
 			default:
@@ -125,6 +137,16 @@ func (g *gaugeCheck) leakEvidence(r rules, pair bool, null float64) (log float64
 	}
 	byStart[starts] = g.Sums.Stakes.logKept(starts)
 	return stats.LogSumExp(byStart[:starts+1]), best
+}
+
+// slopeVariance is that of a window's slope, as stable's instances have it.
+func (g *gaugeCheck) slopeVariance(r rules, w gaugeWindow, p placebo) float64 {
+	if g.Past != nil {
+		if before := g.Past.Slope; p.slope <= outgrown*before.whole(w.n) {
+			return g.Peers.inArms(max(p.slope, before.enlarged(w.n, r.alpha, g.Past.Stir.louder(g.Peers.Stir))))
+		}
+	}
+	return g.Peers.inArms(p.slope) * inflation(p.freedom, r.alpha, looks)
 }
 
 func phaseTicks(r rules) float64 {
@@ -166,14 +188,65 @@ func (g *gaugeCheck) large(r rules, f gaugeFinding) bool {
 	}
 	// A canary that still grows towards what stable uses fills up, ever more
 	// slowly. One that has passed it, does not slow down, and will be beyond the
-	// margin within a phase's time, leaks.
+	// margin within a phase's time, leaks; and so does one that goes on growing
+	// and will be at its limit within a day.
 	ticks := phaseTicks(r)
-	_, slope := g.Trend.now()
 	level := g.levelNow(r)
+	late, long := g.lately(ticks / 2)
+	if level < math.Log(r.margin)/2 || long && !g.grows(late) {
+		return false
+	}
+	if left, grows := g.untilLimit(r, f); long && grows && left <= leakLimit(r) {
+		return true
+	}
+	_, slope := g.Trend.now()
 	ahead := level + min(slope, f.window.slope)*ticks
 	return f.window.slope*ticks >= math.Log1p(leakGrowth) && slope >= f.window.slope/2 &&
-		level >= math.Log(r.margin)/2 && ahead >= math.Log(r.margin) && g.material(r, math.Exp(ahead))
+		ahead >= math.Log(r.margin) && g.material(r, math.Exp(ahead))
 }
+
+// leakLimit is how soon a canary that grows must be at its limit to be rolled
+// back, however slowly it grows: a day, where phases last half an hour.
+func leakLimit(r rules) time.Duration {
+	return time.Duration(float64(24*time.Hour) / max(1, r.timing.Pace))
+}
+
+// lately is the latest window of at least so many ticks.
+func (g *gaugeCheck) lately(ticks float64) (w gaugeWindow, ok bool) {
+	for s := g.Sums.starts() - 1; s >= 0; s-- {
+		if w = g.window(s); w.n >= ticks {
+			return w, true
+		}
+	}
+	return w, false
+}
+
+// grows says that the canary's use grew in a window, by three standard errors: one
+// that has filled up does not.
+func (g *gaugeCheck) grows(w gaugeWindow) bool {
+	return w.slope > 3*math.Sqrt(g.Noise.variance()/w.spread)
+}
+
+// untilLimit is how long the canary's memory takes to its limit, if it goes on
+// growing beyond stable's as it has; false when it has no limit or does not grow.
+func (g *gaugeCheck) untilLimit(r rules, f gaugeFinding) (left time.Duration, grows bool) {
+	if g.Filled == nil {
+		return 0, false
+	}
+	level, own := g.Filled.now()
+	slope := f.window.slope
+	if w, ok := g.lately(phaseTicks(r) / 2); ok {
+		slope = min(slope, w.slope)
+	}
+	if own <= 0 || level <= 0 || slope <= 0 {
+		return 0, false
+	}
+	ticks := max(0, 1-level) / (slope * level)
+	return time.Duration(min(ticks*float64(r.timing.Interval), float64(farLimit))), true
+}
+
+// farLimit is further away than anybody looks.
+const farLimit = 1000 * time.Hour
 
 // material reports that a ratio is a difference large enough to act on.
 func (g *gaugeCheck) material(r rules, ratio float64) bool {
@@ -228,6 +301,9 @@ func (g *gaugeCheck) flag(r rules, t reading, f gaugeFinding, res *Result) {
 			res.Flags = append(res.Flags, "instance-spread")
 		}
 	}
+	if g.Past != nil && !f.pair {
+		res.Flags = append(res.Flags, "history")
+	}
 	res.Flags = append(res.Flags, "approximate")
 }
 
@@ -254,6 +330,9 @@ func (g *gaugeCheck) message(r rules, t reading, f gaugeFinding, res Result, lar
 	}
 	if f.leak {
 		text += fmt.Sprintf(", growing by %s a phase more than stable's", percent(math.Expm1(f.window.slope*phaseTicks(r))))
+		if left, grows := g.untilLimit(r, f); grows && left < farLimit {
+			text += ", reaches its limit in about " + roughly(left)
+		}
 	}
 	if !t.control {
 		text += " before stable lost its traffic"
@@ -275,6 +354,19 @@ func (g *gaugeCheck) least(r rules) float64 {
 		return leastCores
 	}
 	return leastBytes
+}
+
+// roughly writes a time in the unit that says enough of it.
+func roughly(d time.Duration) string {
+	for _, unit := range [...]struct {
+		name string
+		is   time.Duration
+	}{{"h", time.Hour}, {"min", time.Minute}} {
+		if d >= 2*unit.is {
+			return fmt.Sprintf("%.0f %s", d.Round(unit.is).Seconds()/unit.is.Seconds(), unit.name)
+		}
+	}
+	return fmt.Sprintf("%.0f s", d.Seconds())
 }
 
 // amount writes cores or bytes.

@@ -232,6 +232,8 @@ type reading struct {
 	// lacksBaseline: the plan has one at this weight and the tick has not.
 	lacksBaseline bool
 	weight        int
+	// history is of the time before the run.
+	history *rollout.History
 	// control says whether stable has traffic to compare with.
 	control bool
 	// dt is the time since the tick before, phaseElapsed the time in the phase.

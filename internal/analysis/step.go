@@ -22,7 +22,7 @@ func Step(cfg Config, s State, t rollout.Tick, phase int) (State, Assessment) {
 // the latest.
 func Advance(cfg Config, s *State, t rollout.Tick, phase int) Assessment {
 	if !cfg.Sound && Validate(t) != nil {
-		t.Arms = rollout.Arms{}
+		t.Arms, t.History = rollout.Arms{}, nil
 	}
 	dt := s.advance(t.At)
 	newPhase := phase != s.Phase
@@ -44,7 +44,7 @@ func Advance(cfg Config, s *State, t rollout.Tick, phase int) Assessment {
 	s.watchSplit(whole)
 	s.Weight = t.Weight
 
-	r := reading{weight: t.Weight, control: control, dt: dt, phaseElapsed: s.Elapsed - s.PhaseBegan}
+	r := reading{weight: t.Weight, history: t.History, control: control, dt: dt, phaseElapsed: s.Elapsed - s.PhaseBegan}
 	if reported(t.Arms.Canary) {
 		r.canary = t.Arms.Canary
 	}

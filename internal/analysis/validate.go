@@ -48,6 +48,35 @@ func Validate(t rollout.Tick) error {
 	if err := validateSample(t.Arms.Baseline); err != nil {
 		return fmt.Errorf("arms.baseline.%w", err)
 	}
+	if err := validateHistory(t.History); err != nil {
+		return fmt.Errorf("history.%w", err)
+	}
+	return nil
+}
+
+func validateHistory(h *rollout.History) error {
+	if h == nil {
+		return nil
+	}
+	if h.Interval <= 0 {
+		return fmt.Errorf("interval: is missing; write how far its figures are apart, such as 10s")
+	}
+	for _, c := range []struct {
+		field string
+		use   map[string][]float64
+		most  float64
+	}{{"cpu", h.CPU, maxCores}, {"memory", h.Memory, maxBytes}} {
+		for _, name := range sortedKeys(c.use) {
+			if n := len(c.use[name]); n > rollout.HistoryTicks {
+				return fmt.Errorf("%s.%s: has %d figures; write the latest %d at most", c.field, name, n, rollout.HistoryTicks)
+			}
+			for i, v := range c.use[name] {
+				if !(v >= 0 && v <= c.most) || v == 0 && c.field == "memory" {
+					return fmt.Errorf("%s.%s[%d]: %v is not what an instance can use; write what it used, the oldest first", c.field, name, i, v)
+				}
+			}
+		}
+	}
 	return nil
 }
 
@@ -71,6 +100,9 @@ func validateSample(s *rollout.Sample) error {
 		return err
 	}
 	if err := validateUse("memory", s.Memory, maxBytes); err != nil {
+		return err
+	}
+	if err := validateUse("memoryLimit", s.MemoryLimit, maxBytes); err != nil {
 		return err
 	}
 	for _, name := range sortedKeys(s.Business) {

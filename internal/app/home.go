@@ -47,6 +47,8 @@ type home struct {
 	outbox  runner.Waker
 
 	wake runner.Waker
+	// sampled is when stable's use was last noted at rest.
+	sampled time.Time
 
 	// aside are what goes on after a run and ends with the program.
 	aside sync.WaitGroup
@@ -148,6 +150,7 @@ func (h *home) settle(ctx context.Context) error {
 // rest looks once at a rollout that has no run, and waits for the next look.
 func (h *home) rest(ctx context.Context) {
 	h.keepStable(ctx)
+	h.sample(ctx)
 	timer := time.NewTimer(restInterval)
 	defer timer.Stop()
 	select {
@@ -155,6 +158,23 @@ func (h *home) rest(ctx context.Context) {
 	case <-h.wake:
 	case <-h.parts.Changed():
 	case <-ctx.Done():
+	}
+}
+
+// sample has the workload note what stable's instances use, once a tick: the next
+// run's figures are held against it.
+func (h *home) sample(ctx context.Context) {
+	meter, ok := h.parts.Workload.(workload.Meter)
+	interval := time.Duration(h.rollout.Spec.Analysis.Interval)
+	// The next look is up to a restInterval away.
+	if !ok || time.Since(h.sampled) < interval-restInterval/2 {
+		return
+	}
+	h.sampled = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	if _, err := meter.Usage(ctx); err != nil {
+		h.log.Debug("stable's processes could not be measured", "error", err)
 	}
 }
 

@@ -22,6 +22,8 @@ type line struct {
 	// Unsplit is for ticks whose figures hold requests that the weight did not
 	// send.
 	Unsplit []rollout.Arm `json:"unsplit"`
+	// History is what stable's instances used before the run.
+	History *rollout.History `json:"history"`
 	// Observed is there when the line comes from a record; the judge stream has
 	// no use for it.
 	Observed json.RawMessage `json:"observed"`
@@ -55,7 +57,7 @@ func parse(raw []byte) (t rollout.Tick, warning string, err error) {
 	if err != nil {
 		return t, "", fmt.Errorf("tick: %.60q is not a time; write one such as 2026-01-01T00:00:10Z", *in.Tick)
 	}
-	return rollout.Tick{At: at, Weight: *in.Weight, Arms: *in.Arms, Unsplit: in.Unsplit}, warning, nil
+	return rollout.Tick{At: at, Weight: *in.Weight, Arms: *in.Arms, Unsplit: in.Unsplit, History: in.History}, warning, nil
 }
 
 func decode(raw []byte, into any, strict bool) error {

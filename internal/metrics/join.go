@@ -68,5 +68,14 @@ func with(s, more *rollout.Sample) *rollout.Sample {
 	return &out
 }
 
+// History implements Historian.
+func (j *joined) History(ctx context.Context, now time.Time, tick time.Duration) (*rollout.History, error) {
+	h, ok := j.main.(Historian)
+	if !ok {
+		return nil, nil
+	}
+	return h.History(ctx, now, tick)
+}
+
 // Close implements Source.
 func (j *joined) Close() error { return errors.Join(j.main.Close(), j.more.Close()) }

@@ -25,6 +25,14 @@ type Source interface {
 	Close() error
 }
 
+// Historian is implemented by sources that know what stable's instances used before
+// the run.
+type Historian interface {
+	// History returns the ticks of such a length up to now, of rollout.HistorySpan at
+	// most; nil where nothing is known. It may be called while Collect is under way.
+	History(ctx context.Context, now time.Time, tick time.Duration) (*rollout.History, error)
+}
+
 // Paced is implemented by sources whose figures come in steps, as those that are
 // scraped. A tick that ends right after a step has the latest figures; one that
 // ends right before has those of a step ago.

@@ -51,6 +51,7 @@ type Input struct {
 	Weight   *int                `json:"weight,omitempty"`
 	Arms     *rollout.Arms       `json:"arms,omitempty"`
 	Unsplit  []rollout.Arm       `json:"unsplit,omitempty"`
+	History  *rollout.History    `json:"history,omitempty"`
 	Observed *engine.Observation `json:"observed"`
 }
 
@@ -111,7 +112,7 @@ const Serin = "serin"
 func InputOf(o engine.Observation) Input {
 	in := Input{Observed: &o}
 	if o.Tick != nil {
-		in.Tick, in.Weight, in.Arms, in.Unsplit = &o.Tick.At, &o.Tick.Weight, &o.Tick.Arms, o.Tick.Unsplit
+		in.Tick, in.Weight, in.Arms, in.Unsplit, in.History = &o.Tick.At, &o.Tick.Weight, &o.Tick.Arms, o.Tick.Unsplit, o.Tick.History
 	}
 	return in
 }
@@ -123,7 +124,7 @@ func (in Input) Observation() engine.Observation {
 		o = *in.Observed
 	}
 	if in.Tick != nil && in.Arms != nil {
-		o.Tick = &rollout.Tick{At: *in.Tick, Arms: *in.Arms, Unsplit: in.Unsplit}
+		o.Tick = &rollout.Tick{At: *in.Tick, Arms: *in.Arms, Unsplit: in.Unsplit, History: in.History}
 		if in.Weight != nil {
 			o.Tick.Weight = *in.Weight
 		}

@@ -15,6 +15,8 @@ type Tick struct {
 	// Unsplit are the arms whose figures may hold requests that reached them
 	// whatever the weight was: testers', or copies of others'.
 	Unsplit []Arm `json:"unsplit,omitempty"`
+	// History is of the time before the run; the first tick that has one counts.
+	History *History `json:"history,omitempty"`
 }
 
 // Arms holds a sample an arm; nil means that the arm's scrape failed and what
@@ -36,8 +38,12 @@ type Sample struct {
 	// Latency is the distribution of response times.
 	Latency *Histogram `json:"latency,omitempty"`
 	// CPU is in cores, Memory in bytes, by instance.
-	CPU        map[string]float64         `json:"cpu,omitzero"`
-	Memory     map[string]float64         `json:"memory,omitzero"`
+	CPU    map[string]float64 `json:"cpu,omitzero"`
+	Memory map[string]float64 `json:"memory,omitzero"`
+	// MemoryLimit is the use in bytes at which an instance is ended, by instance;
+	// one without a limit has none.
+	MemoryLimit map[string]float64 `json:"memoryLimit,omitzero"`
+
 	Exceptions []Exception                `json:"exceptions,omitzero"`
 	Business   map[string]BusinessSample  `json:"business,omitzero"`
 	Complaints *float64                   `json:"complaints,omitempty"`

@@ -80,6 +80,7 @@ func (r *Runner) observeTick(ctx context.Context, o *engine.Observation) {
 		r.ticks.stop()
 		return
 	}
+	r.recall(ctx)
 	share := r.router.Weight
 	if r.router.ByInstances {
 		share = r.router.Share
@@ -100,7 +101,7 @@ func (r *Runner) observeTick(ctx context.Context, o *engine.Observation) {
 	}
 	instances(arms.Stable, r.status.Stable)
 	instances(arms.Canary, r.status.Canary)
-	o.Tick = &rollout.Tick{At: at, Weight: weight, Arms: arms, Unsplit: r.router.Unsplit}
+	o.Tick = &rollout.Tick{At: at, Weight: weight, Arms: arms, Unsplit: r.router.Unsplit, History: r.recalled()}
 }
 
 // aside asks the workload what it knows of a tick beside its figures. It is asked
@@ -137,7 +138,7 @@ func (r *Runner) measure(known aside, arms *rollout.Arms) {
 	r.effects.worked("measure processes")
 	for arm, s := range map[rollout.Arm]*rollout.Sample{rollout.Stable: arms.Stable, rollout.Canary: arms.Canary, rollout.Baseline: arms.Baseline} {
 		if s != nil && s.CPU == nil && s.Memory == nil {
-			s.CPU, s.Memory = known.usage[arm].CPU, known.usage[arm].Memory
+			s.CPU, s.Memory, s.MemoryLimit = known.usage[arm].CPU, known.usage[arm].Memory, known.usage[arm].MemoryLimit
 		}
 	}
 }

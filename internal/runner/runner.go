@@ -100,6 +100,7 @@ type Runner struct {
 	// thrown are exceptions that wait for a sample of their arm.
 	thrown  map[rollout.Arm][]rollout.Exception
 	ticks   *collector
+	past    past
 	effects effects
 
 	last Look

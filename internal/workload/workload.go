@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"serin.dev/serin/internal/rollout"
 )
@@ -123,6 +124,17 @@ type Meter interface {
 type Usage struct {
 	CPU    map[string]float64
 	Memory map[string]float64
+	// MemoryLimit is where an instance's memory ends, in bytes, of those that have
+	// one.
+	MemoryLimit map[string]float64
+}
+
+// Historian is implemented by workloads that remember what stable's instances
+// used.
+type Historian interface {
+	// History returns the ticks of such a length up to now, of rollout.HistorySpan at
+	// most; nil where nothing is known.
+	History(ctx context.Context, now time.Time, tick time.Duration) (*rollout.History, error)
 }
 
 // Logger is implemented by workloads whose logs Serin can read.

@@ -51,6 +51,9 @@ func (s *Source) Diagnose(ctx context.Context) ([]Finding, error) {
 	values := s.values(rollout.Stable, groups[rollout.Stable])
 	gap := time.Duration(0)
 	for _, q := range s.plan.all() {
+		if q.signal == limit {
+			continue // who has none is judged without
+		}
 		f := Finding{Query: q.field}
 		text, known := s.render(q, rollout.Stable, groups[rollout.Stable])
 		if !known {

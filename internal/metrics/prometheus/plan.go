@@ -24,6 +24,7 @@ const (
 	sumSquares signal = "sumSquares"
 	cpu        signal = "cpu"
 	memory     signal = "memory"
+	limit      signal = "limit"
 )
 
 // query is one selector and what it is for.
@@ -57,7 +58,7 @@ type plan struct {
 	// byInstance are the same figures from the instances themselves, where
 	// counts come from a router that knows none.
 	byInstance []query
-	// usage are processor time and memory.
+	// usage are processor time, memory and its limit.
 	usage []query
 	unit  Unit
 	// instanceUnit is the unit of byInstance's response times.
@@ -150,6 +151,9 @@ func newPlan(c Config, onCluster bool) (plan, []rollout.Problem) {
 	}
 	use(cpu, own.CPU, cadvisor.queries.CPU)
 	use(memory, own.Memory, cadvisor.queries.Memory)
+	if own.Memory == "" {
+		use(limit, "", cadvisor.limit)
+	}
 	return p, found
 }
 

@@ -12,6 +12,8 @@ type preset struct {
 	// know no instances; instanceLabel tells the instances apart.
 	byInstance    Queries
 	instanceLabel string
+	// limit is the memory that a container may use.
+	limit string
 }
 
 // presets is the list; each has a file of its own.

@@ -9,5 +9,7 @@ var cadvisor = preset{
 		CPU:    `container_cpu_usage_seconds_total{namespace="$(namespace)",pod=~"$(pods)",container!="",container!="POD"}`,
 		Memory: `container_memory_working_set_bytes{namespace="$(namespace)",pod=~"$(pods)",container!="",container!="POD"}`,
 	},
+	// 0 where a container has no limit.
+	limit:         `container_spec_memory_limit_bytes{namespace="$(namespace)",pod=~"$(pods)",container!="",container!="POD"}`,
 	instanceLabel: "pod",
 }

@@ -206,7 +206,7 @@ func (t *tick) sample(arm rollout.Arm, over *excess, g Group) *rollout.Sample {
 		out.ByInstance[name] = in
 	}
 	if u := t.usage[arm]; u != nil {
-		out.CPU, out.Memory = u.cpu, u.memory
+		out.CPU, out.Memory, out.MemoryLimit = u.cpu, u.memory, u.limit
 		for name := range u.memory {
 			names[name] = true
 		}

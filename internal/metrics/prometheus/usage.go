@@ -6,8 +6,10 @@ import (
 	"serin.dev/serin/internal/rollout"
 )
 
-// used is what an arm's instances used, by their names.
-type used struct{ cpu, memory map[string]float64 }
+// used is what an arm's instances used, by their names. limit is how much memory
+// they would have used when one of their containers reached its limit, if all went
+// on in proportion.
+type used struct{ cpu, memory, limit map[string]float64 }
 
 // usage knows which samples of processor time and memory were read already.
 // They are gauges to a tick: where one is missing, it is left out, and nothing
@@ -28,6 +30,7 @@ type figure struct {
 func (u *usage) advance(readings []reading) map[rollout.Arm]*used {
 	out := map[rollout.Arm]*used{}
 	seen := map[string]point[float64]{}
+	filled := map[rollout.Arm]containers{}
 	for _, r := range readings {
 		latest := map[container]figure{}
 		for _, s := range r.numbers {
@@ -54,7 +57,13 @@ func (u *usage) advance(readings []reading) map[rollout.Arm]*used {
 				latest[of] = figure{value, newest.at}
 			}
 		}
+		if r.query.signal != cpu {
+			filled[r.arm] = filled[r.arm].with(r.query.signal, latest)
+		}
 		for of, f := range latest {
+			if r.query.signal == limit {
+				continue
+			}
 			if out[r.arm] == nil {
 				out[r.arm] = &used{}
 			}
@@ -69,5 +78,42 @@ func (u *usage) advance(readings []reading) map[rollout.Arm]*used {
 		}
 	}
 	u.last = seen
+	for arm, c := range filled {
+		if out[arm] != nil {
+			out[arm].limit = c.limits(out[arm].memory)
+		}
+	}
+	return out
+}
+
+// containers are what an arm's containers use of memory, and what they may.
+type containers struct{ memory, limit map[container]figure }
+
+func (c containers) with(s signal, latest map[container]figure) containers {
+	if s == limit {
+		c.limit = latest
+	} else {
+		c.memory = latest
+	}
+	return c
+}
+
+// limits is by instance, of those whose containers have one.
+func (c containers) limits(memory map[string]float64) map[string]float64 {
+	fullest := map[string]float64{}
+	for of, used := range c.memory {
+		if most := c.limit[of].value; most > 0 {
+			fullest[of.instance] = max(fullest[of.instance], used.value/most)
+		}
+	}
+	var out map[string]float64
+	for instance, part := range fullest {
+		if part > 0 && memory[instance] > 0 {
+			if out == nil {
+				out = map[string]float64{}
+			}
+			out[instance] = memory[instance] / part
+		}
+	}
 	return out
 }

@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"maps"
 	"sync"
 	"time"
 
@@ -14,6 +15,7 @@ type meter struct {
 	mu   sync.Mutex
 	at   time.Time
 	used map[processID]float64 // seconds of processor time
+	log  logbook
 }
 
 type processID struct {
@@ -47,6 +49,7 @@ func (w *Workload) Usage(ctx context.Context) (map[rollout.Arm]workload.Usage, e
 		}
 		i.mu.Unlock()
 	}
+	serving := w.memory.Serving.ID
 	w.mu.Unlock()
 	leaders := map[int]string{}
 	for _, e := range members {
@@ -65,7 +68,7 @@ func (w *Workload) Usage(ctx context.Context) (map[rollout.Arm]workload.Usage, e
 	for _, e := range members {
 		u, ok := out[e.arm]
 		if !ok {
-			u = workload.Usage{CPU: map[string]float64{}, Memory: map[string]float64{}}
+			u = workload.Usage{CPU: map[string]float64{}, Memory: map[string]float64{}, MemoryLimit: map[string]float64{}}
 			out[e.arm] = u
 		}
 		if !isProcess(e.p.pid, e.p.start) {
@@ -91,10 +94,15 @@ func (w *Workload) Usage(ctx context.Context) (map[rollout.Arm]workload.Usage, e
 			cores += max(0, seconds-m.used[id]) / elapsed
 		}
 		u.Memory[e.name] = bytes
+		if limit := memoryLimit(e.p.pid); limit > 0 {
+			u.MemoryLimit[e.name] = limit
+		}
 		if !first && elapsed > 0 {
 			u.CPU[e.name] = cores
 		}
 	}
 	m.at, m.used = now, used
+	stable := out[rollout.Stable]
+	m.log.add(entry{now, serving, rollout.HistoryTick{CPU: maps.Clone(stable.CPU), Memory: maps.Clone(stable.Memory)}})
 	return out, nil
 }

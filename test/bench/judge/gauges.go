@@ -27,9 +27,24 @@ type gaugeTraffic struct {
 	diurnal float64
 	// ratio is what the canary uses to what it would.
 	ratio func(at) float64
+	// louder is how many times the noise is of that before the run; 1 when 0.
+	louder float64
+	// limit is what an instance of memory may use to what it usually does; none
+	// when 0.
+	limit float64
 }
 
 func (g gaugeTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
+	_, draw := g.begin(rng, 0)
+	return draw
+}
+
+// past draws a run and the hour before it.
+func (g gaugeTraffic) past(rng *rand.Rand) (*rollout.History, func(at) rollout.Arms) {
+	return g.begin(rng, rollout.HistoryTicks)
+}
+
+func (g gaugeTraffic) begin(rng *rand.Rand, ticks int) (*rollout.History, func(at) rollout.Arms) {
 	stable := g.stable
 	if stable == 0 {
 		stable = 19
@@ -46,13 +61,30 @@ func (g gaugeTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 		noise[i] = g.noise * rng.NormFloat64()
 		names[i] = fmt.Sprintf("shop-%d", i)
 	}
-	return func(a at) rollout.Arms {
-		use := make(map[string]float64, stable)
-		shared := 1 + g.diurnal*math.Sin(2*math.Pi*a.since.Hours()/2)
-		now := func(i int) float64 {
-			noise[i] = g.memory*noise[i] + math.Sqrt(1-g.memory*g.memory)*g.noise*rng.NormFloat64()
-			return shared * level[i] * math.Exp(noise[i])
+	loud, shared := 1.0, 1.0
+	now := func(i int) float64 {
+		noise[i] = g.memory*noise[i] + math.Sqrt(1-g.memory*g.memory)*g.noise*rng.NormFloat64()
+		return shared * level[i] * math.Exp(loud*noise[i])
+	}
+	var history *rollout.History
+	if ticks > 0 {
+		before := map[string][]float64{}
+		for range ticks {
+			for i := range stable {
+				before[names[i]] = append(before[names[i]], now(i))
+			}
 		}
+		history = &rollout.History{Interval: rollout.Duration(interval), CPU: before}
+		if g.kind == rollout.Memory {
+			history.CPU, history.Memory = nil, before
+		}
+		if g.louder > 0 {
+			loud = g.louder
+		}
+	}
+	return history, func(a at) rollout.Arms {
+		use := make(map[string]float64, stable)
+		shared = 1 + g.diurnal*math.Sin(2*math.Pi*a.since.Hours()/2)
 		for i := range stable {
 			use[names[i]] = now(i)
 		}
@@ -68,6 +100,9 @@ func (g gaugeTraffic) source(rng *rand.Rand) func(at) rollout.Arms {
 		}
 		if g.kind == rollout.Memory {
 			arms.Stable.Memory, arms.Canary.Memory = use, canary
+			if g.limit > 0 {
+				arms.Canary.MemoryLimit = map[string]float64{names[stable]: g.limit * usual}
+			}
 		} else {
 			arms.Stable.CPU, arms.Canary.CPU = use, canary
 		}
@@ -105,7 +140,57 @@ func gaugeScenarios() []scenario {
 		return 1.5
 	}), "not in it", 0, 0)
 	late.onset, late.warmup = 15*time.Minute, 0
+	// hour has the history of an hour as well.
+	hour := func(name string, k kind, g gaugeTraffic) scenario {
+		s := one(name, k, g, "not in it", 0, 0)
+		if g.kind == "" {
+			g.kind = rollout.CPU
+		}
+		s.past = g.past
+		return s
+	}
+	limited := func(g gaugeTraffic, limit float64) gaugeTraffic { g.limit = limit; return mem(g) }
+	hours := func(s scenario) scenario {
+		s.length, s.config.Phases = 2*time.Hour, halfHours(5, 10, 25, 50)
+		return s
+	}
+	// later begins to leak after an hour.
+	later := func(name string, rate float64) scenario {
+		s := hours(one(name, fault, mem(grown(func(a at) float64 { return math.Exp(rate * max(0, (a.since-time.Hour).Minutes())) })), "not in it", 0, 0))
+		s.onset, s.warmup = time.Hour, 0
+		return s
+	}
+	few := gaugeTraffic{stable: 3, spread: .02, noise: .1, memory: .7}
+	loud, twice := few, few
+	loud.louder = 2
+	twice.ratio = always(1.6)
+	three := gaugeTraffic{stable: 3, spread: .1, noise: .05, memory: .9}
+	fills := func(a at) float64 { return 1 - .5*math.Exp(-a.since.Minutes()/10) }
 	return []scenario{
+		hour("UH1 U1 with the hour before", null, gaugeTraffic{spread: .05, noise: .03, memory: .7}),
+		hour("UH3 U3 with the hour before", null, gaugeTraffic{spread: .05, noise: .03, memory: .97}),
+		hour("UH4 U4 with the hour before", null, gaugeTraffic{spread: .05, noise: .15, memory: .97, diurnal: .6}),
+		hour("UH6 U6 with the hour before", null, three),
+		hour("UH7 U7 with the hour before", fault, with(always(1.3))),
+		hour("UH8 U8 with the hour before", fault, with(always(1.5))),
+		hour("UH10 U10 with the hour before", fault, gaugeTraffic{stable: 3, spread: .05, noise: .03, memory: .9, ratio: always(2.5)}),
+		one("U11 CPU, three alike that move by 10%", null, few, "not in it", 0, 0),
+		hour("UH11 U11 with the hour before", null, few),
+		hour("UH12 U11, twice as much as in the hour before", null, loud),
+		one("U13 U11 +60%", fault, twice, "not in it", 0, 0),
+		hour("UH13 U13 with the hour before", fault, twice),
+		hour("MH1 M1 with the hour before", null, mem(usual)),
+		hour("MH2 M2 with the hour before", null, mem(gaugeTraffic{spread: .05, noise: .1, memory: .97})),
+		hour("MH3 M3 with the hour before", null, mem(with(fills))),
+		hour("MH4 M4 with the hour before", fault, mem(grown(leak(.01)))),
+		hour("MH5 M5 with the hour before", fault, mem(grown(leak(.03)))),
+		hours(one("M6 grows by 6% a phase, no limit", tolerated, mem(grown(leak(.002))), "not in it", 0, 0)),
+		hours(one("M7 grows by 6% a phase, limit 1.5x its use", fault, limited(grown(leak(.002)), 1.5), "not in it", 0, 0)),
+		hours(one("M8 M3 for two hours", null, mem(with(fills)), "not in it", 0, 0)),
+		hours(one("M9 M8 with a limit of 1.25x its use", null, limited(with(fills), 1.25), "not in it", 0, 0)),
+		hours(one("M10 M1 for two hours, limit 1.25x its use", null, limited(usual, 1.25), "not in it", 0, 0)),
+		later("M11 1% a minute from minute 60", .01),
+		later("M12 3% a minute from minute 60", .03),
 		one("U1 CPU, noise .7 from tick to tick", null, gaugeTraffic{spread: .05, noise: .03, memory: .7}, "0", 0, 0),
 		one("U2 CPU, noise .9", null, gaugeTraffic{spread: .05, noise: .03, memory: .9}, "0", 0, 0),
 		one("U3 CPU, noise .97", null, gaugeTraffic{spread: .05, noise: .03, memory: .97}, ".1%", 0, 0),

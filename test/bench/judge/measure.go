@@ -95,7 +95,7 @@ func hash(s string) uint64 {
 // over, so that it was promoted.
 func judgeRun(s scenario, rng *rand.Rand) (rolledBack time.Duration, promoted bool) {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	draw := s.source(rng)
+	draw, history := s.begin(rng)
 	config := s.config
 	config.Terse = true
 	state := analysis.Start(config)
@@ -113,6 +113,7 @@ func judgeRun(s scenario, rng *rand.Rand) (rolledBack time.Duration, promoted bo
 			Weight: weight,
 			Arms:   draw(at{since: since, length: length, weight: weight, phase: phase}),
 		}
+		tick.History, history = history, nil
 		pressing = analysis.Presses(tick)
 		assessment = analysis.Advance(config, &state, tick, phase)
 		for _, r := range assessment.Results {
@@ -128,6 +129,15 @@ func judgeRun(s scenario, rng *rand.Rand) (rolledBack time.Duration, promoted bo
 		}
 	}
 	return -1, promoted
+}
+
+// begin draws a run, and what was before it.
+func (s scenario) begin(rng *rand.Rand) (func(at) rollout.Arms, *rollout.History) {
+	if s.past != nil {
+		history, draw := s.past(rng)
+		return draw, history
+	}
+	return s.source(rng), nil
 }
 
 func phaseAt(phases []rollout.Phase, since time.Duration) int {

@@ -46,6 +46,8 @@ type scenario struct {
 	rules []rule
 	// source draws a run: a function from tick to tick.
 	source func(*rand.Rand) func(at) rollout.Arms
+	// past draws a run with a history of stable's instances instead.
+	past func(*rand.Rand) (*rollout.History, func(at) rollout.Arms)
 	// note is what the design note reports; noteMedian and noteRate are bars
 	// where the note has figures for them (0: none).
 	note       string
