@@ -97,7 +97,7 @@ func TestContainersAreThoseOfTheArmsPods(t *testing.T) {
 		{"container": "shop", "pod": "shop-6b7f-abcde", "namespace": "web"}:  false,
 		{"container": "shop", "pod": "shop-59c8-abcde", "namespace": "b"}:    false,
 	} {
-		for i, name := range []string{"container_cpu_usage_seconds_total", "container_memory_working_set_bytes"} {
+		for i, name := range []string{"container_cpu_usage_seconds_total", "container_memory_working_set_bytes", "container_spec_memory_limit_bytes"} {
 			(*series)["__name__"] = name
 			if got := selects(p.usage[i].selector, values, *series); got != want {
 				t.Errorf("%v: %v, want %v", fmt.Sprint(*series), got, want)

@@ -68,8 +68,8 @@ func TestEveryPresetIsMadeOfSelectors(t *testing.T) {
 		if len(wrong) > 0 {
 			t.Errorf("%s: %v", name, wrong)
 		}
-		if len(p.counts) != 3 || len(p.usage) != 2 {
-			t.Errorf("%s has %d traffic and %d usage queries, want 3 and 2", name, len(p.counts), len(p.usage))
+		if len(p.counts) != 3 || len(p.usage) != 3 {
+			t.Errorf("%s has %d traffic and %d usage queries, want 3 and 3", name, len(p.counts), len(p.usage))
 		}
 		if len(from.byInstance.Requests) > 0 != (len(p.byInstance) == 3) {
 			t.Errorf("%s: %d queries by instance", name, len(p.byInstance))
