@@ -92,10 +92,15 @@ const (
 
 var logGuardRatio = math.Log(guardRatio)
 
+// wanderSettles is after how many seconds noise that goes on is weighed wholly
+// where there are few requests: they take long to tell a slower canary, and by
+// then stable has shown how it moves.
+const wanderSettles = 4800
+
 func newLatencyCheck(starts int) *latencyCheck {
 	p := laterParts(latencyLaterStake, starts)
 	l := &latencyCheck{Guard: newMeans(p), Body: newMeans(p)}
-	l.Guard.Wander = wander{}
+	l.Guard.Wander, l.Body.Wander.Settles = wander{}, wanderSettles
 	for i := range l.Tails {
 		l.Tails[i] = newTail(p)
 	}

@@ -35,6 +35,10 @@ type wander struct {
 	// full weight.
 	Least float64 `json:"least,omitempty"`
 	Full  float64 `json:"full,omitempty"`
+	// Settles is after how many seconds a law has its full weight whatever the
+	// requests know, 0 for never; Lasted how long it is now.
+	Settles float64 `json:"settles,omitempty"`
+	Lasted  float64 `json:"lasted,omitempty"`
 	// Still says that what is likeliest is no wandering at all.
 	Still bool `json:"still,omitempty"`
 	// Laws holds the fields below for each law.
@@ -176,6 +180,7 @@ func (w *wander) add(z, variance, seconds float64, alone bool) {
 		w.settle()
 	}
 	w.Information += 1 / variance
+	w.Lasted += seconds
 	kept := keptOver(seconds)
 	for i := range laws {
 		f := w.Laws[i*wanderFields : (i+1)*wanderFields]
@@ -277,7 +282,11 @@ var coveredBy = func() (by [wanderLaws][]int) {
 // against a shift.
 func (w *wander) weights() (p wanderWeights) {
 	known := w.Information * w.Unit * w.Unit / w.Full
-	odds := math.Log(min(1, w.Least+known*known))
+	settled := 0.0
+	if w.Settles > 0 {
+		settled = w.Lasted / w.Settles
+	}
+	odds := math.Log(min(1, w.Least+known*known+settled*settled))
 	top := math.Inf(-1)
 	for i, l := range laws {
 		var seen float64
