@@ -45,6 +45,11 @@ func (r *Recording) Collect(ctx context.Context, since, now time.Time) (rollout.
 	return r.source.Collect(ctx, since, now)
 }
 
+// History is what stable's instances used in the hour up to now, a figure a tick.
+func (r *Recording) History(ctx context.Context, now time.Time, tick time.Duration) (*rollout.History, error) {
+	return r.source.History(ctx, now, tick)
+}
+
 // Usual is what the service is usually like, over how long; what was not
 // recorded is the default.
 func (r *Recording) Usual(ctx context.Context) (simulate.Traffic, time.Duration, error) {

@@ -250,6 +250,10 @@ func (c *command) series(ctx context.Context, o RecordedOptions, p plannedFile, 
 	case err != nil:
 		return nil, unreachable("%w", err)
 	}
+	// As a run does, which goes on without it too.
+	if ticks[0].History, err = rec.History(ctx, ticks[0].At.Add(-interval), interval); err != nil {
+		fmt.Fprintf(c.err, "serin: processor time and memory are judged without it: %v\n", err)
+	}
 	return ticks, nil
 }
 

@@ -70,6 +70,9 @@ type Recording interface {
 	// Collect returns what both arms did from since, or the end of the call
 	// before, to now.
 	Collect(ctx context.Context, since, now time.Time) (rollout.Arms, error)
+	// History is what stable's instances used in the hour up to now, a figure a
+	// tick; nil where nothing is known.
+	History(ctx context.Context, now time.Time, tick time.Duration) (*rollout.History, error)
 	// Usual is what the service is usually like, and over how long that was.
 	Usual(ctx context.Context) (simulate.Traffic, time.Duration, error)
 	// Versions evaluates an expression that has a series for each version at

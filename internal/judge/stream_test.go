@@ -439,3 +439,28 @@ func TestAStreamMayHaveABaseline(t *testing.T) {
 		t.Errorf("nobody asked for a baseline: %s", out)
 	}
 }
+
+// A line of the stream may tell what stable used before.
+func TestALineMayHaveAHistory(t *testing.T) {
+	p := plan()
+	p.Analysis.Checks = []rollout.Check{{Name: "cpu", Type: rollout.CPU, Rollback: rollout.DefaultMargin(rollout.CPU)}}
+	figures := func(n int) string { return strings.TrimSuffix(strings.Repeat("0.5,0.52,0.48,", n), ",") }
+	history := `"history":{"interval":"10s","cpu":{"a":[` + figures(12) + `],"b":[` + figures(12) + `]}},`
+	line := func(n int, more string) string {
+		return fmt.Sprintf(`{"tick":%q,"weight":5,%s"arms":{"stable":{"requests":950,"cpu":{"a":0.5,"b":0.51}},"canary":{"requests":50,"cpu":{"c":0.5},"memory":{"c":9e7},"memoryLimit":{"c":1e9}}}}`,
+			start.Add(time.Duration(n)*10*time.Second).Format(time.RFC3339), more)
+	}
+	var out bytes.Buffer
+	var warnings []string
+	_, err := judge.Stream(p, strings.NewReader(line(1, history)+"\n"+line(2, "")+"\n"+line(3, strings.Replace(history, "0.52", "-1", 1))+"\n"), &out, func(w string) { warnings = append(warnings, w) })
+	if err != nil || len(warnings) > 0 {
+		t.Fatalf("%v, %v", err, warnings)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 3 || !strings.Contains(lines[0], `"history"`) || !strings.Contains(lines[1], `"history"`) {
+		t.Errorf("no verdict knows of the history:\n%s", out.String())
+	}
+	if !strings.Contains(lines[2], "history.cpu.a[1]") {
+		t.Errorf("a figure that cannot be is answered by %s", lines[2])
+	}
+}

@@ -26,6 +26,7 @@ func (k *Kubelet) serveUsage(w http.ResponseWriter, _ *http.Request) {
 	type series struct {
 		labels string
 		usage
+		limit int64
 	}
 	var all []series
 	for _, p := range k.all() {
@@ -34,7 +35,7 @@ func (k *Kubelet) serveUsage(w http.ResponseWriter, _ *http.Request) {
 			pid, id := c.pid, c.id
 			c.mu.Unlock()
 			if u, ok := used[pid]; ok && pid != 0 {
-				all = append(all, series{fmt.Sprintf("container=%q,id=%q,image=%q,namespace=%q,pod=%q", c.spec.Name, id, c.spec.Image, p.namespace, p.name), u})
+				all = append(all, series{fmt.Sprintf("container=%q,id=%q,image=%q,namespace=%q,pod=%q", c.spec.Name, id, c.spec.Image, p.namespace, p.name), u, c.spec.Resources.Limits.Memory().Value()})
 			}
 		}
 	}
@@ -47,6 +48,10 @@ func (k *Kubelet) serveUsage(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintln(w, "# HELP container_memory_working_set_bytes Current working set in bytes.\n# TYPE container_memory_working_set_bytes gauge")
 	for _, s := range all {
 		fmt.Fprintf(w, "container_memory_working_set_bytes{%s} %d %d\n", s.labels, s.memory, now)
+	}
+	fmt.Fprintln(w, "# HELP container_spec_memory_limit_bytes Memory limit for the container.\n# TYPE container_spec_memory_limit_bytes gauge")
+	for _, s := range all {
+		fmt.Fprintf(w, "container_spec_memory_limit_bytes{%s} %d %d\n", s.labels, s.limit, now)
 	}
 }
 
