@@ -22,14 +22,6 @@ import (
 	"serin.dev/serin/internal/workload"
 )
 
-// The names of what is kept of a run.
-const (
-	recordFile   = "record.jsonl"
-	evidenceFile = "evidence.json"
-	markdownFile = "report.md"
-	htmlFile     = "report.html"
-)
-
 // excerptBytes is how much of the end of each log a report quotes, and
 // excerptsBytes how much of all of them together.
 const (
@@ -58,7 +50,7 @@ func (k keeper) chores() map[engine.JobKind]runner.Chore {
 }
 
 func (h *home) reportPath(run string) string {
-	return filepath.Join(h.opts.archiveDir(), h.name(), run, htmlFile)
+	return filepath.Join(h.opts.archiveDir(), h.name(), run, archive.HTMLFile)
 }
 
 // archiveLogs keeps the logs of the instances that are about to go: the
@@ -85,7 +77,7 @@ func (k keeper) archiveLogs(ctx context.Context, run store.Run, _ workload.Statu
 				return err
 			}
 			defer f.Close()
-			_, err = k.archive.Put(ctx, run.Rollout, run.ID, "logs/"+name, f)
+			_, err = k.archive.Put(ctx, run.Rollout, run.ID, archive.LogsFolder+"/"+name, f)
 			if err == nil {
 				kept++
 			}
@@ -136,7 +128,7 @@ func (k keeper) gatherEvidence(ctx context.Context, run store.Run, status worklo
 	if err != nil {
 		return "", fmt.Errorf("write the evidence: %w", err)
 	}
-	if _, err := k.archive.Put(ctx, run.Rollout, run.ID, evidenceFile, bytes.NewReader(data)); err != nil {
+	if _, err := k.archive.Put(ctx, run.Rollout, run.ID, archive.EvidenceFile, bytes.NewReader(data)); err != nil {
 		return "", fmt.Errorf("archive the evidence: %w", err)
 	}
 	return "evidence gathered", nil
@@ -314,7 +306,7 @@ func Chronicle(ctx context.Context, st store.Store, ar archive.Archive, run stor
 		rec.Write(l)
 		rec.WriteByte('\n')
 	}
-	if _, err := ar.Put(ctx, run.Rollout, run.ID, recordFile, bytes.NewReader(rec.Bytes())); err != nil {
+	if _, err := ar.Put(ctx, run.Rollout, run.ID, archive.RecordFile, bytes.NewReader(rec.Bytes())); err != nil {
 		return fmt.Errorf("archive the record: %w", err)
 	}
 	ev, err := readEvidence(ctx, ar, run)
@@ -329,10 +321,10 @@ func Chronicle(ctx context.Context, st store.Store, ar archive.Archive, run stor
 	if err := errors.Join(report.Markdown(&md, rep), report.HTML(&html, rep)); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	if _, err := ar.Put(ctx, run.Rollout, run.ID, markdownFile, &md); err != nil {
+	if _, err := ar.Put(ctx, run.Rollout, run.ID, archive.MarkdownFile, &md); err != nil {
 		return fmt.Errorf("archive the report: %w", err)
 	}
-	where, err := ar.Put(ctx, run.Rollout, run.ID, htmlFile, &html)
+	where, err := ar.Put(ctx, run.Rollout, run.ID, archive.HTMLFile, &html)
 	if err != nil {
 		return fmt.Errorf("archive the report: %w", err)
 	}
@@ -344,7 +336,7 @@ func Chronicle(ctx context.Context, st store.Store, ar archive.Archive, run stor
 
 func readEvidence(ctx context.Context, ar archive.Archive, run store.Run) (report.Evidence, error) {
 	var ev report.Evidence
-	f, err := ar.Open(ctx, run.Rollout, run.ID, evidenceFile)
+	f, err := ar.Open(ctx, run.Rollout, run.ID, archive.EvidenceFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ev, nil
 	}

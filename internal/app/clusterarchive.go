@@ -13,7 +13,6 @@ import (
 
 	"serin.dev/serin/internal/archive"
 	"serin.dev/serin/internal/report"
-	"serin.dev/serin/internal/server"
 	"serin.dev/serin/internal/store"
 	"serin.dev/serin/internal/store/crd"
 )
@@ -26,7 +25,7 @@ type evidenced struct {
 }
 
 func (a evidenced) Put(ctx context.Context, rollout, run, name string, r io.Reader) (string, error) {
-	if name != evidenceFile {
+	if name != archive.EvidenceFile {
 		return a.Archive.Put(ctx, rollout, run, name, r)
 	}
 	data, err := io.ReadAll(r)
@@ -41,7 +40,7 @@ func (a evidenced) Put(ctx context.Context, rollout, run, name string, r io.Read
 
 func (a evidenced) Open(ctx context.Context, rollout, run, name string) (io.ReadCloser, error) {
 	f, err := a.Archive.Open(ctx, rollout, run, name)
-	if name != evidenceFile || !errors.Is(err, fs.ErrNotExist) {
+	if name != archive.EvidenceFile || !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
 	return openEvidence(ctx, a.store, run)
@@ -72,11 +71,11 @@ func (a recordArchive) Put(context.Context, string, string, string, io.Reader) (
 }
 
 func (a recordArchive) Open(ctx context.Context, _, run, name string) (io.ReadCloser, error) {
-	if name == recordFile {
+	if name == archive.RecordFile {
 		rec, err := a.record(ctx, run)
 		return io.NopCloser(rec), err
 	}
-	if name == evidenceFile {
+	if name == archive.EvidenceFile {
 		return openEvidence(ctx, a.store, run)
 	}
 	r, err := a.store.Load(ctx, run)
@@ -92,7 +91,7 @@ func (a recordArchive) Open(ctx context.Context, _, run, name string) (io.ReadCl
 	}
 	var out bytes.Buffer
 	switch name {
-	case markdownFile, htmlFile:
+	case archive.MarkdownFile, archive.HTMLFile:
 		err = a.report(ctx, r, ev, name, &out)
 	default:
 		i := slices.IndexFunc(ev.LogExcerpts, func(e report.Excerpt) bool { return logName(e) == name })
@@ -119,7 +118,7 @@ func (a recordArchive) report(ctx context.Context, r store.Run, ev report.Eviden
 	if err != nil {
 		return err
 	}
-	if name == markdownFile {
+	if name == archive.MarkdownFile {
 		return report.Markdown(out, rep)
 	}
 	return report.HTML(out, rep)
@@ -157,7 +156,7 @@ func (a recordArchive) evidence(ctx context.Context, r store.Run) (report.Eviden
 }
 
 // logName is under which name an excerpt is archived.
-func logName(e report.Excerpt) string { return server.LogsFolder + "/" + e.Instance }
+func logName(e report.Excerpt) string { return archive.LogsFolder + "/" + e.Instance }
 
 func (a recordArchive) List(ctx context.Context, _, run string) ([]string, error) {
 	r, err := a.store.Load(ctx, run)
@@ -171,7 +170,7 @@ func (a recordArchive) List(ctx context.Context, _, run string) ([]string, error
 	if err != nil {
 		return nil, err
 	}
-	names := []string{recordFile, htmlFile, markdownFile}
+	names := []string{archive.RecordFile, archive.HTMLFile, archive.MarkdownFile}
 	for _, e := range ev.LogExcerpts {
 		names = append(names, logName(e))
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"serin.dev/serin/internal/archive"
 	"serin.dev/serin/internal/rollout"
 )
 
@@ -44,7 +45,7 @@ func (a *api) archivedLogs(ctx context.Context, in *ByID) (*huma.StreamResponse,
 	}
 	var names []string
 	for _, n := range all {
-		if strings.HasPrefix(n, LogsFolder+"/") {
+		if strings.HasPrefix(n, archive.LogsFolder+"/") {
 			names = append(names, n)
 		}
 	}

@@ -9,15 +9,8 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
-)
 
-// The names under which a finished run's files are in the archive.
-const (
-	RecordFile = "record.jsonl"
-	ReportMD   = "report.md"
-	ReportHTML = "report.html"
-	// LogsFolder holds the archived logs.
-	LogsFolder = "logs"
+	"serin.dev/serin/internal/archive"
 )
 
 // linesAtOnce is how many lines of a record are held in memory.
@@ -33,7 +26,7 @@ func (a *api) records(doc huma.API) {
 		}
 		// The archive has it whole; the store forgets old records.
 		if r.Archived {
-			f, err := a.backend.Archive().Open(ctx, r.Rollout, r.ID, RecordFile)
+			f, err := a.backend.Archive().Open(ctx, r.Rollout, r.ID, archive.RecordFile)
 			if err != nil {
 				return nil, told(fmt.Errorf("record of run %s: %w", r.ID, err))
 			}
@@ -77,9 +70,9 @@ func (a *api) report(ctx context.Context, in *struct {
 	if err != nil {
 		return nil, told(err)
 	}
-	name, contentType := ReportMD, "text/markdown; charset=utf-8"
+	name, contentType := archive.MarkdownFile, "text/markdown; charset=utf-8"
 	if in.Format == "html" {
-		name, contentType = ReportHTML, "text/html; charset=utf-8"
+		name, contentType = archive.HTMLFile, "text/html; charset=utf-8"
 	}
 	f, err := a.backend.Archive().Open(ctx, r.Rollout, r.ID, name)
 	if errors.Is(err, fs.ErrNotExist) && !r.Archived {

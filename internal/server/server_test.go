@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"serin.dev/serin/internal/archive"
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/record"
 	"serin.dev/serin/internal/rollout"
@@ -178,7 +179,7 @@ func TestAReportIsThereOnceTheRunHasEnded(t *testing.T) {
 	if _, err := c.Report(t.Context(), r.ID, "md"); code(t, err) != server.CodeNotYet {
 		t.Errorf("before the end: %v", err)
 	}
-	for name, body := range map[string]string{server.ReportMD: "# promoted", server.ReportHTML: "<h1>promoted</h1>", "logs/shop-v2-0.log": "hello\n"} {
+	for name, body := range map[string]string{archive.MarkdownFile: "# promoted", archive.HTMLFile: "<h1>promoted</h1>", "logs/shop-v2-0.log": "hello\n"} {
 		if _, err := p.archive.Put(t.Context(), "shop", r.ID, name, strings.NewReader(body)); err != nil {
 			t.Fatal(err)
 		}
