@@ -224,10 +224,7 @@ func (c *cluster) Carry(ctx context.Context, name types.NamespacedName, wake run
 			c.opts.Logger.Warn("the adapters could not be closed", "run", run.ID, "error", err)
 		}
 	}()
-	gates, err := builtin.NewGates(run.Spec, "/")
-	if err != nil {
-		return err
-	}
+	gates := builtin.NewGates(run.Spec, "/")
 	ar, err := builtin.NewArchive(rollout.Adapter{}, filepath.Join(c.opts.Archive, name.Namespace))
 	if err != nil {
 		return err

@@ -75,6 +75,9 @@ func (r readyPipe) tell() error {
 // waits until it serves. The proxies go on serving all along. When the
 // successor does not come up, this program takes the state back and goes on.
 func (d *daemon) handOver(ctx context.Context) error {
+	if err := d.refuseRemoval(ctx); err != nil {
+		return err
+	}
 	d.notify("RELOADING=1")
 	log := d.program.opts.Logger
 	log.Info("handing over to a successor")

@@ -96,6 +96,14 @@ func openHome(opts Options, r rollout.Rollout, file string, st store.Store, ar a
 
 func (h *home) name() string { return h.rollout.Metadata.Name }
 
+// active returns the run that goes on; the error wraps store.ErrNotFound when there
+// is none.
+func (h *home) active(ctx context.Context) (store.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return h.store.Active(ctx, h.name())
+}
+
 // serve keeps the rollout going until ctx is done: at rest, or carrying a run.
 // once, when not nil, ends it after the first run that ends, and is told of it.
 func (h *home) serve(ctx context.Context, once func(store.Run)) error {
@@ -103,7 +111,7 @@ func (h *home) serve(ctx context.Context, once func(store.Run)) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		run, err := h.store.Active(ctx, h.name())
+		run, err := h.active(ctx)
 		switch {
 		case err == nil:
 			ended, err := h.carry(ctx, run)
@@ -127,7 +135,7 @@ func (h *home) serve(ctx context.Context, once func(store.Run)) error {
 // settle makes the workload agree with the store after a restart: a run that
 // ended, or never began, while the workload had not been told.
 func (h *home) settle(ctx context.Context) error {
-	_, err := h.store.Active(ctx, h.name())
+	_, err := h.active(ctx)
 	if err == nil {
 		return nil
 	}
@@ -290,7 +298,7 @@ func (h *home) release(ctx context.Context, c server.Candidate) (store.Run, erro
 	if serving.Version == candidate.Version {
 		return store.Run{}, fmt.Errorf("%s serves %s already: %w", h.name(), serving.Version, server.ErrNothingToDo)
 	}
-	if active, err := h.store.Active(ctx, h.name()); err == nil {
+	if active, err := h.active(ctx); err == nil {
 		return store.Run{}, fmt.Errorf("%s has the run %s to %s, which has not ended; wait for it, or roll it back with \"serin rollback %s\": %w",
 			h.name(), active.ID, active.CanaryVersion, h.name(), store.ErrActive)
 	}
@@ -370,43 +378,18 @@ func runID(name string, at time.Time) string {
 
 // carry takes a run to its end, or until ctx is done.
 func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
-	var candidate workload.Version
-	if err := json.Unmarshal(run.Candidate, &candidate); err != nil {
-		return run, fmt.Errorf("read the candidate of %s: %w", run.ID, err)
-	}
-	if err := h.parts.Workload.BeginRun(candidate); err != nil && !errors.Is(err, workload.ErrServing) {
-		return run, fmt.Errorf("go on with %s: %w", run.ID, err)
-	}
 	h.setRun(run.ID)
 	defer h.setRun("")
-
-	gates, err := builtin.NewGates(run.Spec, filepath.Dir(h.file))
-	if err != nil {
-		return run, err
-	}
-	jobs := runner.NewJobs(gates.Hooks, h.keeper().chores(), h.store, h.log, h.wake.Wake)
-	defer jobs.Close()
-	tests := runner.NewTests(gates.Tests, h.store, h.log, h.wake.Wake)
-	defer tests.Close()
-	r := runner.New(run.ID, runner.Ports{
-		Store: h.store, Router: h.parts.Router, Workload: h.parts.Workload, Metrics: h.parts.Metrics,
-		Jobs: jobs, Tests: tests,
-	}, runner.Options{Logger: h.opts.Logger, Wake: h.wake.Wake, Link: func(store.Run) string { return h.reportPath(run.ID) }})
-
-	err = r.Loop(ctx, h.wake, h.parts.Changed(), func(look runner.Look, err error) {
-		h.mu.Lock()
-		h.look, h.trouble = look, ""
-		if err != nil {
-			h.trouble = strings.ReplaceAll(err.Error(), "\n", "; ")
+	for again := true; again; {
+		w, following, cancel, err := h.workload(ctx, run)
+		if err == nil {
+			err = h.follow(following, run, w)
 		}
-		h.mu.Unlock()
-		h.outbox.Wake()
-		if h.opts.Watch != nil {
-			h.opts.Watch(h.name(), look)
+		again = err != nil && following.Err() != nil && ctx.Err() == nil
+		cancel()
+		if err != nil && !again {
+			return run, err
 		}
-	})
-	if err != nil {
-		return run, err
 	}
 	ended, err := h.store.Load(ctx, run.ID)
 	if err != nil {
@@ -425,6 +408,30 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 		h.aside.Go(func() { h.chronicleMessages(ctx, ended) })
 	}
 	return ended, nil
+}
+
+// follow takes a run over a workload to its end, or until ctx is done.
+func (h *home) follow(ctx context.Context, run store.Run, w workload.Workload) error {
+	gates := builtin.NewGates(run.Spec, filepath.Dir(h.file))
+	jobs := runner.NewJobs(gates.Hooks, h.keeper().chores(), h.store, h.log, h.wake.Wake)
+	defer jobs.Close()
+	tests := runner.NewTests(gates.Tests, h.store, h.log, h.wake.Wake)
+	defer tests.Close()
+	r := runner.New(run.ID, runner.Ports{
+		Store: h.store, Router: h.parts.Router, Workload: w, Metrics: h.parts.Metrics, Jobs: jobs, Tests: tests,
+	}, runner.Options{Logger: h.opts.Logger, Wake: h.wake.Wake, Link: func(store.Run) string { return h.reportPath(run.ID) }})
+	return r.Loop(ctx, h.wake, h.parts.Changed(), func(look runner.Look, err error) {
+		h.mu.Lock()
+		h.look, h.trouble = look, ""
+		if err != nil {
+			h.trouble = strings.ReplaceAll(err.Error(), "\n", "; ")
+		}
+		h.mu.Unlock()
+		h.outbox.Wake()
+		if h.opts.Watch != nil {
+			h.opts.Watch(h.name(), look)
+		}
+	})
 }
 
 func (h *home) setRun(id string) {

@@ -48,7 +48,7 @@ func Serve(ctx context.Context, opts Options, dir string, so ServeOptions) (err 
 	if sockets == nil {
 		sockets = kept
 	}
-	d := &daemon{opts: opts, so: so, files: files, from: inherited{sockets: sockets}}
+	d := &daemon{opts: opts, so: so, dir: dir, files: files, from: inherited{sockets: sockets}}
 	if err := d.open(ctx); err != nil {
 		return err
 	}
@@ -63,6 +63,7 @@ func Serve(ctx context.Context, opts Options, dir string, so ServeOptions) (err 
 		}
 	}
 	d.start(ctx)
+	d.tellAbandoned(ctx)
 	d.keepSockets(kept)
 	listen := map[string]string{}
 	for _, h := range d.homes {
@@ -87,7 +88,8 @@ func Serve(ctx context.Context, opts Options, dir string, so ServeOptions) (err 
 				d.program.opts.Logger.Error("the handover did not work; this program goes on", "error", err)
 				continue
 			}
-			return errors.Join(d.closeRouters(context.WithoutCancel(ctx)))
+			ctx := context.WithoutCancel(ctx)
+			return errors.Join(d.closeRouters(ctx), d.endRemoved(ctx))
 		case err := <-failed:
 			d.notify("STOPPING=1")
 			d.stop()
@@ -148,6 +150,7 @@ func rolloutFiles(dir string) ([]rolloutFile, error) {
 type daemon struct {
 	opts  Options
 	so    ServeOptions
+	dir   string // of the files
 	files []rolloutFile
 	from  inherited
 
@@ -197,7 +200,7 @@ func (d *daemon) open(ctx context.Context) (err error) {
 			return err
 		}
 		// A run that goes on is the runner's: what it wants is not touched here.
-		if _, err := d.program.store.Active(ctx, h.name()); errors.Is(err, store.ErrNotFound) {
+		if _, err := h.active(ctx); errors.Is(err, store.ErrNotFound) {
 			h.keepStable(ctx)
 		} else {
 			h.carryOver(ctx)

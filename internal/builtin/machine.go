@@ -6,16 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
-	"time"
 
-	"serin.dev/serin/internal/gate"
-	"serin.dev/serin/internal/gate/command"
 	"serin.dev/serin/internal/metrics"
 	"serin.dev/serin/internal/metrics/prometheus"
 	"serin.dev/serin/internal/metrics/proxystats"
 	"serin.dev/serin/internal/rollout"
-	"serin.dev/serin/internal/runner"
 	"serin.dev/serin/internal/traffic"
 	trafficproxy "serin.dev/serin/internal/traffic/proxy"
 	"serin.dev/serin/internal/workload"
@@ -123,52 +118,6 @@ func FileCandidate(r rollout.Rollout) (workload.Version, error) {
 		v.Version, v.URLs = version, nil
 	}
 	return v, nil
-}
-
-// Gates is what a run's hooks and tests are.
-type Gates struct {
-	Hooks map[string]runner.Hook
-	Tests []runner.Test
-}
-
-// NewGates builds a rollout's hooks and tests; dir is the folder of its file.
-func NewGates(r rollout.Rollout, dir string) (Gates, error) {
-	g := Gates{Hooks: map[string]runner.Hook{}}
-	for _, t := range r.Spec.Tests {
-		build, err := find(tests, rollout.TestPort, t.Kind)
-		if err != nil {
-			return g, err
-		}
-		gate, err := build(t.Adapter, dir)
-		if err != nil {
-			return g, fmt.Errorf("test %q: %w", t.Name, err)
-		}
-		g.Tests = append(g.Tests, runner.Test{Name: t.Name, Gate: gate, Interval: time.Duration(t.Interval), Timeout: time.Duration(t.Timeout)})
-	}
-	for _, h := range r.Spec.Hooks {
-		if h.Kind == rollout.ApprovalKind {
-			continue
-		}
-		build, err := find(hooks, rollout.HookPort, h.Kind)
-		if err != nil {
-			return g, err
-		}
-		gate, err := build(h.Adapter, dir)
-		if err != nil {
-			return g, fmt.Errorf("hook %q: %w", h.Name, err)
-		}
-		g.Hooks[h.Name] = runner.Hook{Gate: gate, Timeout: time.Duration(h.Timeout), Retries: h.Retries}
-	}
-	return g, nil
-}
-
-// newCommand runs the program in the folder of the rollout's file unless it
-// names another.
-func newCommand(c command.Config, dir string) (gate.Gate, error) {
-	if !filepath.IsAbs(c.Dir) {
-		c.Dir = filepath.Join(dir, c.Dir)
-	}
-	return command.New(c)
 }
 
 func newProcess(c process.Config, e Env) (Workload, error) {

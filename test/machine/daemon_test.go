@@ -304,15 +304,31 @@ func TestAReloadLeavesAddressesThatNoFileNames(t *testing.T) {
 		})
 	}
 
+	stays := ""
+	if r, err := ask(http.DefaultClient, "http://"+was+"/"); err == nil {
+		stays = r.pid
+	}
 	h.addr = freeAddress(t)
 	h.write(plan{})
 	if err := os.Remove(other); err != nil {
 		t.Fatal(err)
 	}
+	inFlight := make(chan error, 1)
+	go func() {
+		_, err := ask(&http.Client{Timeout: patience}, "http://"+cart+"/?for=3s")
+		inFlight <- err
+	}()
+	time.Sleep(200 * time.Millisecond)
 	first := daemon.cmd.Process.Pid
 	daemon.signal(syscall.SIGHUP)
 	second := h.successor(first)
 	daemon.wants(0)
+	if err := <-inFlight; err != nil {
+		t.Errorf("a request under way at the rollout that no file names any more: %v", err)
+	}
+	if left := h.pids("v1"); len(left) != 1 || fmt.Sprint(left[0]) != stays {
+		t.Errorf("the processes %v are left, want %s alone: nobody watches the others", left, stays)
+	}
 	eventually(t, "the address that the file names now to answer", func() bool {
 		_, err := ask(http.DefaultClient, "http://"+h.addr+"/")
 		return err == nil
@@ -322,6 +338,51 @@ func TestAReloadLeavesAddressesThatNoFileNames(t *testing.T) {
 			c.Close()
 			t.Errorf("connections to %s, which no file names any more, are still taken", address)
 		}
+	}
+	if err := syscall.Kill(second, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the daemon to end", func() bool { return len(daemons(h.id)) == 0 })
+}
+
+// A rollout whose run goes on cannot be taken away: the reload is refused and says
+// what to do, and nothing has changed for anybody. Afterwards it can.
+func TestARolloutWithARunIsNotTakenAway(t *testing.T) {
+	h := newHome(t)
+	h.write(plan{phases: "[{weight: 20, duration: 10m}]"})
+	text, err := os.ReadFile(h.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(filepath.Dir(h.file), "cart.yaml")
+	if err := os.WriteFile(other, []byte(strings.NewReplacer("name: shop", "name: cart", h.addr, freeAddress(t)).Replace(string(text))), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	daemon := h.serve()
+	v := visit(t, h.addr)
+	release := h.start(h.releaseArgs("v2", "")...)
+	release.says("weight 20 %")
+	if err := os.Remove(h.file); err != nil {
+		t.Fatal(err)
+	}
+	first := daemon.cmd.Process.Pid
+	daemon.signal(syscall.SIGHUP)
+	daemon.says("the handover did not work")
+	if said := daemon.err.String(); !strings.Contains(said, "shop is in no file any more") || !strings.Contains(said, "serin rollback shop") {
+		t.Errorf("it does not say why, and what to do:\n%s", said)
+	}
+	v.sees("v2") // the run goes on
+	h.must("rollback", "shop", "--reason", "its file is gone")
+	release.wants(2)
+	v.stop()
+	v.noneFailed()
+
+	daemon.signal(syscall.SIGHUP)
+	second := h.successor(first)
+	daemon.wants(0)
+	h.onlyRuns("v1") // cart's
+	if out := h.must("get"); strings.Contains(out, "shop") || !strings.Contains(out, "cart") {
+		t.Errorf("get says:\n%s", out)
 	}
 	if err := syscall.Kill(second, syscall.SIGTERM); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,71 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"serin.dev/serin/internal/builtin"
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/store"
+	"serin.dev/serin/internal/workload"
+)
+
+// begin makes the run's candidate the workload's canary.
+func (h *home) begin(run store.Run) error {
+	var candidate workload.Version
+	if err := json.Unmarshal(run.Candidate, &candidate); err != nil {
+		return fmt.Errorf("read the candidate of %s: %w", run.ID, err)
+	}
+	if err := h.parts.Workload.BeginRun(candidate); err != nil && !errors.Is(err, workload.ErrServing) {
+		return fmt.Errorf("go on with %s: %w", run.ID, err)
+	}
+	return nil
+}
+
+// unbegun is the workload of a run whose candidate cannot be made the canary. So
+// it has none: the run is carried without traffic on a canary, hears what people
+// ask for, and goes back when that lasts too long. It is tried again at every
+// look; begun is called once it has worked.
+type unbegun struct {
+	builtin.Workload
+	version string
+	begin   func() error
+	begun   func()
+}
+
+// Apply implements workload.Workload: stable alone.
+func (w *unbegun) Apply(ctx context.Context, want workload.Want) error {
+	return w.Workload.Apply(ctx, workload.Want{Stable: want.Stable})
+}
+
+// Observe implements workload.Workload.
+func (w *unbegun) Observe(ctx context.Context) (workload.Status, error) {
+	err := w.begin()
+	if err == nil {
+		w.begun()
+	}
+	s, errObserve := w.Workload.Observe(ctx)
+	s.Canary, s.Baseline = workload.Group{Version: w.version}, nil
+	if err != nil {
+		s.Canary.Detail = err.Error()
+	}
+	return s, errObserve
+}
+
+// workload returns what the run is carried over, and what ends with the context
+// that it returns: a workload that has no canary is given up once it can have one.
+func (h *home) workload(ctx context.Context, run store.Run) (workload.Workload, context.Context, context.CancelFunc, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	err := h.begin(run)
+	switch {
+	case err == nil:
+		return h.parts.Workload, ctx, cancel, nil
+	case run.State.Status == engine.Promoting:
+		// What serves may be the candidate by now: it is left as it is.
+		return nil, ctx, cancel, err
+	}
+	h.log.Error("the run is carried without its canary, and with no traffic on it, until the canary can be had", "run", run.ID, "error", err)
+	return &unbegun{Workload: h.parts.Workload, version: run.CanaryVersion, begin: func() error { return h.begin(run) }, begun: cancel}, ctx, cancel, nil
+}

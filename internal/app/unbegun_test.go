@@ -1,0 +1,120 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/store"
+	"serin.dev/serin/internal/workload"
+)
+
+// A run's canary cannot be begun, however often that is tried, and a hook cannot
+// be built: the canary gets no traffic, a person's rollback is heard and carried
+// out, and the next release is a run like any other.
+func TestARunThatCannotBeBegunHearsARollback(t *testing.T) {
+	answer := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer answer.Close()
+	state := t.TempDir()
+	file := filepath.Join(state, "shop.yaml")
+	if err := os.WriteFile(file, []byte(fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
+kind: CanaryRollout
+metadata: {name: shop}
+spec:
+  workload:
+    endpoints:
+      stable: {version: v1, urls: [%q]}
+  traffic: {proxy: {listen: "127.0.0.1:0"}}
+  plan: {phases: [{weight: 25, duration: 1h}], drain: 1s}
+  hooks: [{name: tell, at: onRollback, http: {url: "http://127.0.0.1:1/"}}]
+`, answer.URL)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	rollouts, _, err := ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := openProgram(Options{State: filepath.Join(state, "state")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := p.add(*rollouts[0], file, inherited{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	version := func(name string) workload.Version {
+		return workload.Version{Version: name, URLs: []string{strings.Replace(answer.URL, "127.0.0.1", "localhost", 1)}}
+	}
+	// The workload is at another version than the run in the store is about.
+	if err := h.parts.Workload.BeginRun(version("v3")); err != nil {
+		t.Fatal(err)
+	}
+	candidate, err := json.Marshal(version("v2"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec := h.rollout
+	spec.Spec.Hooks[0].Kind = "carrierPigeon" // as a newer program knows it
+	plan := engine.PlanOf(spec.Spec)
+	run := store.Run{
+		ID: "shop-1", Rollout: "shop", Spec: spec, Plan: plan, StableVersion: "v1", CanaryVersion: "v2",
+		Candidate: candidate, StartedAt: time.Now(), State: engine.Start(plan),
+	}
+	run.State.Status, run.State.CanaryAsked, run.State.At, run.State.Seen = engine.Progressing, true, time.Now(), 25
+	lines, _, err := beginning(run, run.StartedAt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.store.Create(t.Context(), run, lines, nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = h.serve(ctx, nil)
+	}()
+	defer func() {
+		stop()
+		<-ended
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	eventually := func(what string, holds func() bool) {
+		t.Helper()
+		for begun := time.Now(); !holds(); time.Sleep(10 * time.Millisecond) {
+			if time.Since(begun) > 30*time.Second {
+				t.Fatalf("waited in vain for %s", what)
+			}
+		}
+	}
+	weight := func() int {
+		o, err := h.parts.Router.Observe(t.Context())
+		if err != nil || !o.Known {
+			return -1
+		}
+		return o.Weight
+	}
+	eventually("the canary to have no traffic", func() bool { return weight() == 0 })
+	if err := p.store.AddIntent(t.Context(), run.ID, rollout.Intent{ID: "i1", Kind: rollout.Rollback, Actor: "ana", At: time.Now()}); err != nil {
+		t.Fatal(err)
+	}
+	p.Wake(run.ID)
+	eventually("the rollback", func() bool {
+		stored, err := p.store.Load(t.Context(), run.ID)
+		return err == nil && stored.State.Status == engine.RolledBack && stored.Archived
+	})
+	if s, err := h.parts.Workload.Observe(t.Context()); err != nil || s.Stable.Version != "v1" || s.Canary.Version != "" {
+		t.Errorf("the workload is left at %+v (%v)", s, err)
+	}
+}
