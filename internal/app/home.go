@@ -104,6 +104,13 @@ func (h *home) active(ctx context.Context) (store.Run, error) {
 	return h.store.Active(ctx, h.name())
 }
 
+// load reads a run.
+func (h *home) load(ctx context.Context, run string) (store.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return h.store.Load(ctx, run)
+}
+
 // serve keeps the rollout going until ctx is done: at rest, or carrying a run.
 // once, when not nil, ends it after the first run that ends, and is told of it.
 func (h *home) serve(ctx context.Context, once func(store.Run)) error {
@@ -143,7 +150,9 @@ func (h *home) settle(ctx context.Context) error {
 		return err
 	}
 	promoted := false
-	if runs, err := h.store.Runs(ctx, h.name(), 1); err != nil {
+	listing, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if runs, err := h.store.Runs(listing, h.name(), 1); err != nil {
 		return err
 	} else if len(runs) == 1 && runs[0].State.Status == engine.Promoted {
 		status, err := h.parts.Workload.Observe(ctx)
@@ -348,11 +357,13 @@ func (h *home) create(ctx context.Context, candidate workload.Version, stable, a
 	if err != nil {
 		return store.Run{}, err
 	}
-	if err := h.store.Create(ctx, run, lines, messages); err != nil {
+	creating, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	if err := h.store.Create(creating, run, lines, messages); err != nil {
 		return store.Run{}, fmt.Errorf("create the run: %w", err)
 	}
 	h.outbox.Wake()
-	return h.store.Load(ctx, run.ID)
+	return h.load(ctx, run.ID)
 }
 
 // beginning is how a run's record begins, and what people are told first.
@@ -391,7 +402,7 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 			return run, err
 		}
 	}
-	ended, err := h.store.Load(ctx, run.ID)
+	ended, err := h.load(ctx, run.ID)
 	if err != nil {
 		return run, fmt.Errorf("load the ended run: %w", err)
 	}
@@ -401,7 +412,7 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 	h.keepStable(ctx)
 	if err := h.chronicle(ctx, ended); err != nil {
 		h.log.Warn("the run could not be archived; it will be tried again", "run", run.ID, "error", err)
-	} else if ended, err = h.store.Load(ctx, run.ID); err != nil {
+	} else if ended, err = h.load(ctx, run.ID); err != nil {
 		return ended, fmt.Errorf("load the archived run: %w", err)
 	}
 	if len(run.Spec.Spec.Notify) > 0 {

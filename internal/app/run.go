@@ -255,7 +255,7 @@ func (h *home) abandoned() string {
 
 // interrupt asks for a rollback in the name of whoever stops the program.
 func (h *home) interrupt(ctx context.Context, run, reason, actor string) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	err := h.store.AddIntent(ctx, run, rollout.Intent{
 		ID: "stop-" + run, Kind: rollout.Rollback, At: time.Now().UTC().Round(0), Actor: actor, Reason: reason,

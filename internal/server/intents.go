@@ -79,7 +79,9 @@ func (a *api) intent(ctx context.Context, in *struct {
 	}
 	changes, stop := a.backend.Watch(r.ID)
 	defer stop()
-	if err := a.backend.Store().AddIntent(ctx, r.ID, i); err != nil {
+	noting, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
+	if err := a.backend.Store().AddIntent(noting, r.ID, i); err != nil {
 		return nil, told(fmt.Errorf("%s of run %s: %w", i.Kind, r.ID, err))
 	}
 	a.backend.Wake(r.ID)

@@ -45,6 +45,8 @@ func (a *api) runs(doc huma.API) {
 }
 
 func (a *api) run(ctx context.Context, id string) (store.Run, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	defer cancel()
 	r, err := a.backend.Store().Load(ctx, id)
 	if err != nil {
 		return r, fmt.Errorf("run %q: %w", id, err)
