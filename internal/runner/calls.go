@@ -8,16 +8,20 @@ import (
 	"serin.dev/serin/internal/store"
 )
 
-// briefly is how long one kind of call is waited for while another hangs.
+// briefly is how long a store that hangs is waited for.
 const briefly = 500 * time.Millisecond
 
 // errUnanswered: the store has not answered an earlier call yet.
 var errUnanswered = fmt.Errorf("an earlier call has not been answered: %w", store.ErrUnavailable)
 
-// calls makes one kind of call of the store, one at a time. A store may hang in
-// a system call and answer no context; a look waits for it once, as long as for
-// any port, and later looks go on without it until it answers.
-type calls[T any] struct{ open chan answer[T] }
+// calls makes one kind of call of the store, one at a time. A store may hang, in a
+// system call even, which no context ends; a look waits for it once, as long as
+// for any port, and later looks hardly do until it answers again.
+type calls[T any] struct {
+	open chan answer[T]
+	// slow: the latest call was not answered in time.
+	slow bool
+}
 
 type answer[T any] struct {
 	value T
@@ -33,12 +37,12 @@ func (c *calls[T]) late() (answer[T], bool) {
 		return answer[T]{}, false
 	}
 	a := <-c.open
-	c.open = nil
+	c.open, c.slow = nil, a.err != nil
 	return a, true
 }
 
 // call makes a call of the store with the runner's timeout and waits for the
-// answer; briefly, while another kind of call is unanswered. The answer to an
+// answer; briefly, after a call that was not answered in time. The answer to an
 // earlier call of the kind, had it come meanwhile, is thrown away.
 func call[T any](ctx context.Context, r *Runner, c *calls[T], do func(context.Context) (T, error)) (T, error) {
 	bounded := func() (T, error) {
@@ -54,10 +58,10 @@ func call[T any](ctx context.Context, r *Runner, c *calls[T], do func(context.Co
 		return *new(T), errUnanswered
 	}
 	wait := r.opts.Timeout + briefly // a store that obeys the timeout says itself what is wrong
-	if r.loads.pending() || r.asks.pending() || r.saves.pending() {
+	if r.loads.slow || r.asks.slow || r.saves.slow {
 		wait = briefly
 	}
-	open := make(chan answer[T], 1)
+	begun, open := time.Now(), make(chan answer[T], 1)
 	go func() {
 		value, err := bounded()
 		open <- answer[T]{value, err}
@@ -66,9 +70,10 @@ func call[T any](ctx context.Context, r *Runner, c *calls[T], do func(context.Co
 	defer timer.Stop()
 	select {
 	case a := <-open:
+		c.slow = a.err != nil && (c.slow || time.Since(begun) >= r.opts.Timeout)
 		return a.value, a.err
 	case <-timer.C:
-		c.open = open
+		c.open, c.slow = open, true
 		return *new(T), fmt.Errorf("no answer within %s: %w", wait, store.ErrUnavailable)
 	}
 }

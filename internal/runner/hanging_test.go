@@ -18,24 +18,42 @@ import (
 	"serin.dev/serin/internal/workload"
 )
 
-// stuck is a store that can be made to hang, as in a system call: no context
-// ends it. What was called meanwhile is carried out once it goes on.
+// stuck is a store that can be made to hang, as in a system call: no context ends
+// it, unless it obeys. What was called meanwhile is carried out once it goes on.
 type stuck struct {
 	store.Store
-	hangs, reads atomic.Bool // reads: they hang too
+	hangs        atomic.Bool
+	reads, obeys bool // reads: they hang too
 	goesOn       chan struct{}
+}
+
+func (s *stuck) hang(ctx context.Context) error {
+	obeyed := ctx.Done()
+	if !s.obeys {
+		obeyed = nil
+	}
+	select {
+	case <-s.goesOn:
+		return nil
+	case <-obeyed:
+		return store.ErrUnavailable
+	}
 }
 
 func (s *stuck) Save(ctx context.Context, r store.Run, c store.Change) (int64, error) {
 	if s.hangs.Load() {
-		<-s.goesOn
+		if err := s.hang(ctx); err != nil {
+			return 0, err
+		}
 	}
 	return s.Store.Save(ctx, r, c)
 }
 
 func (s *stuck) Intents(ctx context.Context, run string) ([]rollout.Intent, error) {
-	if s.hangs.Load() && s.reads.Load() {
-		<-s.goesOn
+	if s.hangs.Load() && s.reads {
+		if err := s.hang(ctx); err != nil {
+			return nil, err
+		}
 	}
 	return s.Store.Intents(ctx, run)
 }
@@ -81,14 +99,17 @@ func TestAStoreThatHangsDelaysNoRollback(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		reads bool
+		obeys bool
 		after time.Duration // from the beginning of the hang to what asks for the rollback
 		cause func(*testing.T, store.Store, *atomic.Bool)
 		most  time.Duration
 	}{
-		{"a person asks, and nothing can be saved", false, time.Minute, person, 0},
-		{"the canary crashes, and nothing can be saved", false, time.Minute, crash, 0},
-		{"the canary crashes, and nothing can be read or saved", true, time.Minute, crash, 0},
-		{"the canary crashes as the hang begins", true, 11 * time.Second, crash, 7 * time.Second},
+		{"a person asks, and nothing can be saved", false, false, time.Minute, person, 0},
+		{"the canary crashes, and nothing can be saved", false, false, time.Minute, crash, 0},
+		{"the canary crashes, and no save is answered in time", false, true, time.Minute, crash, briefly},
+		{"the canary crashes, and nothing is answered in time", true, true, time.Minute, crash, 2 * briefly},
+		{"the canary crashes, and nothing can be read or saved", true, false, time.Minute, crash, 0},
+		{"the canary crashes as the hang begins", true, false, 11 * time.Second, crash, 7 * time.Second},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -100,8 +121,7 @@ func TestAStoreThatHangsDelaysNoRollback(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				st := &stuck{Store: &memory.Store{}, goesOn: make(chan struct{})}
-				st.reads.Store(tt.reads)
+				st := &stuck{Store: &memory.Store{}, reads: tt.reads, obeys: tt.obeys, goesOn: make(chan struct{})}
 				run := store.Run{ID: "shop-1", Rollout: "shop", Plan: plan, State: engine.Start(plan)}
 				if err := st.Create(t.Context(), run, []record.Line{header}, nil); err != nil {
 					t.Fatal(err)
