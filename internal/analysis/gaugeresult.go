@@ -221,10 +221,10 @@ func (g *gaugeCheck) lately(ticks float64) (w gaugeWindow, ok bool) {
 	return w, false
 }
 
-// grows says that the canary's use grew in a window, by three standard errors: one
-// that has filled up does not.
+// grows says that the canary's use grew in a window, by four standard errors: one
+// that has filled up does not, however often one looks.
 func (g *gaugeCheck) grows(w gaugeWindow) bool {
-	return w.slope > 3*math.Sqrt(g.Noise.variance()/w.spread)
+	return w.slope > 4*math.Sqrt(g.Noise.variance()/w.spread)
 }
 
 // untilLimit is how long the canary's memory takes to its limit, if it goes on
