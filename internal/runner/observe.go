@@ -68,7 +68,7 @@ func (r *Runner) observeWorkload(ctx context.Context, o *engine.Observation) {
 
 func group(g workload.Group) *engine.Group {
 	return &engine.Group{
-		Instances: len(g.Instances), Ready: g.Ready(), Capacity: g.Capacity,
+		Instances: len(g.Instances) + g.Leaving, Ready: g.Ready(), Capacity: g.Capacity,
 		Restarts: g.Restarts, Failed: g.Failed, Detail: g.Detail,
 	}
 }

@@ -69,6 +69,9 @@ type Group struct {
 	// Instances say all.
 	ID        string             `json:"id,omitempty"`
 	Instances []rollout.Instance `json:"instances,omitempty"`
+	// Leaving is how many more are being stopped: nobody is to send them anything,
+	// and they are not gone.
+	Leaving int `json:"leaving,omitempty"`
 	// Capacity is the percent of all traffic that the ready instances can take.
 	Capacity int `json:"capacity"`
 	// Restarts counts how often an instance of the group ended by itself since

@@ -44,7 +44,11 @@ func (w *Workload) candidateID() int {
 func (w *Workload) observe(g *group) workload.Group {
 	out := workload.Group{Version: g.version.Version, Restarts: g.restarts, Detail: g.trouble}
 	for _, i := range w.instances {
-		if i.group != g || i.stopRequested() {
+		if i.group != g {
+			continue
+		}
+		if i.stopRequested() {
+			out.Leaving++
 			continue
 		}
 		s := i.status()
