@@ -162,12 +162,18 @@ func TestAnInstanceThatDiedMeanwhileIsReplaced(t *testing.T) {
 	}
 }
 
+// startTimeUnit is the resolution of the kernel's start times (USER_HZ).
+const startTimeUnit = 10 * time.Millisecond
+
 func TestAProcessOfAnotherIsNeverTouched(t *testing.T) {
 	// A pid file names the pid of a stranger: the number was given out anew.
 	stranger := exec.Command(os.Args[0], workloadtest.SampleArg, "-listen", "127.0.0.1:0")
 	stranger.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	must(t, stranger.Start())
 	t.Cleanup(func() { kill9(stranger) })
+	// A number comes round after all others only, so its processes never start
+	// in the same hundredth of a second, the kernel's unit of start times.
+	time.Sleep(2 * startTimeUnit)
 
 	cfg, dir := config(), t.TempDir()
 	m, pids := managed(t, cfg, dir)
