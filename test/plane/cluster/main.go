@@ -88,7 +88,7 @@ requests a second come through the Gateway. There are the images shop:v1, shop:v
 and shop:bad, whose checkouts fail. From another terminal, docs/kubernetes.md step
 by step:
 
-  %[1]s %[2]s install --image serin:here --version v0.0.0 --prometheus-url %[3]s
+  %[1]s %[2]s install --image serin:here --prometheus-url %[3]s
   %[1]s kubectl apply -f %[4]s
   %[1]s kubectl patch httproute shop -n web --type=json -p '[{"op":"replace","path":"/spec/rules/0/backendRefs","value":[{"name":"shop-stable","port":80,"weight":100},{"name":"shop-canary","port":80,"weight":0}]}]'
   %[1]s kubectl set image deployment/shop shop=registry.example/shop:v2 -n web
