@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"serin.dev/serin/test/plane/ports"
 )
 
 func serve(t *testing.T, handler http.HandlerFunc) string {
@@ -239,12 +241,7 @@ func TestALiteralMetadataAddressIsRefusedEvenThroughAProxy(t *testing.T) {
 }
 
 func TestErrorsAreExplainedWithoutTheURL(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	_, _, err = get(t, NewClient(Options{}), "http://"+l.Addr().String()+"/s3cret")
+	_, _, err := get(t, NewClient(Options{}), "http://"+ports.Keep(t)+"/s3cret")
 	if text := Explain(context.Background(), err); strings.Contains(text, "s3cret") || !strings.Contains(text, "refused") {
 		t.Errorf("got %q", text)
 	}

@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"serin.dev/serin/test/plane/ports"
 )
 
 const appAddress = "SERIN_TEST_APP"
@@ -70,7 +72,7 @@ type App struct {
 // NewApp starts a program that ends with the test.
 func NewApp(t *testing.T) *App {
 	t.Helper()
-	a := &App{Address: FreeAddress(t)}
+	a := &App{Address: ports.Keep(t)}
 	a.Run(t)
 	t.Cleanup(a.Kill)
 	return a

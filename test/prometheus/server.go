@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"serin.dev/serin/test/plane/build"
+	"serin.dev/serin/test/plane/ports"
 )
 
 // Interval is how often the server scrapes.
@@ -84,7 +84,7 @@ func prepare(t *testing.T) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{program: programs[build.Prometheus], dir: t.TempDir(), address: FreeAddress(t)}
+	s := &Server{program: programs[build.Prometheus], dir: t.TempDir(), address: ports.Keep(t)}
 	s.URL = "http://" + s.address
 	if err := os.WriteFile(filepath.Join(s.dir, "prometheus.yml"), []byte(configuration), 0o600); err != nil {
 		t.Fatal(err)
@@ -219,15 +219,4 @@ func answers(url string) bool {
 	}
 	resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
-}
-
-// FreeAddress is a loopback address that nobody listens at.
-func FreeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -16,6 +15,7 @@ import (
 	"serin.dev/serin/internal/gate/gatetest"
 	httpgate "serin.dev/serin/internal/gate/http"
 	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/test/plane/ports"
 )
 
 // serve starts a server on loopback that ends with the test.
@@ -63,12 +63,7 @@ func echoing(w http.ResponseWriter, r *http.Request) {
 // closed returns the URL of a server that is not there.
 func closed(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
+	return "http://" + ports.Keep(t)
 }
 
 func canary(urls ...string) gate.Call {

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -25,6 +24,7 @@ import (
 	"serin.dev/serin/internal/notify"
 	"serin.dev/serin/internal/notify/cloudevents"
 	"serin.dev/serin/internal/notify/notifytest"
+	"serin.dev/serin/test/plane/ports"
 )
 
 func serve(t *testing.T, handler http.HandlerFunc) string {
@@ -36,12 +36,7 @@ func serve(t *testing.T, handler http.HandlerFunc) string {
 
 func closed(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
+	return "http://" + ports.Keep(t)
 }
 
 func answering(status int) http.HandlerFunc {

@@ -61,17 +61,6 @@ func echoing(w http.ResponseWriter, r *http.Request, body string, _ func()) {
 	fmt.Fprintln(w, r.URL, r.Header, body)
 }
 
-// closed returns an address at which nothing listens.
-func closed(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // mailServer speaks SMTP as far as a sender of mail needs.
 type mailServer struct {
 	addr string

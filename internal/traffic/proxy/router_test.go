@@ -17,6 +17,7 @@ import (
 	"serin.dev/serin/internal/traffic"
 	"serin.dev/serin/internal/traffic/proxy"
 	"serin.dev/serin/internal/traffic/traffictest"
+	"serin.dev/serin/test/plane/ports"
 )
 
 func config() proxy.Config {
@@ -185,7 +186,7 @@ func TestASuccessorListensWhereItsFileSays(t *testing.T) {
 		{"any port", "127.0.0.1:0", true},
 		{"the same port by its host's name", strings.Replace(old.Listen(), "127.0.0.1", "localhost", 1), true},
 		{"another address", "127.0.0.2:0", false},
-		{"another port", freeAddress(t), false},
+		{"another port", ports.Keep(t), false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			files, err := old.Files()
@@ -203,14 +204,6 @@ func TestASuccessorListensWhereItsFileSays(t *testing.T) {
 			}
 		})
 	}
-}
-
-// freeAddress is an address that nobody listens on now.
-func freeAddress(t *testing.T) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestServingThatEndsByItselfIsTold(t *testing.T) {

@@ -1,7 +1,6 @@
 package endpoints_test
 
 import (
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,6 +14,7 @@ import (
 	"serin.dev/serin/internal/workload"
 	"serin.dev/serin/internal/workload/endpoints"
 	"serin.dev/serin/internal/workload/workloadtest"
+	"serin.dev/serin/test/plane/ports"
 )
 
 // instance is a server that can be made unready.
@@ -82,12 +82,7 @@ func open(t *testing.T, cfg endpoints.Config, dir string) *endpoints.Workload {
 }
 
 func TestAnAddressThatNobodyListensAtHasNoCapacityAndSaysWhy(t *testing.T) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := "http://" + ln.Addr().String()
-	ln.Close()
+	nobody := "http://" + ports.Keep(t)
 	cfg := config([]*instance{start(t)}, nil)
 	cfg.Canary = endpoints.Version{}
 	cfg.Stable.URLs = append(cfg.Stable.URLs, nobody)
