@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"serin.dev/serin/internal/proxy"
+	"serin.dev/serin/test/plane/ports"
 )
 
 // running is a proxy that serves on a real socket.
@@ -94,12 +95,7 @@ func both(weight int, stable, canary string) proxy.Split {
 // deadURL is an address where nothing listens.
 func deadURL(t *testing.T) string {
 	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return "http://" + ln.Addr().String()
+	return "http://" + ports.Keep(t)
 }
 
 // newClient is an HTTP client of its own, so that tests share no connections.
@@ -138,13 +134,36 @@ func do(t *testing.T, c *http.Client, method, url string, body io.Reader, header
 // eventually waits for what a concurrent finish brings about.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
 			t.Fatalf("never came true: %s", what)
 		}
 		time.Sleep(2 * time.Millisecond)
 	}
+}
+
+// counted waits until so many requests are counted, by enough, and all that became
+// of them too: that comes a moment later.
+func counted(t *testing.T, p *running, enough func(proxy.Stats) bool) proxy.Stats {
+	t.Helper()
+	var s proxy.Stats
+	eventually(t, "all are counted", func() bool {
+		s = p.Snapshot()
+		for _, arm := range []proxy.ArmStats{s.Stable, s.Canary, s.ForcedStable, s.ForcedCanary} {
+			if arm.Inflight != 0 {
+				return false
+			}
+			for _, i := range arm.Instances {
+				if i.Inflight != 0 {
+					return false
+				}
+			}
+		}
+		s = p.Snapshot()
+		return enough(s)
+	})
+	return s
 }
 
 // certificate writes a fresh self-signed pair and returns a pool that trusts it.

@@ -71,8 +71,14 @@ func TestABodyThatIsHeldForAnAcknowledgementDoesNotWait(t *testing.T) {
 		}
 		return time.Since(begun)
 	}
-	quick, held := took(false), took(true)
-	if held > 10*quick {
-		t.Errorf("60 requests took %v, where the backend does not wait %v", held, quick)
+	// The kernel holds an acknowledgement back each time, or never; what else keeps a
+	// request waiting on a busy machine does not do so every time.
+	for try := range 5 {
+		quick, held := took(false), took(true)
+		if held <= 10*quick {
+			return
+		}
+		t.Logf("try %d: 60 requests took %v, where the backend does not wait %v", try+1, held, quick)
 	}
+	t.Error("the answers of a backend that holds them for acknowledgements come late")
 }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -21,6 +20,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"serin.dev/serin/internal/proxy"
+	"serin.dev/serin/test/plane/ports"
 )
 
 // The test binary is also the processes that the tests start.
@@ -80,7 +80,8 @@ func runOrigin(addr, name string) error {
 // runProxy serves stable=args[0] on a listener of its own, or, with "take", on the
 // one inherited. SIGUSR2 hands it over to a successor.
 func runProxy(args []string) error {
-	p, err := proxy.New(proxy.Config{})
+	// Long enough for the next request of a client on a busy machine.
+	p, err := proxy.New(proxy.Config{DrainGrace: 5 * time.Second})
 	if err != nil {
 		return err
 	}
@@ -124,7 +125,7 @@ func runProxy(args []string) error {
 		}
 		fmt.Print("successor ", successor.Process.Pid, " ", line)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if err := p.Shutdown(ctx); err != nil {
 		return err
@@ -153,8 +154,6 @@ func startOriginProcess(t *testing.T, addr, name string) *exec.Cmd {
 	})
 	return cmd
 }
-
-func freeAddr(t *testing.T) string { return strings.TrimPrefix(deadURL(t), "http://") }
 
 // load sends GETs from several connections as fast as they are answered, and
 // forgives nothing: no retries, every answer whole and 200, a connection only
@@ -253,7 +252,7 @@ func (l *load) end(t *testing.T) {
 
 // 200 switches through all phases and 20 kill -9 of the canary: users see nothing.
 func TestSwitchesAndKilledCanariesFailNoRequest(t *testing.T) {
-	stableAddr, canaryAddr := freeAddr(t), freeAddr(t)
+	stableAddr, canaryAddr := ports.Keep(t), ports.Keep(t)
 	startOriginProcess(t, stableAddr, "stable")
 	canary := startOriginProcess(t, canaryAddr, "canary")
 	p := start(t, proxy.Config{EjectFor: 10 * time.Millisecond, EjectMax: 50 * time.Millisecond}, both(0, "http://"+stableAddr, "http://"+canaryAddr))
@@ -292,7 +291,7 @@ func TestSwitchesAndKilledCanariesFailNoRequest(t *testing.T) {
 // A successor process takes the listener over: no connection is refused, no
 // request cut, upgraded connections live on, and the old process ends.
 func TestAListenerIsHandedOverToASuccessor(t *testing.T) {
-	originAddr := freeAddr(t)
+	originAddr := ports.Keep(t)
 	startOriginProcess(t, originAddr, "stable")
 	old := command("proxy", "http://"+originAddr)
 	out, err := old.StdoutPipe()
@@ -335,7 +334,7 @@ func TestAListenerIsHandedOverToASuccessor(t *testing.T) {
 	select {
 	case err := <-ended:
 		fatalf(t, err, "the old process")
-	case <-time.After(15 * time.Second):
+	case <-time.After(40 * time.Second):
 		t.Fatal("the old process does not end")
 	}
 	time.Sleep(200 * time.Millisecond)

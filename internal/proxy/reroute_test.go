@@ -37,7 +37,7 @@ func newCrowded(t *testing.T) *crowded {
 		}
 	})
 	for {
-		conn, err := net.DialTimeout("tcp", ln.Addr().String(), 200*time.Millisecond)
+		conn, err := net.DialTimeout("tcp", ln.Addr().String(), time.Second)
 		var timeout net.Error
 		if errors.As(err, &timeout) && timeout.Timeout() {
 			return c
@@ -93,8 +93,7 @@ func TestARequestStillConnectingIsReroutedByARollback(t *testing.T) {
 		t.Fatalf("the canary got a request after the rollback: %q", text)
 	default:
 	}
-	eventually(t, "it is counted", func() bool { return p.Snapshot().Stable.Requests == 1 })
-	s := p.Snapshot()
+	s := counted(t, p, func(s proxy.Stats) bool { return s.Stable.Requests == 1 })
 	if s.Canary.Requests != 0 || s.Canary.Errors != 0 || p.Inflight(proxy.Canary) != 0 || s.Stable.Errors != 0 {
 		t.Errorf("counted %s", fmt.Sprint(s.Canary.Requests, s.Canary.ErrorsByClass, p.Inflight(proxy.Canary), s.Stable.ErrorsByClass))
 	}

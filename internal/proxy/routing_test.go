@@ -36,8 +36,7 @@ func TestTheSplitIsExactOverHTTP(t *testing.T) {
 			t.Errorf("weight %d: %d to stable and %d to the canary of 200", weight, stable.Load(), canary.Load())
 		}
 	}
-	eventually(t, "all are counted", func() bool { return p.Snapshot().Stable.Requests+p.Snapshot().Canary.Requests == 1400 })
-	s := p.Snapshot()
+	s := counted(t, p, func(s proxy.Stats) bool { return s.Stable.Requests+s.Canary.Requests == 1400 })
 	if s.Canary.Requests != 380 || s.Canary.Instances["c1"].Requests != 380 || s.Canary.Latency.Count() != 380 || s.Canary.Errors != 0 {
 		t.Errorf("canary counted: %d, instance %d, latency of %d, %d errors", s.Canary.Requests, s.Canary.Instances["c1"].Requests, s.Canary.Latency.Count(), s.Canary.Errors)
 	}
@@ -80,8 +79,7 @@ func TestARequestForADeadCanaryGoesToStable(t *testing.T) {
 					t.Fatalf("request %d: %d, %d bytes", i, status, len(text))
 				}
 			}
-			eventually(t, "all are counted", func() bool { return p.Snapshot().Stable.Requests+p.Snapshot().Canary.Requests == 40 })
-			s := p.Snapshot()
+			s := counted(t, p, func(s proxy.Stats) bool { return s.Stable.Requests+s.Canary.Requests == 40 })
 			if served.Load() != 40 || s.Stable.Requests != 20 || s.Stable.Errors != 0 {
 				t.Errorf("stable served %d, counted %d with %d errors; want 40, 20, 0", served.Load(), s.Stable.Requests, s.Stable.Errors)
 			}
@@ -137,8 +135,8 @@ func TestADeadStableInstanceIsCircumvented(t *testing.T) {
 					t.Fatalf("%d %q", status, body)
 				}
 			}
-			eventually(t, "all are counted", func() bool { return p.Snapshot().Stable.Requests == 50 })
-			if n := p.Snapshot().Stable.Errors; n < 1 || n > 10 {
+			s := counted(t, p, func(s proxy.Stats) bool { return s.Stable.Requests == 50 })
+			if n := s.Stable.Errors; n < 1 || n > 10 {
 				t.Errorf("%d of 50 requests met the dead instance; after 3 it is ejected", n)
 			}
 		})
@@ -246,11 +244,10 @@ func TestAForcedArmIsCountedApartAndNeverFallsBack(t *testing.T) {
 					t.Errorf("%s: answered by %s", test.value, body)
 				}
 			}
-			eventually(t, "all are counted", func() bool {
-				s := p.Snapshot()
+			s := counted(t, p, func(s proxy.Stats) bool {
 				return s.Stable.Requests == 1 && s.ForcedStable.Requests == 1 && s.ForcedCanary.Requests == 1
 			})
-			if n := p.Snapshot().Canary.Requests; n != 0 {
+			if n := s.Canary.Requests; n != 0 {
 				t.Errorf("%d forced requests are in the canary's judged figures", n)
 			}
 			fatalf(t, p.Update(both(0, stable.URL, deadURL(t))), "update")
@@ -276,7 +273,7 @@ func TestErrorsAreCountedByClass(t *testing.T) {
 		case "/slow":
 			select {
 			case <-r.Context().Done():
-			case <-time.After(5 * time.Second):
+			case <-time.After(20 * time.Second):
 			}
 		case "/half":
 			w.Header().Set("Content-Length", "1000")
@@ -312,7 +309,11 @@ func TestErrorsAreCountedByClass(t *testing.T) {
 	for path, header := range paths {
 		t.Run(path, func(t *testing.T) {
 			for _, test := range tests {
-				p := start(t, proxy.Config{ResponseHeaderTimeout: 150 * time.Millisecond}, only(o.URL))
+				cfg := proxy.Config{ResponseHeaderTimeout: 10 * time.Second}
+				if test.class == proxy.ErrorClassTimeout {
+					cfg.ResponseHeaderTimeout = 150 * time.Millisecond
+				}
+				p := start(t, cfg, only(o.URL))
 				req := mustRequest(t, test.method, p.url(test.path))
 				if header != nil {
 					req.Header.Set(header[0], header[1])
@@ -327,8 +328,7 @@ func TestErrorsAreCountedByClass(t *testing.T) {
 				if test.status != 0 && (err != nil || resp.StatusCode != test.status) {
 					t.Errorf("%s: %d, %v; want %d", test.path, resp.StatusCode, err, test.status)
 				}
-				eventually(t, test.path+" is counted", func() bool { return p.Snapshot().Stable.Requests == 1 })
-				s := p.Snapshot().Stable
+				s := counted(t, p, func(s proxy.Stats) bool { return s.Stable.Requests == 1 }).Stable
 				want := map[string]uint64{}
 				if test.class != "" {
 					want[test.class] = 1
@@ -360,7 +360,7 @@ func TestAClientThatGoesAwayIsNoError(t *testing.T) {
 					select {
 					case <-r.Context().Done():
 						released <- struct{}{}
-					case <-time.After(10 * time.Second):
+					case <-time.After(30 * time.Second):
 					}
 				})
 				p := start(t, proxy.Config{}, both(100, o.URL, o.URL))
@@ -383,11 +383,10 @@ func TestAClientThatGoesAwayIsNoError(t *testing.T) {
 				<-done
 				select {
 				case <-released:
-				case <-time.After(5 * time.Second):
+				case <-time.After(20 * time.Second):
 					t.Fatal("the backend still works for a client that has gone")
 				}
-				eventually(t, "it is counted", func() bool { return p.Snapshot().Canary.Requests == 1 })
-				s := p.Snapshot().Canary
+				s := counted(t, p, func(s proxy.Stats) bool { return s.Canary.Requests == 1 }).Canary
 				if s.Errors != 0 || s.Canceled != 1 || s.Latency.Count() != 0 || s.Inflight != 0 {
 					t.Errorf("%d errors %v, %d canceled, latency of %d, %d in flight", s.Errors, s.ErrorsByClass, s.Canceled, s.Latency.Count(), s.Inflight)
 				}

@@ -253,7 +253,7 @@ func overlongOrigin(t *testing.T, secure *tls.Config) (addr string) {
 }
 
 func TestHeadersHaveALimitAndATime(t *testing.T) {
-	p := start(t, proxy.Config{ReadHeaderTimeout: 200 * time.Millisecond, MaxHeaderBytes: 32 << 10}, only(origin(t, named("o")).URL))
+	p := start(t, proxy.Config{MaxHeaderBytes: 32 << 10}, only(origin(t, named("o")).URL))
 	client := newClient(t)
 	if status, _ := get(t, client, p.url("/"), "X-Large", strings.Repeat("x", 20<<10)); status != 200 {
 		t.Errorf("20 KiB of headers: %d", status)
@@ -261,6 +261,7 @@ func TestHeadersHaveALimitAndATime(t *testing.T) {
 	if status, _ := get(t, client, p.url("/"), "X-Large", strings.Repeat("x", 60<<10)); status != 431 {
 		t.Errorf("60 KiB of headers: %d, want 431", status)
 	}
+	p = start(t, proxy.Config{ReadHeaderTimeout: 200 * time.Millisecond}, only(origin(t, named("o")).URL))
 	for name, first := range map[string]string{"silent": "", "slow": "GET / HTTP/1.1\r\nHost: a\r\nX-Slow: ", "slow and special": "PUT / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nX: "} {
 		conn, err := net.Dial("tcp", p.addr)
 		fatalf(t, err, "dialing")
