@@ -146,8 +146,8 @@ func TestNeverReadyHasNoCapacityAndSaysWhy(t *testing.T) {
 
 func TestKilledInstanceIsUnreadyAtOnceAndRestarted(t *testing.T) {
 	cfg := config()
-	cfg.Readiness.Interval = rollout.Duration(time.Hour) // only the exit can tell
-	cfg.Restart.Backoff = rollout.Duration(300 * time.Millisecond)
+	cfg.Readiness.Interval = rollout.Duration(time.Hour)    // only the exit can tell
+	cfg.Restart.Backoff = rollout.Duration(2 * time.Second) // long enough to be seen
 	cfg.Restart.MaxBackoff = cfg.Restart.Backoff
 	w := open(t, cfg, t.TempDir())
 	apply(t, w, workload.Want{Stable: 100})
@@ -189,7 +189,7 @@ func TestStableIsRestartedForeverAndItsFailurePasses(t *testing.T) {
 func TestTakenPortIsLeftToWhoHasIt(t *testing.T) {
 	dir := t.TempDir()
 	cfg := config()
-	cfg.Restart.Backoff = rollout.Duration(200 * time.Millisecond)
+	cfg.Restart.Backoff = rollout.Duration(2 * time.Second) // long enough to come in between
 	cfg.Restart.MaxBackoff = cfg.Restart.Backoff
 	w := open(t, cfg, dir)
 	apply(t, w, workload.Want{Stable: 100})

@@ -47,6 +47,7 @@ func TestLogsAreRotatedWhileTheyAreWrittenAndStayBounded(t *testing.T) {
 		return err == nil && len(oldest) > 0 && !strings.Contains(string(oldest), "line 00000000 "), fmt.Sprint(err)
 	})
 	must(t, w.StopAll(t.Context()))
+	must(t, w.Close()) // a rotation that had begun is over
 	names, texts := logs(t, w, rollout.Stable)
 	if want := []string{"shop-v1-0.log.2", "shop-v1-0.log.1", "shop-v1-0.log"}; !slices.Equal(names, want) {
 		t.Errorf("logs are %v, want %v", names, want)

@@ -64,6 +64,7 @@ func readRecord(dir, name string) pidFile {
 // processes are in place.
 func takenOver(t *testing.T, cfg process.Config, dir string, pids map[string]int) *process.Workload {
 	t.Helper()
+	defer process.SetFirstLook(patience)() // of a busy machine
 	w := open(t, cfg, dir)
 	st, err := w.Observe(t.Context())
 	if err != nil {
