@@ -18,6 +18,7 @@ import (
 	"serin.dev/serin/internal/notify"
 	"serin.dev/serin/internal/notify/notifytest"
 	"serin.dev/serin/internal/notify/shoutrrr"
+	"serin.dev/serin/test/plane/ports"
 )
 
 func literal(t *testing.T, url string) *shoutrrr.Notifier {
@@ -63,7 +64,7 @@ func TestWebhookConformance(t *testing.T) {
 		},
 		Refusing:    at(answering(http.StatusNotFound)),
 		Overloaded:  at(answering(http.StatusServiceUnavailable)),
-		Unreachable: func(t *testing.T) notify.Notifier { return literal(t, generic(closed(t))) },
+		Unreachable: func(t *testing.T) notify.Notifier { return literal(t, generic(ports.Keep(t))) },
 		Hanging:     at(hanging),
 		Leaky:       leaky,
 	})
@@ -80,7 +81,7 @@ func TestMailConformance(t *testing.T) {
 		},
 		Refusing:    at(map[string]string{"RCPT": "550 5.1.1 no such mailbox"}),
 		Overloaded:  at(map[string]string{"RCPT": "451 4.3.0 try later"}),
-		Unreachable: func(t *testing.T) notify.Notifier { return literal(t, mail(closed(t))) },
+		Unreachable: func(t *testing.T) notify.Notifier { return literal(t, mail(ports.Keep(t))) },
 		Hanging:     at(map[string]string{"CONNECT": "hang"}),
 		Leaky: func(t *testing.T, secret string) map[string]notify.Notifier {
 			withLogin := func(name string, replies map[string]string) notify.Notifier {
@@ -100,7 +101,7 @@ func TestMailConformance(t *testing.T) {
 // leaky lists failures of services that can be pointed to this machine, and of
 // URLs that are wrong.
 func leaky(t *testing.T, secret string) map[string]notify.Notifier {
-	echo, hang, none := newWebhook(t, echoing).addr, newWebhook(t, hanging).addr, closed(t)
+	echo, hang, none := newWebhook(t, echoing).addr, newWebhook(t, hanging).addr, ports.Keep(t)
 	redirect := newWebhook(t, func(w http.ResponseWriter, r *http.Request, _ string, _ func()) {
 		http.Redirect(w, r, "http://169.254.169.254/"+secret, http.StatusTemporaryRedirect)
 	}).addr
@@ -248,13 +249,16 @@ func TestDeliveriesThatHangAreBoundedInNumber(t *testing.T) {
 func TestANotifierWorksAgainOnceWhatHungHasEnded(t *testing.T) {
 	server := newMailServer(t, map[string]string{"EHLO": "hang"})
 	n := literal(t, mail(server.addr))
-	for range 4 {
+	deadline := time.Now().Add(30 * time.Second)
+	for server.connections() < 4 { // as many as may be under way; one that connects later would not hang
+		if time.Now().After(deadline) {
+			t.Fatalf("%d deliveries of 4 are under way", server.connections())
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 		_ = n.Send(ctx, notifytest.Message("m1"))
 		cancel()
 	}
 	server.recover()
-	deadline := time.Now().Add(10 * time.Second)
 	for send(n, notifytest.Message("m1")) != nil {
 		if time.Now().After(deadline) {
 			t.Fatal("no delivery although the server answers again")
