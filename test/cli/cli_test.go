@@ -10,7 +10,7 @@
 //	newer FILE                makes a database that a newer program wrote
 //	visit URL                 sends requests, about 200 a second, until the script ends
 //
-// PORT and PORT2 are ports that were free when the script began; OWNER is the
+// PORT and PORT2 are ports that are kept for the script; OWNER is the
 // process whose end ends the sample shops.
 package cli
 
@@ -34,6 +34,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"serin.dev/serin/internal/store/sqlite"
+	"serin.dev/serin/test/plane/ports"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected outputs in the scripts")
@@ -87,14 +88,16 @@ func TestScripts(t *testing.T) {
 
 func setup(e *testscript.Env) error {
 	for _, name := range []string{"PORT", "PORT2"} {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		address, release, err := ports.Reserve()
 		if err != nil {
 			return err
 		}
-		e.Setenv(name, strconv.Itoa(l.Addr().(*net.TCPAddr).Port))
-		if err := l.Close(); err != nil {
+		e.Defer(release)
+		_, port, err := net.SplitHostPort(address)
+		if err != nil {
 			return err
 		}
+		e.Setenv(name, port)
 	}
 	e.Setenv("PATH", bin+string(filepath.ListSeparator)+e.Getenv("PATH"))
 	e.Setenv("SERIN_STATE", filepath.Join(e.WorkDir, "state"))

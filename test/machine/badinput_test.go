@@ -62,7 +62,7 @@ func TestReleasesThatCannotWork(t *testing.T) {
 	}{
 		"the canary's program is missing": {plan{}, 2, []string{"no-such-program", "build it, or correct command"}},
 		"the canary exits at once":        {plan{canary: "-exits"}, 2, []string{"status 7", "panic: the recommendations are nil"}},
-		"readiness is never true":         {plan{canary: "-never-ready", planExtra: "prepare: 2s"}, 2, []string{"not ready", "503", "waited 2"}},
+		"readiness is never true":         {plan{canary: "-never-ready", planExtra: "prepare: 6s"}, 2, []string{"not ready", "503", "waited 6"}},
 		"stable's program is missing":     {plan{}, 5, []string{"stable v1 of shop cannot run", "no-such-program"}},
 		"stable exits at once":            {plan{stable: "-exits"}, 5, []string{"stable v1 of shop cannot run", "status 7"}},
 		"stable is never ready":           {plan{stable: "-never-ready", planExtra: "prepare: 4s"}, 5, []string{"stable is not serving yet; the run begins when it does", "stable v1 of shop is not serving after 4s", "503"}},

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // Fresh instances are slower than the one that serves already, of either version:
@@ -71,21 +70,14 @@ func TestABaselineThatDiesIsNoReasonAgainstTheCanary(t *testing.T) {
 	stable := h.onlyPid("v1")
 	release := h.start(h.releaseArgs("v2", "")...)
 	release.says("weight 20 %")
-	killed := false
-	for range 50 {
+	eventually(t, "a second instance of v1, the baseline", func() bool {
 		for _, pid := range instances(h.id)["v1"] {
-			if pid != stable && !killed {
-				killed = syscall.Kill(pid, syscall.SIGKILL) == nil
+			if pid != stable {
+				return syscall.Kill(pid, syscall.SIGKILL) == nil
 			}
 		}
-		if killed {
-			break
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	if !killed {
-		t.Fatal("there is no second instance of v1, which would be the baseline")
-	}
+		return false
+	})
 	release.wants(0)
 	v.stop()
 	v.noneFailed()

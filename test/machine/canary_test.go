@@ -11,7 +11,8 @@ import (
 // rolled back. No user sees either.
 func TestACanaryThatIsKilled(t *testing.T) {
 	h := newHome(t)
-	h.write(plan{phases: "[{weight: 50, duration: 10m}]"})
+	// It is away for long enough that a busy machine sees it.
+	h.write(plan{phases: "[{weight: 50, duration: 10m}]", process: "\n      restart: {backoff: 2s, maxBackoff: 2s}"})
 	run := h.start("run", "-f", h.file, "--keep")
 	v := visit(t, h.addr)
 	run.says("weight 50 %")

@@ -9,13 +9,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"serin.dev/serin/test/plane/ports"
 )
 
 // server starts a version outside of Serin and returns its URL and how to kill
 // it.
 func (h *home) server(version, flags string) (url string, kill func()) {
 	h.t.Helper()
-	addr := freeAddress(h.t)
+	addr := ports.Keep(h.t)
 	argv := h.argv(version, flags)
 	for n := range argv {
 		argv[n] = strings.ReplaceAll(argv[n], "$(ADDR)", addr)

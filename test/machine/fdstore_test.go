@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"serin.dev/serin/test/plane/ports"
 )
 
 // manager is a service manager that keeps descriptors, as systemd does.
@@ -133,7 +135,7 @@ func TestTheServiceManagerKeepsTheSockets(t *testing.T) {
 		}
 	}
 	// What is not listened on any more is not kept.
-	h.addr = freeAddress(t)
+	h.addr = ports.Keep(t)
 	h.write(plan{})
 	serve.kill()
 	serve = m.start(h, "serve", "-f", filepath.Dir(h.file))

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"serin.dev/serin/test/plane/ports"
 )
 
 // patience bounds every wait for something that is to happen: far longer than
@@ -44,24 +45,13 @@ func newHome(t *testing.T) *home {
 	dir := t.TempDir()
 	h := &home{
 		t: t, id: filepath.Base(filepath.Dir(dir)) + fmt.Sprint(os.Getpid()), dir: dir,
-		state: filepath.Join(dir, "state"), file: filepath.Join(dir, "rollouts", "shop.yaml"), addr: freeAddress(t),
+		state: filepath.Join(dir, "state"), file: filepath.Join(dir, "rollouts", "shop.yaml"), addr: ports.Keep(t),
 	}
 	t.Cleanup(h.killInstances)
 	if err := os.Mkdir(filepath.Dir(h.file), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return h
-}
-
-// freeAddress is an address that nobody listens on now.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // plan is what differs between the tests' rollouts.
@@ -71,6 +61,7 @@ type plan struct {
 	phases         string // default: two short ones
 	checks         string // default: errors
 	interval       string // default: 250ms
+	process        string // more of spec.workload.process, behind its last line
 	planExtra      string // more lines of spec.plan
 	extra          string // more lines of spec
 }
@@ -93,7 +84,7 @@ spec:
       stable: {version: v1, command: %s}
       canary: {version: v2, command: %s}
       readiness: {path: /healthz, interval: 250ms}
-      stop: {grace: 5s}
+      stop: {grace: 5s}%s
   traffic: {proxy: {listen: "%s"}}
   plan:
     phases: %s
@@ -103,7 +94,7 @@ spec:
     interval: %s
     checks: %s
 %s`,
-		h.command("v1", p.stable), h.command("v2", p.canary), h.addr,
+		h.command("v1", p.stable), h.command("v2", p.canary), p.process, h.addr,
 		or(p.phases, "[{weight: 20, duration: 1s}, {weight: 50, duration: 1s}]"), indent(4, p.planExtra),
 		or(p.interval, "250ms"), or(p.checks, "[{name: errors, type: errorRate}]"), indent(2, p.extra)))
 }

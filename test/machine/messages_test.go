@@ -219,23 +219,22 @@ func TestNobodyWhoHangsDelaysARollback(t *testing.T) {
 	r := newReceiver(t)
 	key := h.withSecret()
 	h.write(plan{canary: "-errors 0.5", phases: "[{weight: 50, duration: 10m}]", extra: fmt.Sprintf(`hooks:
-- {name: hangs, at: onRollback, timeout: 3s, http: {url: "%[1]s/hangs"}}
+- {name: hangs, at: onRollback, timeout: 5s, http: {url: "%[1]s/hangs"}}
 notify:
 - {name: hangs, cloudevents: {url: "%[1]s/hangs"}}
 - {name: ops, cloudevents: {url: "%[1]s/ops", hmac: {secret: %[2]s}}}`, r.URL, key)})
 	run := h.start("run", "-f", h.file, "--keep")
 	v := visit(t, h.addr)
 	back := run.says("rollback, weight 0 %")
-	// The weight does not wait for the hook.
-	time.Sleep(500 * time.Millisecond)
-	last := v.lastOf("v2")
 	ended := run.says("rolled back after")
 	run.endsUnseen(v, 2)
-	if after := v.lastOf("v2"); after.After(last) || last.After(back.Add(400*time.Millisecond)) {
-		t.Errorf("the canary was still asked %s after the rollback was told", after.Sub(back))
+	// The weight does not wait for the hook: a starved machine is slow, and not as
+	// slow as that.
+	if late := v.lastOf("v2").Sub(back); late > 2*time.Second {
+		t.Errorf("the canary was still asked %s after the rollback was told", late)
 	}
-	if took := ended.Sub(back); took < 2*time.Second || took > 20*time.Second {
-		t.Errorf("the run ended %s after its rollback, with a hook bound to 3s", took)
+	if took := ended.Sub(back); took < 4*time.Second || took > 25*time.Second {
+		t.Errorf("the run ended %s after its rollback, with a hook bound to 5s", took)
 	}
 	eventually(t, "the receiver that answers to know of the rollback", func() bool {
 		return slices.ContainsFunc(r.at("/ops"), func(c call) bool { return c.kind == "dev.serin.run.rolledBack.v1" })

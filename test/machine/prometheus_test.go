@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"serin.dev/serin/test/plane/ports"
 	"serin.dev/serin/test/prometheus"
 )
 
@@ -50,7 +51,7 @@ func TestARunIsJudgedByPrometheus(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			h := newHome(t)
 			server := prometheus.Start(t)
-			metrics := freeAddress(t)
+			metrics := ports.Keep(t)
 			server.Scrape(t, prometheus.Target{Address: metrics})
 			h.writeMeasured(c.flags, "10s", server.URL, metrics)
 			run := h.start("run", "-f", h.file)
