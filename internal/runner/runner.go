@@ -91,7 +91,8 @@ type Runner struct {
 
 	resumed bool
 	// owed is a rollback that was decided and never saved, when the run turned
-	// out to be somebody else's meanwhile. It is asked for again of their state.
+	// out to be somebody else's meanwhile, or to be where a save had brought it that
+	// was thought to have failed. It is asked for again of the state that is stored.
 	owed *rollout.Intent
 	// status and router are the latest that was seen of both, to go on with
 	// when one cannot be read.
@@ -187,10 +188,11 @@ func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 		errs = append(errs, r.route(ctx, d.Want), r.act(ctx, d.Want))
 		return Outcome{WakeAt: r.wakeAt(d)}, errors.Join(errs...)
 	}
-	owed := r.unsaved != nil && r.run.State.Status == engine.RollingBack
+	owed := r.unsaved != nil && d.Kind == engine.Rollback
 	saved := r.save(ctx, o, d)
 	if errors.Is(saved, store.ErrConflict) {
-		// Somebody else carries the run; their state counts.
+		// Somebody else carries the run, or a save that was not answered in time has
+		// been stored after all: what is stored counts.
 		r.loaded = false
 		if owed && r.owed == nil {
 			r.owed = &rollout.Intent{
