@@ -50,13 +50,15 @@ type Courier struct {
 	mu      sync.Mutex
 	under   map[string]bool // messages under way, by ID
 	taken   map[store.Receiver]int
+	// unsettled is what became of messages and could not be noted, by ID.
+	unsettled map[string]outcome
 }
 
 // Run delivers until ctx is done. It looks at once whenever woken.
 func (c *Courier) Run(ctx context.Context, wake Waker) {
 	defer c.sending.Wait()
 	c.done = NewWaker()
-	c.under, c.taken = map[string]bool{}, map[store.Receiver]int{}
+	c.under, c.taken, c.unsettled = map[string]bool{}, map[store.Receiver]int{}, map[string]outcome{}
 	for {
 		c.deliver(ctx)
 		if !sleep(ctx, time.Second, wake, c.done) {
@@ -99,47 +101,83 @@ func (c *Courier) deliver(ctx context.Context) {
 	}
 }
 
+// outcome is what became of a message.
+type outcome struct {
+	attempts int
+	failure  string    // empty: delivered
+	retry    time.Time // zero: delivered, or given up
+	recorded bool
+}
+
+func (o outcome) delivered() bool { return o.failure == "" }
+
 // send tries once to deliver a message, and reports that it is noted what became
-// of it.
+// of it. What cannot be noted is remembered: nobody gets the message again
+// because of that.
 func (c *Courier) send(ctx context.Context, m store.Outgoing) (settled bool) {
-	n, err := c.Receiver(m.Message.Rollout, m.To)
-	if errors.Is(err, ErrNotOurs) {
-		return false
+	c.mu.Lock()
+	o, known := c.unsettled[m.ID]
+	c.mu.Unlock()
+	if !known || !o.retry.IsZero() && !c.Now().Before(o.retry) {
+		n, err := c.Receiver(m.Message.Rollout, m.To)
+		if errors.Is(err, ErrNotOurs) {
+			return false
+		}
+		if err == nil {
+			sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
+			err = n.Send(sendCtx, m.Message)
+			cancel()
+		}
+		if ctx.Err() != nil && err != nil {
+			return false // Serin is stopping: the message stays in the outbox
+		}
+		o = c.outcome(m, max(m.Attempts, o.attempts), err)
 	}
-	if err == nil {
-		sendCtx, cancel := context.WithTimeout(ctx, sendTimeout)
-		err = n.Send(sendCtx, m.Message)
-		cancel()
+	settled = c.note(ctx, m, &o)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if settled {
+		delete(c.unsettled, m.ID)
+	} else {
+		c.unsettled[m.ID] = o
 	}
-	if ctx.Err() != nil && err != nil {
-		return false // Serin is stopping: the message stays in the outbox
-	}
-	var retry time.Time
-	failure := ""
+	return settled
+}
+
+// outcome says what an attempt has come to, after so many others.
+func (c *Courier) outcome(m store.Outgoing, attempts int, err error) outcome {
+	o := outcome{attempts: attempts + 1}
 	if err != nil {
-		failure = err.Error()
-		if !errors.Is(err, notify.ErrRejected) && m.Attempts+1 < maxAttempts {
-			retry = c.Now().Add(min(time.Second<<m.Attempts, maxPause))
+		o.failure = err.Error()
+		if !errors.Is(err, notify.ErrRejected) && o.attempts < maxAttempts {
+			o.retry = c.Now().Add(min(time.Second<<attempts, maxPause))
 		}
-		c.Logger.Warn("a message was not delivered", "run", m.Message.Run, "to", m.To, "attempt", m.Attempts+1, "again", !retry.IsZero(), "error", err)
+		c.Logger.Warn("a message was not delivered", "run", m.Message.Run, "to", m.To, "attempt", o.attempts, "again", !o.retry.IsZero(), "error", err)
 	}
-	settle, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
+	return o
+}
+
+// note writes down what became of a message, and reports that it is written. First
+// the record: a message that is settled is in it.
+func (c *Courier) note(ctx context.Context, m store.Outgoing, o *outcome) bool {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()
-	// First the record: a message that is settled is in it.
-	if err == nil || retry.IsZero() {
-		line, e := record.Encode(record.Notification{
+	if o.retry.IsZero() && !o.recorded {
+		line, err := record.Encode(record.Notification{
 			Notification: m.Message.Event, At: c.Now().UTC().Round(0), Actor: record.Serin,
-			To: m.To, Text: m.Message.Text, Delivered: err == nil, Error: failure,
+			To: m.To, Text: m.Message.Text, Delivered: o.delivered(), Error: o.failure,
 		})
-		if e == nil {
-			e = c.Store.Append(settle, m.Message.Run, []record.Line{line})
+		if err == nil {
+			err = c.Store.Append(ctx, m.Message.Run, []record.Line{line})
 		}
-		if e != nil {
-			c.Logger.Warn("what became of a message is not in the record", "run", m.Message.Run, "to", m.To, "delivered", err == nil, "error", e)
+		if err != nil {
+			c.Logger.Warn("what became of a message is not in the record", "run", m.Message.Run, "to", m.To, "delivered", o.delivered(), "error", err)
 		}
+		o.recorded = err == nil
 	}
-	if e := c.Store.Settle(settle, m.ID, err == nil, retry, failure); e != nil {
-		c.Logger.Warn("the outbox cannot be written", "error", e)
+	err := c.Store.Settle(ctx, m.ID, o.delivered(), o.retry, o.failure)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		c.Logger.Warn("the outbox cannot be written", "error", err)
 		return false
 	}
 	return true

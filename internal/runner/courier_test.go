@@ -302,3 +302,52 @@ func TestNoReceiverTakesAnothersShare(t *testing.T) {
 		}
 	})
 }
+
+// readOnly is a store that notes nothing for some time.
+type readOnly struct {
+	store.Store
+	until time.Time
+}
+
+func (s readOnly) Append(ctx context.Context, run string, lines []record.Line) error {
+	if time.Now().Before(s.until) {
+		return store.ErrFull
+	}
+	return s.Store.Append(ctx, run, lines)
+}
+
+func (s readOnly) Settle(ctx context.Context, id string, delivered bool, retry time.Time, failure string) error {
+	if time.Now().Before(s.until) {
+		return store.ErrFull
+	}
+	return s.Store.Settle(ctx, id, delivered, retry, failure)
+}
+
+// The disk is full for half an hour, and it cannot be noted what became of a
+// message: people get it once, one that did not arrive is tried again with pauses
+// as ever, and the record tells of both.
+func TestAMessageWhoseDeliveryCannotBeNotedIsSentOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		chat, mail := &receiver{}, &receiver{answer: func(attempt int) error {
+			if attempt < 5 {
+				return errors.New("not now")
+			}
+			return nil
+		}}
+		st, c := outbox(t, map[string]*receiver{"chat": chat, "mail": mail})
+		c.Store = readOnly{st, time.Now().Add(30 * time.Minute)}
+		deliverFor(t, c, time.Hour)
+		if len(chat.got) != 1 {
+			t.Errorf("the message was delivered at %v, want once", chat.got)
+		}
+		if len(mail.got) != 5 || mail.got[4] < 15*time.Second || mail.got[4] > time.Minute {
+			t.Errorf("the other was tried at %v, want five times with growing pauses", mail.got)
+		}
+		if told := notifications(t, st); len(told) != 2 || !told[0].Delivered || !told[1].Delivered {
+			t.Errorf("recorded %+v, want two deliveries", told)
+		}
+		if due, err := st.Due(t.Context(), time.Now().Add(time.Hour), 0); err != nil || len(due) != 0 {
+			t.Errorf("still in the outbox: %v (%v)", due, err)
+		}
+	})
+}
