@@ -20,6 +20,8 @@ type archives struct {
 var _ archive.Archive = archives{}
 
 func (a archives) of(ctx context.Context, run string) (archive.Archive, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
 	r, err := a.store.Load(ctx, run)
 	if err != nil {
 		return nil, fmt.Errorf("find the archive of %s: %w", run, err)

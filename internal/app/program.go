@@ -229,7 +229,7 @@ func (p *program) Live(run string) (server.Live, bool) {
 		look := h.look
 		h.mu.Unlock()
 		if look.Run.ID == run && look.Run.ID != "" {
-			return server.Live{At: look.Decision.At, Decision: look.Decision, Input: latest(look)}, true
+			return server.Live{Run: look.Run, At: look.Decision.At, Decision: look.Decision, Input: latest(look)}, true
 		}
 	}
 	return server.Live{}, false

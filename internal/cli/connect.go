@@ -83,6 +83,9 @@ func nobodyRuns(name, state string) error {
 
 // reachRun is connectToRun for those who need the program that carries the run.
 func (c *command) reachRun(ctx context.Context, name string) (*link, server.Run, error) {
+	if l, r, ok := c.reachCarried(ctx, name); ok {
+		return l, r, nil
+	}
 	l, r, err := c.connectToRun(ctx, name, 0)
 	switch {
 	case err == nil && !l.inPlace:
@@ -99,6 +102,26 @@ func (c *command) reachRun(ctx context.Context, name string) (*link, server.Run,
 	}
 	l.close()
 	return nil, r, err
+}
+
+// reachCarried reaches the run of a rollout that goes on in a program on this
+// machine. The program tells of it from its memory: who wants a rollback does not
+// depend on the database.
+func (c *command) reachCarried(ctx context.Context, name string) (*link, server.Run, bool) {
+	if c.onCluster() {
+		return nil, server.Run{}, false
+	}
+	l, err := c.reach(ctx, name)
+	if err != nil {
+		return nil, server.Run{}, false
+	}
+	if at, err := l.Rollout(ctx, name); err == nil && at.Run != "" {
+		if r, err := l.Run(ctx, at.Run); err == nil {
+			return l, r, true
+		}
+	}
+	l.close()
+	return nil, server.Run{}, false
 }
 
 // reachAgain reaches the program that carries a run, or, when it ended together

@@ -171,3 +171,39 @@ func TestAStoreThatHangsDelaysNoRollback(t *testing.T) {
 		})
 	}
 }
+
+// While the store does not say what people ask for it is asked again soon, not at
+// the next tick: it may be a rollback.
+func TestWhatPeopleAskForIsAskedAgainSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		plan := engine.Plan{
+			Plan:     rollout.Plan{Phases: []rollout.Phase{{Weight: 25, Duration: rollout.Duration(time.Hour)}}, Prepare: rollout.Duration(time.Minute), HoldTimeout: rollout.Duration(time.Hour)},
+			Analysis: rollout.Analysis{Interval: rollout.Duration(time.Minute)},
+		}
+		st := &stuck{Store: &memory.Store{}, reads: true, goesOn: make(chan struct{})}
+		run := store.Run{ID: "shop-1", Rollout: "shop", Plan: plan, State: engine.Start(plan)}
+		if err := st.Create(t.Context(), run, nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		w := &obedient{Store: st}
+		r := New(run.ID, Ports{Store: st, Router: obedientRouter{w}, Workload: obedientWorkload{w}, Jobs: noJobs{}, Tests: noTests{}}, Options{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- r.Loop(ctx, NewWaker(), nil, nil) }()
+		time.Sleep(5 * time.Second)
+		st.hangs.Store(true)
+		time.Sleep(time.Minute)
+		if err := st.Store.AddIntent(ctx, run.ID, rollout.Intent{ID: "i1", Kind: rollout.Rollback, Actor: "ana", At: time.Now()}); err != nil {
+			t.Fatal(err)
+		}
+		st.hangs.Store(false)
+		close(st.goesOn)
+		time.Sleep(2 * briefly)
+		synctest.Wait()
+		if w.split.Weight != 0 {
+			t.Errorf("the canary gets %d %% a second after the store goes on and a rollback can be heard", w.split.Weight)
+		}
+		cancel()
+		<-ended
+	})
+}

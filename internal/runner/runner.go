@@ -186,7 +186,7 @@ func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 	if !lower && r.learntNothing(o, d) {
 		r.last.Input, r.last.Decision = record.InputOf(o), record.DecisionOf(o, d)
 		errs = append(errs, r.route(ctx, d.Want), r.act(ctx, d.Want))
-		return Outcome{WakeAt: r.wakeAt(d)}, errors.Join(errs...)
+		return Outcome{WakeAt: r.wakeAt(d, errIntents)}, errors.Join(errs...)
 	}
 	owed := r.unsaved != nil && d.Kind == engine.Rollback
 	saved := r.save(ctx, o, d)
@@ -214,7 +214,7 @@ func (r *Runner) Step(ctx context.Context) (Outcome, error) {
 		r.owed = nil
 	}
 	r.resumed = false
-	return Outcome{Ended: d.Next.Ended() && saved == nil, WakeAt: r.wakeAt(d)}, errors.Join(errs...)
+	return Outcome{Ended: d.Next.Ended() && saved == nil, WakeAt: r.wakeAt(d, errIntents)}, errors.Join(errs...)
 }
 
 // learntNothing reports that a look found all as the last one did and decided
@@ -320,9 +320,13 @@ func (r *Runner) change(was engine.State, run store.Run, o engine.Observation, d
 	return c, nil
 }
 
-// wakeAt is the earlier of the engine's wish and the next tick.
-func (r *Runner) wakeAt(d engine.Decision) time.Time {
+// wakeAt is the earlier of the engine's wish and the next tick. What people ask for
+// and could not be heard, as the store had not answered before, is asked for soon.
+func (r *Runner) wakeAt(d engine.Decision, errIntents error) time.Time {
 	wake := d.WakeAt
+	if soon := r.opts.Now().Add(briefly); errors.Is(errIntents, errUnanswered) && soon.Before(wake) {
+		wake = soon
+	}
 	if d.Next.Status == engine.Progressing {
 		if due := r.ticks.due(); !due.IsZero() && due.Before(wake) {
 			wake = due

@@ -37,7 +37,8 @@ type Backend interface {
 	// Watch returns a channel that receives a value after the run's record has
 	// grown. Changes nobody has received yet are one value.
 	Watch(run string) (changes <-chan struct{}, stop func())
-	// Live returns the latest decision of a run that goes on here.
+	// Live returns the latest of a run that goes on here. It does not wait for the
+	// store.
 	Live(run string) (Live, bool)
 	// Logs copies the logs of one arm's instances to w, oldest first. With
 	// follow it goes on until ctx ends.
@@ -82,6 +83,9 @@ type Candidate struct {
 
 // Live is what a run that goes on did last.
 type Live struct {
+	// Run is the run as it is in memory, which the store may not hold yet. Only the
+	// program that carries it knows.
+	Run      store.Run
 	At       time.Time
 	Decision record.Decision
 	// Input is the observation of the latest tick, with its samples.

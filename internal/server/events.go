@@ -69,7 +69,7 @@ func (a *api) news(ctx context.Context, in *struct {
 		if err != nil {
 			return nil, told(err)
 		}
-		lines, err := a.backend.Store().Lines(ctx, in.ID, in.After, eventsLimit)
+		lines, err := a.store().Lines(ctx, in.ID, in.After, eventsLimit)
 		if err != nil {
 			return nil, told(fmt.Errorf("record of run %s: %w", in.ID, err))
 		}
@@ -89,7 +89,7 @@ func (a *api) news(ctx context.Context, in *struct {
 			case <-ctx.Done():
 				return nil, told(ctx.Err())
 			}
-			if lines, err = a.backend.Store().Lines(ctx, in.ID, in.After, 1); err != nil {
+			if lines, err = a.store().Lines(ctx, in.ID, in.After, 1); err != nil {
 				return nil, told(fmt.Errorf("record of run %s: %w", in.ID, err))
 			}
 		}

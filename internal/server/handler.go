@@ -13,8 +13,6 @@ const (
 	maxBody = 256 << 10
 	// bodyTime bounds the reading of a request's body.
 	bodyTime = 10 * time.Second
-	// storeTime bounds one call of the store.
-	storeTime = 5 * time.Second
 	// stepTime bounds one write of an answer to a client that does not read.
 	stepTime = time.Minute
 )

@@ -79,16 +79,17 @@ func (a *api) intent(ctx context.Context, in *struct {
 	}
 	changes, stop := a.backend.Watch(r.ID)
 	defer stop()
-	noting, cancel := context.WithTimeout(ctx, storeTime)
-	defer cancel()
-	if err := a.backend.Store().AddIntent(noting, r.ID, i); err != nil {
+	if err := a.store().AddIntent(ctx, r.ID, i); err != nil {
 		return nil, told(fmt.Errorf("%s of run %s: %w", i.Kind, r.ID, err))
 	}
 	a.backend.Wake(r.ID)
 	wait := min(max(2*time.Duration(r.Plan.Analysis.Interval), minAnswerTime), maxAnswerTime)
 	said, err := a.awaitAnswer(ctx, r.ID, i.ID, changes, wait)
-	if errors.Is(err, store.ErrNotFound) {
+	switch {
+	case errors.Is(err, store.ErrNotFound):
 		return answer(IntentAnswer{ID: i.ID, Message: string(i.Kind) + " is noted; the run has not looked at it yet"}, nil)
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		return answer(IntentAnswer{ID: i.ID, Message: fmt.Sprintf("%s is noted; what the run says to it cannot be read: %v", i.Kind, err)}, nil)
 	}
 	return answer(IntentAnswer{ID: i.ID, Answered: true, Accepted: said.Accepted, Message: said.Message}, err)
 }
@@ -122,7 +123,7 @@ func (a *api) awaitAnswer(ctx context.Context, run, intent string, changes <-cha
 	again := time.NewTicker(glance)
 	defer again.Stop()
 	for {
-		said, err := a.backend.Store().Answer(ctx, run, intent)
+		said, err := a.store().Answer(ctx, run, intent)
 		if !errors.Is(err, store.ErrNotFound) {
 			return said, err
 		}

@@ -47,7 +47,7 @@ func (a *api) records(doc huma.API) {
 // copyRecord writes what the store holds of the record now.
 func (a *api) copyRecord(ctx context.Context, run string, w io.Writer) error {
 	for after := 0; ; {
-		lines, err := a.backend.Store().Lines(ctx, run, after, linesAtOnce)
+		lines, err := a.store().Lines(ctx, run, after, linesAtOnce)
 		if err != nil {
 			return err
 		}

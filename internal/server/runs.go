@@ -24,7 +24,7 @@ func (a *api) runs(doc huma.API) {
 			Rollout string `query:"rollout" maxLength:"253" doc:"Only this rollout's runs"`
 			Limit   int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"At most this many"`
 		}) (*body[list[Run]], error) {
-			stored, err := a.backend.Store().Runs(ctx, in.Rollout, min(in.Limit, maxRuns))
+			stored, err := a.store().Runs(ctx, in.Rollout, min(in.Limit, maxRuns))
 			if err != nil {
 				return nil, told(fmt.Errorf("list runs: %w", err))
 			}
@@ -44,10 +44,13 @@ func (a *api) runs(doc huma.API) {
 		})
 }
 
+// run is a run as it is now. Of one that goes on here the store need not be asked,
+// which may hang while somebody wants a rollback.
 func (a *api) run(ctx context.Context, id string) (store.Run, error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
-	defer cancel()
-	r, err := a.backend.Store().Load(ctx, id)
+	if live, ok := a.backend.Live(id); ok && live.Run.ID == id && !live.Run.State.Ended() {
+		return live.Run, nil
+	}
+	r, err := a.store().Load(ctx, id)
 	if err != nil {
 		return r, fmt.Errorf("run %q: %w", id, err)
 	}

@@ -1,0 +1,88 @@
+package server_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/record"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/server"
+	"serin.dev/serin/internal/store"
+)
+
+// hanging is a program whose store takes intents and answers nothing: whoever asks
+// it waits until their context ends.
+type hanging struct {
+	*program
+	run store.Run
+}
+
+func (p hanging) Store() store.Store { return hangingStore{p.program.Store()} }
+
+func (p hanging) Live(run string) (server.Live, bool) {
+	return server.Live{Run: p.run}, run == p.run.ID
+}
+
+type hangingStore struct{ store.Store }
+
+func (hangingStore) Load(ctx context.Context, _ string) (store.Run, error) {
+	<-ctx.Done()
+	return store.Run{}, store.ErrUnavailable
+}
+
+func (hangingStore) Runs(ctx context.Context, _ string, _ int) ([]store.Run, error) {
+	<-ctx.Done()
+	return nil, store.ErrUnavailable
+}
+
+func (hangingStore) Lines(ctx context.Context, _ string, _, _ int) ([]record.Line, error) {
+	<-ctx.Done()
+	return nil, store.ErrUnavailable
+}
+
+func (hangingStore) Answer(ctx context.Context, _, _ string) (engine.Answer, error) {
+	<-ctx.Done()
+	return engine.Answer{}, store.ErrUnavailable
+}
+
+// The store cannot be read: who asks for a rollback is heard all the same and told
+// so, and nobody waits for long.
+func TestARollbackIsNotedAlthoughTheStoreCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProgram(t)
+		p.deaf = true
+		run, err := p.Release(t.Context(), "shop", server.Candidate{Version: "v2"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := server.NewClient(server.InProcess(server.New(hanging{p, run}, "test"), "ana"))
+		defer c.Close()
+		begun := time.Now()
+		if got, err := c.Run(t.Context(), run.ID); err != nil || got.ID != run.ID || time.Since(begun) > 0 {
+			t.Errorf("the run is %+v (%v) after %s", got, err, time.Since(begun))
+		}
+		said, err := c.Ask(t.Context(), run.ID, server.IntentRequest{Intent: rollout.Rollback})
+		if err != nil || said.Answered || said.ID == "" {
+			t.Errorf("a rollback is answered with %+v, %v; want it noted", said, err)
+		}
+		if open, err := p.store.Intents(t.Context(), run.ID); err != nil || len(open) != 1 || open[0].Kind != rollout.Rollback {
+			t.Errorf("noted is %+v (%v), want the rollback", open, err)
+		}
+		if took := time.Since(begun); took > 10*time.Second {
+			t.Errorf("that took %s", took)
+		}
+		for what, ask := range map[string]func() error{
+			"the runs":    func() error { _, err := c.Runs(t.Context(), "shop", 1); return err },
+			"another run": func() error { _, err := c.Run(t.Context(), "other"); return err },
+			"the news":    func() error { _, err := c.Events(t.Context(), run.ID, 0, 0); return err },
+		} {
+			begun := time.Now()
+			if err := ask(); code(t, err) != server.CodeUnavailable || time.Since(begun) > 31*time.Second {
+				t.Errorf("%s: %v after %s", what, err, time.Since(begun))
+			}
+		}
+	})
+}
