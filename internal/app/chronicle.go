@@ -72,27 +72,6 @@ func (h *home) flush(ctx context.Context, run string) {
 	}
 }
 
-// catchUp archives runs that ended in a program that was killed before it
-// could archive them.
-func (h *home) catchUp(ctx context.Context) {
-	runs, err := h.store.Runs(ctx, h.name(), 0)
-	if err != nil {
-		return // the store's own trouble is reported by who needs it
-	}
-	for _, r := range runs {
-		if !r.State.Ended() || r.Archived {
-			continue
-		}
-		run, err := h.load(ctx, r.ID)
-		if err == nil {
-			err = h.chronicle(ctx, run)
-		}
-		if err != nil {
-			h.log.Warn("an earlier run could not be archived; the next start tries again", "run", r.ID, "error", err)
-		}
-	}
-}
-
 // Chronicle puts the record and the reports of an ended run into the archive
 // and notes where the report is. It can be repeated.
 func Chronicle(ctx context.Context, st store.Store, ar archive.Archive, run store.Run) error {
@@ -160,19 +139,28 @@ func (p *program) chronicleAll(ctx context.Context) {
 		if n, err := p.pruner.Prune(ctx, keepRecords); err == nil && n > 0 {
 			p.opts.Logger.Info("records that are in the archive were taken out of the database", "runs", n)
 		}
-		runs, err := p.store.Runs(ctx, "", 0)
-		if err == nil {
-			for _, run := range runs {
-				ours := run.EndedAt.After(begun) && time.Since(run.EndedAt) < time.Minute
-				if run.State.Ended() && !run.Archived && !ours {
-					p.chronicleAgain(ctx, run.Rollout, run.ID)
-				}
-			}
-		}
+		p.catchUp(ctx, "", begun)
 		select {
 		case <-time.After(time.Minute):
 		case <-ctx.Done():
 			return
+		}
+	}
+}
+
+// catchUp archives the ended runs of a rollout, or of all, that are not archived.
+// Those that ended since then and not long ago are being archived.
+func (p *program) catchUp(ctx context.Context, rollout string, since time.Time) {
+	listing, cancel := context.WithTimeout(ctx, listTimeout)
+	defer cancel()
+	runs, err := p.store.Runs(listing, rollout, 0)
+	if err != nil {
+		return // the store's own trouble is reported by who needs it
+	}
+	for _, run := range runs {
+		ours := run.EndedAt.After(since) && time.Since(run.EndedAt) < time.Minute
+		if ctx.Err() == nil && run.State.Ended() && !run.Archived && !ours {
+			p.chronicleAgain(ctx, run.Rollout, run.ID)
 		}
 	}
 }
@@ -183,10 +171,10 @@ func (p *program) chronicleAgain(ctx context.Context, rollout, id string) {
 		return // another program's
 	}
 	run, err := h.load(ctx, id)
-	if err != nil {
-		return // the store's own trouble is reported by who needs it
+	if err == nil {
+		err = h.chronicle(ctx, run)
 	}
-	if err := h.chronicle(ctx, run); err != nil {
-		p.opts.Logger.Warn("a run could not be archived; it will be tried again", "run", id, "error", err)
+	if err != nil {
+		h.log.Warn("an ended run could not be archived; it will be tried again", "run", id, "error", err)
 	}
 }

@@ -224,20 +224,15 @@ func (c *cluster) Carry(ctx context.Context, name types.NamespacedName, wake run
 			c.opts.Logger.Warn("the adapters could not be closed", "run", run.ID, "error", err)
 		}
 	}()
-	gates := builtin.NewGates(run.Spec, "/")
 	ar, err := builtin.NewArchive(rollout.Adapter{}, filepath.Join(c.opts.Archive, name.Namespace))
 	if err != nil {
 		return err
 	}
 	keep := keeper{store: st, archive: evidenced{ar, st}, workload: parts.Workload, changes: revisionChanges}
 	log := c.opts.Logger
-	jobs := runner.NewJobs(gates.Hooks, keep.chores(), st, log, wake.Wake)
-	defer jobs.Close()
-	tests := runner.NewTests(gates.Tests, st, log, wake.Wake)
-	defer tests.Close()
-	r := runner.New(run.ID, runner.Ports{
-		Store: st, Router: parts.Router, Workload: parts.Workload, Metrics: parts.Metrics, Jobs: jobs, Tests: tests,
-	}, runner.Options{Logger: log, Wake: wake.Wake, Link: func(store.Run) string { return "serin report " + run.Rollout }})
+	ports := runner.Ports{Store: st, Router: parts.Router, Workload: parts.Workload, Metrics: parts.Metrics}
+	r, done := newRunner(run, "/", keep, ports, runner.Options{Logger: log, Wake: wake.Wake, Link: func(store.Run) string { return "serin report " + run.Rollout }})
+	defer done()
 	err = r.Loop(ctx, wake, parts.Changed(), func(look runner.Look, err error) {
 		c.outbox.Wake()
 		c.telemetry.looked(name.Namespace, look, time.Now(), err)

@@ -28,8 +28,12 @@ import (
 // restInterval is how often a rollout without a run is looked at.
 const restInterval = time.Second
 
-// storeTimeout bounds one call of the store.
-const storeTimeout = 5 * time.Second
+const (
+	// storeTimeout bounds one small call of the store, listTimeout one that reads
+	// all runs.
+	storeTimeout = 5 * time.Second
+	listTimeout  = 30 * time.Second
+)
 
 // quietWait is how long stable is waited for without a word.
 const quietWait = 500 * time.Millisecond
@@ -412,8 +416,10 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 	h.keepStable(ctx)
 	if err := h.chronicle(ctx, ended); err != nil {
 		h.log.Warn("the run could not be archived; it will be tried again", "run", run.ID, "error", err)
-	} else if ended, err = h.load(ctx, run.ID); err != nil {
-		return ended, fmt.Errorf("load the archived run: %w", err)
+	} else if archived, err := h.load(ctx, run.ID); err != nil {
+		h.log.Warn("where the archived run is could not be read", "run", run.ID, "error", err)
+	} else {
+		ended = archived
 	}
 	if len(run.Spec.Spec.Notify) > 0 {
 		h.aside.Go(func() { h.chronicleMessages(ctx, ended) })
@@ -423,14 +429,10 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 
 // follow takes a run over a workload to its end, or until ctx is done.
 func (h *home) follow(ctx context.Context, run store.Run, w workload.Workload) error {
-	gates := builtin.NewGates(run.Spec, filepath.Dir(h.file))
-	jobs := runner.NewJobs(gates.Hooks, h.keeper().chores(), h.store, h.log, h.wake.Wake)
-	defer jobs.Close()
-	tests := runner.NewTests(gates.Tests, h.store, h.log, h.wake.Wake)
-	defer tests.Close()
-	r := runner.New(run.ID, runner.Ports{
-		Store: h.store, Router: h.parts.Router, Workload: w, Metrics: h.parts.Metrics, Jobs: jobs, Tests: tests,
-	}, runner.Options{Logger: h.opts.Logger, Wake: h.wake.Wake, Link: func(store.Run) string { return h.reportPath(run.ID) }})
+	ports := runner.Ports{Store: h.store, Router: h.parts.Router, Workload: w, Metrics: h.parts.Metrics}
+	opts := runner.Options{Logger: h.opts.Logger, Wake: h.wake.Wake, Link: func(store.Run) string { return h.reportPath(run.ID) }}
+	r, done := newRunner(run, filepath.Dir(h.file), h.keeper(), ports, opts)
+	defer done()
 	return r.Loop(ctx, h.wake, h.parts.Changed(), func(look runner.Look, err error) {
 		h.mu.Lock()
 		h.look, h.trouble = look, ""
@@ -443,6 +445,16 @@ func (h *home) follow(ctx context.Context, run store.Run, w workload.Workload) e
 			h.opts.Watch(h.name(), look)
 		}
 	})
+}
+
+// newRunner returns the runner of a run with its hooks and tests, which look in
+// dir, and its chores; done ends what they do.
+func newRunner(run store.Run, dir string, keep keeper, ports runner.Ports, opts runner.Options) (r *runner.Runner, done func()) {
+	gates := builtin.NewGates(run.Spec, dir)
+	jobs := runner.NewJobs(gates.Hooks, keep.chores(), ports.Store, opts.Logger, opts.Wake)
+	tests := runner.NewTests(gates.Tests, ports.Store, opts.Logger, opts.Wake)
+	ports.Jobs, ports.Tests = jobs, tests
+	return runner.New(run.ID, ports, opts), func() { tests.Close(); jobs.Close() }
 }
 
 func (h *home) setRun(id string) {

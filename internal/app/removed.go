@@ -47,13 +47,22 @@ func names(files []rolloutFile, name string) bool {
 	})
 }
 
-// endRemoved ends the processes of rollouts that the successor has not taken over.
-// Their proxies are closed.
+// endRemoved ends the processes of rollouts that are in no file any more, and that
+// the successor has not taken over. Their proxies are closed. A rollout that is in
+// a file and that nobody has is one of a successor that has ended since: the next
+// start takes its processes over.
 func (d *daemon) endRemoved(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTimeout)
 	defer cancel()
+	files, err := rolloutFiles(d.dir)
+	if err != nil {
+		return fmt.Errorf("end the processes of rollouts that are in no file any more: %w", err)
+	}
 	var errs []error
 	for _, h := range d.homes {
+		if names(files, h.name()) {
+			continue
+		}
 		lock, err := lockRollout(d.opts.rolloutDir(h.name()), h.name())
 		if err != nil {
 			continue // the successor has it

@@ -107,7 +107,9 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 
 	// What a killed program left of this rollout is gone on with, with the plan
 	// it was begun with; otherwise the file alone counts.
-	left, err := p.store.Active(ctx, name)
+	asking, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	left, err := p.store.Active(asking, name)
 	resumed := err == nil
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return res, err
@@ -151,7 +153,7 @@ func Run(ctx context.Context, opts Options, path string, ro RunOptions) (res Res
 	}
 	beside.Go(func() { server.Keep(side, l, socket, server.New(p, ro.Version), p.opts.Logger) })
 	beside.Go(func() { p.deliver(side) })
-	beside.Go(func() { h.catchUp(side) })
+	beside.Go(func() { p.catchUp(side, name, time.Now()) })
 
 	run := left
 	if !resumed {

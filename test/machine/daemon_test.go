@@ -348,6 +348,56 @@ func TestAReloadLeavesAddressesThatNoFileNames(t *testing.T) {
 	eventually(t, "the daemon to end", func() bool { return len(daemons(h.id)) == 0 })
 }
 
+// A successor that serves is killed while its predecessor still waits for a last
+// request: nobody ends the processes of a rollout that is in a file, and the next
+// daemon goes on with them.
+func TestASuccessorThatIsKilledLeavesItsProcesses(t *testing.T) {
+	h := newHome(t)
+	h.write(plan{})
+	daemon := h.serve()
+	was := h.onlyPid("v1")
+	eventually(t, "the service to answer", func() bool {
+		_, err := ask(http.DefaultClient, "http://"+h.addr+"/")
+		return err == nil
+	})
+	inFlight, arrived := make(chan error, 1), time.Now()
+	go func() {
+		_, err := ask(&http.Client{Timeout: patience}, "http://"+h.addr+"/?for=5s")
+		inFlight <- err
+	}()
+	time.Sleep(200 * time.Millisecond)
+	first := daemon.cmd.Process.Pid
+	daemon.signal(syscall.SIGHUP)
+	var second int
+	eventually(t, "a successor beside its predecessor", func() bool {
+		for _, pid := range daemons(h.id) {
+			if pid != first {
+				second = pid
+			}
+		}
+		return second != 0 && strings.Count(daemon.err.String(), "users are served at") > 1
+	})
+	if err := syscall.Kill(second, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if since := time.Since(arrived); since > 4*time.Second {
+		t.Skipf("the machine is too slow: the successor came up %s after the request", since)
+	}
+	daemon.wants(0)
+	if err := <-inFlight; err != nil {
+		t.Errorf("the request under way: %v", err)
+	}
+	if now := h.pids("v1"); len(now) != 1 || now[0] != was {
+		t.Errorf("the processes %v are left, want %d: it is in a file", now, was)
+	}
+	again := h.serve()
+	if now := h.onlyPid("v1"); now != was {
+		t.Errorf("the next daemon serves with process %d, want %d", now, was)
+	}
+	again.signal(syscall.SIGTERM)
+	again.wants(0)
+}
+
 // A rollout whose run goes on cannot be taken away: the reload is refused and says
 // what to do, and nothing has changed for anybody. Afterwards it can.
 func TestARolloutWithARunIsNotTakenAway(t *testing.T) {

@@ -121,7 +121,8 @@ func (s *Store) Prune(ctx context.Context, keep int) (int, error) {
 		return 0, err
 	}
 	// Give the space back to the disk.
-	if _, err := s.write.ExecContext(ctx, `PRAGMA incremental_vacuum`); err != nil {
+	_, err = answered(ctx, s, func() (sql.Result, error) { return s.write.ExecContext(ctx, `PRAGMA incremental_vacuum`) })
+	if err != nil {
 		return pruned, s.named(ctx, "shrink the database", err)
 	}
 	return pruned, nil
