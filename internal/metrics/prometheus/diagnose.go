@@ -33,14 +33,7 @@ const shownValues = 5
 // and of those without, which metric or label is missing. An error means that
 // Prometheus could not be asked at all.
 func (s *Source) Diagnose(ctx context.Context) ([]Finding, error) {
-	groups := map[rollout.Arm]Group{}
-	if s.env.Groups != nil {
-		var err error
-		if groups, err = s.env.Groups(ctx); err != nil {
-			return nil, fmt.Errorf("ask which instances the arms have: %w", err)
-		}
-	}
-	c, err := newClient(s.cfg, s.http)
+	c, groups, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -26,14 +26,7 @@ func (s *Source) history(ctx context.Context, now time.Time, tick time.Duration)
 	if len(s.plan.usage) == 0 || tick <= 0 {
 		return nil, nil
 	}
-	groups := map[rollout.Arm]Group{}
-	if s.env.Groups != nil {
-		var err error
-		if groups, err = s.env.Groups(ctx); err != nil {
-			return nil, fmt.Errorf("ask which instances the arms have: %w", err)
-		}
-	}
-	c, err := newClient(s.cfg, s.http)
+	c, groups, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -113,18 +113,24 @@ func newState(since time.Time) *state {
 	}
 }
 
-func (s *Source) collect(ctx context.Context, now time.Time) (rollout.Arms, error) {
-	if err := ctx.Err(); err != nil {
-		return rollout.Arms{}, err
-	}
+// open returns what asks Prometheus, and which instances the arms have.
+func (s *Source) open(ctx context.Context) (*client, map[rollout.Arm]Group, error) {
 	groups := map[rollout.Arm]Group{}
 	if s.env.Groups != nil {
 		var err error
 		if groups, err = s.env.Groups(ctx); err != nil {
-			return rollout.Arms{}, fmt.Errorf("ask which instances the arms have: %w", err)
+			return nil, nil, fmt.Errorf("ask which instances the arms have: %w", err)
 		}
 	}
 	c, err := newClient(s.cfg, s.http)
+	return c, groups, err
+}
+
+func (s *Source) collect(ctx context.Context, now time.Time) (rollout.Arms, error) {
+	if err := ctx.Err(); err != nil {
+		return rollout.Arms{}, err
+	}
+	c, groups, err := s.open(ctx)
 	if err != nil {
 		return rollout.Arms{}, err
 	}

@@ -39,14 +39,7 @@ func (s *Source) Usual(ctx context.Context) (Usual, error) {
 }
 
 func (s *Source) usual(ctx context.Context) (Usual, error) {
-	groups := map[rollout.Arm]Group{}
-	if s.env.Groups != nil {
-		var err error
-		if groups, err = s.env.Groups(ctx); err != nil {
-			return Usual{}, fmt.Errorf("ask which instances the arms have: %w", err)
-		}
-	}
-	c, err := newClient(s.cfg, s.http)
+	c, groups, err := s.open(ctx)
 	if err != nil {
 		return Usual{}, err
 	}
