@@ -5,9 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"serin.dev/serin/internal/builtin"
 	"serin.dev/serin/internal/engine"
+	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/runner"
 	"serin.dev/serin/internal/store"
 	"serin.dev/serin/internal/workload"
 )
@@ -64,8 +67,28 @@ func (h *home) workload(ctx context.Context, run store.Run) (workload.Workload, 
 		return h.parts.Workload, ctx, cancel, nil
 	case run.State.Status == engine.Promoting:
 		// What serves may be the candidate by now: it is left as it is.
+		h.tellStuck(ctx, run, err)
 		return nil, ctx, cancel, err
 	}
 	h.log.Error("the run is carried without its canary, and with no traffic on it, until the canary can be had", "run", run.ID, "error", err)
 	return &unbegun{Workload: h.parts.Workload, version: run.CanaryVersion, begin: func() error { return h.begin(run) }, begun: cancel}, ctx, cancel, nil
+}
+
+// tellStuck tells people, once, of a promotion that nobody goes on with: a run that
+// is carried by nobody is told of by nobody else.
+func (h *home) tellStuck(ctx context.Context, run store.Run, trouble error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	told := run
+	told.State.At = time.Now().UTC().Round(0)
+	text := fmt.Sprintf("%s: the promotion of %s cannot be gone on with: %v", run.Rollout, run.CanaryVersion, trouble)
+	messages := runner.Address(told, rollout.Held, text, fmt.Sprintf("traffic stays where it is, and it is tried again; look at \"serin describe %s\"", run.Rollout), "")
+	if len(messages) == 0 {
+		return
+	}
+	if _, err := h.store.Save(ctx, run, store.Change{Messages: messages}); err != nil {
+		h.log.Warn("people cannot be told that the promotion is stuck", "run", run.ID, "error", err)
+		return
+	}
+	h.outbox.Wake()
 }

@@ -18,12 +18,12 @@ import (
 	"serin.dev/serin/internal/workload"
 )
 
-// A run's canary cannot be begun, however often that is tried, and a hook cannot
-// be built: the canary gets no traffic, a person's rollback is heard and carried
-// out, and the next release is a run like any other.
-func TestARunThatCannotBeBegunHearsARollback(t *testing.T) {
+// misled opens a program with a rollout whose workload is at another version than
+// its run, and whose hook cannot be built.
+func misled(t *testing.T, status engine.Status) (*program, *home, store.Run) {
+	t.Helper()
 	answer := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	defer answer.Close()
+	t.Cleanup(answer.Close)
 	state := t.TempDir()
 	file := filepath.Join(state, "shop.yaml")
 	if err := os.WriteFile(file, []byte(fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
@@ -36,6 +36,7 @@ spec:
   traffic: {proxy: {listen: "127.0.0.1:0"}}
   plan: {phases: [{weight: 25, duration: 1h}], drain: 1s}
   hooks: [{name: tell, at: onRollback, http: {url: "http://127.0.0.1:1/"}}]
+  notify: [{name: team, cloudevents: {url: "http://127.0.0.1:1/"}}]
 `, answer.URL)), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +70,7 @@ spec:
 		ID: "shop-1", Rollout: "shop", Spec: spec, Plan: plan, StableVersion: "v1", CanaryVersion: "v2",
 		Candidate: candidate, StartedAt: time.Now(), State: engine.Start(plan),
 	}
-	run.State.Status, run.State.CanaryAsked, run.State.At, run.State.Seen = engine.Progressing, true, time.Now(), 25
+	run.State.Status, run.State.CanaryAsked, run.State.At, run.State.Seen = status, true, time.Now(), 25
 	lines, _, err := beginning(run, run.StartedAt)
 	if err != nil {
 		t.Fatal(err)
@@ -77,6 +78,14 @@ spec:
 	if err := p.store.Create(t.Context(), run, lines, nil); err != nil {
 		t.Fatal(err)
 	}
+	return p, h, run
+}
+
+// A run's canary cannot be begun, however often that is tried, and a hook cannot
+// be built: the canary gets no traffic, a person's rollback is heard and carried
+// out, and the next release is a run like any other.
+func TestARunThatCannotBeBegunHearsARollback(t *testing.T) {
+	p, h, run := misled(t, engine.Progressing)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
@@ -116,5 +125,28 @@ spec:
 	})
 	if s, err := h.parts.Workload.Observe(t.Context()); err != nil || s.Stable.Version != "v1" || s.Canary.Version != "" {
 		t.Errorf("the workload is left at %+v (%v)", s, err)
+	}
+}
+
+// A promotion that cannot be gone on with is left as it is, and people are told so,
+// once however often it is tried.
+func TestAPromotionThatIsStuckIsTold(t *testing.T) {
+	p, h, _ := misled(t, engine.Promoting)
+	defer p.close()
+	for range 3 {
+		run, err := h.active(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.carry(t.Context(), run); err == nil {
+			t.Error("the run is carried")
+		}
+	}
+	due, err := p.store.Due(t.Context(), time.Now().Add(time.Hour), 0)
+	if err != nil || len(due) != 1 {
+		t.Fatalf("people are told %+v (%v), want one message", due, err)
+	}
+	if m := due[0].Message; m.Event != rollout.Held || !strings.Contains(m.Text, "the promotion of v2 cannot be gone on with") || !strings.Contains(m.Text, "v3") {
+		t.Errorf("people are told %+v", m)
 	}
 }
