@@ -35,7 +35,11 @@ func (c *command) replay() *cobra.Command {
 		Short: "Decide a recorded run again and compare every decision",
 		Long: `Replay reads the record of a run and decides it again from what was observed. It
 needs nothing else, and exits 0 only when every decision to the run's end comes out
-the same, 1 when one does not, and 4 when the record is malformed or cut off.`,
+the same, 1 when one does not, and 4 when the record is malformed or cut off.
+
+Where nothing could be saved for long, as the disk was full, a record has one line
+with "gap" in the place of the looks that are left out. Replay says how many they
+are, and goes on from the state that they came to.`,
 		Example: `  serin replay ~/.local/state/serin/archive/shop/RUN/record.jsonl
   serin report shop -o record | serin replay -`,
 		Args: func(_ *cobra.Command, args []string) error {
