@@ -193,7 +193,7 @@ func TestWhatPeopleAskForIsAskedAgainSoon(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		st.hangs.Store(true)
 		time.Sleep(time.Minute)
-		if err := st.Store.AddIntent(ctx, run.ID, rollout.Intent{ID: "i1", Kind: rollout.Rollback, Actor: "ana", At: time.Now()}); err != nil {
+		if err := st.AddIntent(ctx, run.ID, rollout.Intent{ID: "i1", Kind: rollout.Rollback, Actor: "ana", At: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		st.hangs.Store(false)
