@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -63,11 +64,34 @@ func openCluster(connection *kube.Connection) (*clusterView, error) {
 func (v *clusterView) Store() store.Store       { return v.store }
 func (v *clusterView) Archive() archive.Archive { return recordArchive{v.store} }
 
+// explain says what a person can do about an error of a request, and makes it one
+// that the API tells apart: an exit code hangs on it.
+func (v *clusterView) explain(err error) error {
+	err = v.connection.Explain(err)
+	switch {
+	case errors.Is(err, kube.ErrUnreachable), meta.IsNoMatchError(err):
+		return kindred{err, store.ErrUnavailable}
+	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
+		return kindred{err, store.ErrForbidden}
+	case apierrors.IsInvalid(err):
+		return kindred{err, server.ErrMisconfigured}
+	}
+	return err
+}
+
+// kindred is an error that is of a kind besides, which its text does not say.
+type kindred struct {
+	error
+	kind error
+}
+
+func (k kindred) Unwrap() []error { return []error{k.error, k.kind} }
+
 // Rollouts implements server.Backend.
 func (v *clusterView) Rollouts(ctx context.Context) ([]server.Rollout, error) {
 	var list serinv1.CanaryRolloutList
 	if err := v.client.List(ctx, &list, client.InNamespace(v.connection.Namespace)); err != nil {
-		return nil, v.connection.Explain(fmt.Errorf("list the rollouts of %s: %w", v.connection.Namespace, err))
+		return nil, v.explain(fmt.Errorf("list the rollouts of %s: %w", v.connection.Namespace, err))
 	}
 	out := []server.Rollout{}
 	for i := range list.Items {
@@ -96,7 +120,7 @@ func (v *clusterView) rollout(ctx context.Context, obj *serinv1.CanaryRollout) (
 			out.Serving = run.StableVersion
 		}
 	case !errors.Is(err, store.ErrNotFound):
-		return out, v.connection.Explain(err)
+		return out, v.explain(err)
 	}
 	if c := meta.FindStatusCondition(s.Conditions, "Stalled"); c != nil {
 		out.Problem = c.Message
@@ -168,10 +192,10 @@ func (v *clusterView) Release(ctx context.Context, name string, c server.Candida
 	}
 	before, err := v.store.Runs(ctx, name, 1)
 	if err != nil {
-		return store.Run{}, v.connection.Explain(err)
+		return store.Run{}, v.explain(err)
 	}
 	if err := v.ask(ctx, r, c.Version, before); err != nil {
-		return store.Run{}, v.connection.Explain(err)
+		return store.Run{}, v.explain(err)
 	}
 	return v.begun(ctx, name, before)
 }
@@ -227,14 +251,14 @@ func (v *clusterView) revert(ctx context.Context, name string) (string, error) {
 	env := builtin.ClusterEnv{Env: kube.Env{Client: v.client, Namespace: r.Metadata.Namespace, Rollout: r.Metadata.Name}}
 	at, err := builtin.Inspect(ctx, r, env)
 	if err != nil {
-		return "", v.connection.Explain(err)
+		return "", v.explain(err)
 	}
 	if !at.Changed() {
 		return fmt.Sprintf("%s asks for %s, which serves: nothing to revert", name, at.Stable.Version), nil
 	}
 	serves, err := builtin.Revert(ctx, r, env)
 	if err != nil {
-		return "", v.connection.Explain(err)
+		return "", v.explain(err)
 	}
 	return fmt.Sprintf("%s asks for %s again, which serves; %s is not asked for any more", name, serves.Version, at.Canary.Version), nil
 }
@@ -243,7 +267,7 @@ func (v *clusterView) find(ctx context.Context, name string) (rollout.Rollout, e
 	var obj serinv1.CanaryRollout
 	err := v.client.Get(ctx, client.ObjectKey{Namespace: v.connection.Namespace, Name: name}, &obj)
 	if client.IgnoreNotFound(err) != nil {
-		return rollout.Rollout{}, v.connection.Explain(err)
+		return rollout.Rollout{}, v.explain(err)
 	}
 	if err != nil {
 		return rollout.Rollout{}, fmt.Errorf("%q is not one of the rollouts in namespace %s: %w", name, v.connection.Namespace, server.ErrUnknownRollout)
@@ -251,6 +275,7 @@ func (v *clusterView) find(ctx context.Context, name string) (rollout.Rollout, e
 	r, problems, err := kube.ParseRollout(&obj, builtin.ClusterCatalog())
 	if err == nil && len(problems) > 0 {
 		err = fmt.Errorf("%s: %s %s; %s: %w", name, problems[0].Field, problems[0].Message, problems[0].Mend, ErrConfig)
+		err = kindred{err, server.ErrMisconfigured}
 	}
 	return r, err
 }
@@ -279,7 +304,7 @@ func (v *clusterView) Logs(ctx context.Context, name string, arm rollout.Arm, fo
 	}
 	var obj serinv1.CanaryRollout
 	if err := v.client.Get(ctx, client.ObjectKey{Namespace: r.Metadata.Namespace, Name: name}, &obj); err != nil {
-		return v.connection.Explain(err)
+		return v.explain(err)
 	}
 	run := ""
 	if active, err := v.store.Active(ctx, name); err == nil {
@@ -293,5 +318,5 @@ func (v *clusterView) Logs(ctx context.Context, name string, arm rollout.Arm, fo
 	if revision.Hash == "" {
 		return fmt.Errorf("%s has no %s pods now", name, arm)
 	}
-	return v.connection.Explain(kube.Logs(ctx, v.clientset, r.Metadata.Namespace, revision.Hash, follow, w))
+	return v.explain(kube.Logs(ctx, v.clientset, r.Metadata.Namespace, revision.Hash, follow, w))
 }

@@ -58,6 +58,9 @@ var errForbidden = errors.New("not permitted")
 // errInvalid: what was asked makes no sense for this run.
 var errInvalid = errors.New("not valid")
 
+// ErrMisconfigured: what somebody wrote, and the request is about, is wrong.
+var ErrMisconfigured = errors.New("wrong configuration")
+
 // edge says how the program's errors are told to clients: the first that an
 // error wraps decides.
 var edge = []struct {
@@ -73,7 +76,9 @@ var edge = []struct {
 	{ErrStopping, http.StatusServiceUnavailable, CodeUnavailable},
 	{errNotYet, http.StatusNotFound, CodeNotYet},
 	{errInvalid, http.StatusUnprocessableEntity, CodeInvalid},
+	{ErrMisconfigured, http.StatusUnprocessableEntity, CodeInvalid},
 	{errForbidden, http.StatusForbidden, CodeForbidden},
+	{store.ErrForbidden, http.StatusForbidden, CodeForbidden},
 	{store.ErrNotFound, http.StatusNotFound, CodeNotFound},
 	{store.ErrActive, http.StatusConflict, CodeActive},
 	{store.ErrEnded, http.StatusConflict, CodeEnded},

@@ -134,4 +134,6 @@ var (
 	ErrFull = errors.New("no space left")
 	// ErrUnavailable: the store cannot be reached or is locked.
 	ErrUnavailable = errors.New("store not available")
+	// ErrForbidden: the store does not let who asks do this.
+	ErrForbidden = errors.New("not permitted")
 )

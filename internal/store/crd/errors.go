@@ -44,7 +44,7 @@ func explain(err error, verb, resource string) error {
 	case conflict(err):
 		return fmt.Errorf("%s: %w: %w", doing, store.ErrConflict, err)
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err):
-		return fmt.Errorf("the API server does not let this user %s in the group serin.dev; grant the verb %q on %q: %w", doing, verb, resource, err)
+		return fmt.Errorf("the API server does not let this user %s in the group serin.dev; grant the verb %q on %q: %w: %w", doing, verb, resource, store.ErrForbidden, err)
 	case apierrors.IsRequestEntityTooLargeError(err):
 		return fmt.Errorf("%s: the object has grown too large for the API server: %w: %w", doing, store.ErrFull, err)
 	case !errors.As(err, &status), status.Status().Code >= 500, apierrors.IsTooManyRequests(err):
