@@ -78,7 +78,7 @@ func (p Program) codeOf(err error) int {
 		return exitUnreachable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return exitUnreachable
-	case errors.As(err, &asked):
+	case errors.As(err, &asked) && asked.Op != "write": // a file that was named; what is full is nobody's mistake
 		return exitUsage
 	}
 	return exitFailure

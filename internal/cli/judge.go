@@ -34,8 +34,11 @@ decision was complete, 2 when it was rollback, 3 when the input ended before.`,
 			if err != nil {
 				return err
 			}
-			if result.Malformed > 0 {
-				return &exit{code: exitUsage, err: fmt.Errorf("%d of the lines were malformed and not judged; each was answered with its error", result.Malformed)}
+			switch n := result.Malformed; {
+			case n == 1:
+				return usage("one of the lines was malformed and not judged; it was answered with its error")
+			case n > 1:
+				return usage("%d of the lines were malformed and not judged; each was answered with its error", n)
 			}
 			return verdict(result.Decision)
 		},

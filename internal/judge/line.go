@@ -30,34 +30,35 @@ type line struct {
 }
 
 // parse reads one line. A key that nobody knows is no mistake of the stream,
-// which may come from a newer program, but is told as a warning: it may be a
+// which may come from a newer program, but is among the unknown: it may be a
 // misspelt one, whose figures are then missing.
-func parse(raw []byte) (t rollout.Tick, warning string, err error) {
+func parse(raw []byte) (t rollout.Tick, unknown []string, err error) {
 	var in line
 	if err := decode(raw, &in, true); err != nil {
-		unknown, ok := strings.CutPrefix(err.Error(), "json: unknown field ")
-		if !ok {
-			return t, "", err
+		if !strings.HasPrefix(err.Error(), "json: unknown field ") {
+			return t, nil, err
 		}
 		in = line{}
 		if err := decode(raw, &in, false); err != nil {
-			return t, "", err
+			return t, nil, err
 		}
-		warning = fmt.Sprintf("the key %s is not known and is ignored; if it is misspelt, its figures are missing", unknown)
+		unknown = unknownKeys(raw)
 	}
 	switch {
+	case string(bytes.TrimSpace(raw)) == "null":
+		return t, nil, errors.New("is a JSON null where an object belongs")
 	case in.Tick == nil:
-		return t, "", errors.New(`tick: is missing; write the end of the interval, such as "2026-01-01T00:00:10Z"`)
+		return t, nil, errors.New(`tick: is missing; write the end of the interval, such as "2026-01-01T00:00:10Z"`)
 	case in.Weight == nil:
-		return t, "", errors.New("weight: is missing; write the share in effect during the tick, 0 to 100")
+		return t, nil, errors.New("weight: is missing; write the share in effect during the tick, 0 to 100")
 	case in.Arms == nil:
-		return t, "", errors.New(`arms: is missing; write {"stable":…,"canary":…}, null for an arm whose scrape failed`)
+		return t, nil, errors.New(`arms: is missing; write {"stable":…,"canary":…}, null for an arm whose scrape failed`)
 	}
 	at, err := time.Parse(time.RFC3339, *in.Tick)
 	if err != nil {
-		return t, "", fmt.Errorf("tick: %.60q is not a time; write one such as 2026-01-01T00:00:10Z", *in.Tick)
+		return t, nil, fmt.Errorf("tick: %.60q is not a time; write one such as 2026-01-01T00:00:10Z", *in.Tick)
 	}
-	return rollout.Tick{At: at, Weight: *in.Weight, Arms: *in.Arms, Unsplit: in.Unsplit, History: in.History}, warning, nil
+	return rollout.Tick{At: at, Weight: *in.Weight, Arms: *in.Arms, Unsplit: in.Unsplit, History: in.History}, unknown, nil
 }
 
 func decode(raw []byte, into any, strict bool) error {

@@ -52,7 +52,7 @@ func Stream(plan engine.Plan, in io.Reader, out io.Writer, warn func(string)) (R
 		case len(bytes.TrimSpace(raw)) == 0:
 			continue
 		default:
-			err = s.line(n, raw)
+			err = s.line(n, bytes.TrimRight(raw, "\r\n"))
 		}
 		if err == nil && !lines.ready() {
 			err = s.out.Flush()
@@ -73,7 +73,7 @@ type stream struct {
 }
 
 func (s *stream) line(n int, raw []byte) error {
-	t, warning, err := parse(raw)
+	t, unknown, err := parse(raw)
 	if err != nil {
 		return s.malformed(n, err)
 	}
@@ -82,9 +82,11 @@ func (s *stream) line(n int, raw []byte) error {
 		return s.malformed(n, err)
 	}
 	const most = 100
-	if warning != "" && !s.warned[warning] && len(s.warned) < most {
-		s.warned[warning] = true
-		s.warn(fmt.Sprintf("line %d: %s", n, warning))
+	for _, key := range unknown {
+		if !s.warned[key] && len(s.warned) < most {
+			s.warned[key] = true
+			s.warn(fmt.Sprintf("line %d: the key %q is not known and is ignored; if it is misspelt, its figures are missing", n, key))
+		}
 	}
 	s.result.Lines++
 	return s.encode.Encode(answer)

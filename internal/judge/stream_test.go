@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -192,11 +193,11 @@ func TestTheFinalAnswerRepeatsUntilTheInputEnds(t *testing.T) {
 // malformed are lines that must not be judged, with words of what is said.
 var malformed = []struct{ name, line, says string }{
 	{"not JSON", `{"tick":`, "not JSON"},
-	{"cut off in a string", `{"tick":"2026-01-01T00:00`, "not JSON"},
+	{"cut off in a string", `{"tick":"2026-01-01T00:00`, "ends too early"},
 	{"binary", "\x00\x01\xff", "not JSON"},
 	{"a number", `7`, "object belongs"},
 	{"a list", `[]`, "object belongs"},
-	{"null", `null`, "tick: is missing"},
+	{"null", `null`, "object belongs"},
 	{"empty object", `{}`, "tick: is missing"},
 	{"two objects", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{}} {}`, "behind"},
 	{"tick of a wrong form", `{"tick":"yesterday","weight":5,"arms":{}}`, "not a time"},
@@ -290,17 +291,26 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestAMisspeltKeyIsWarnedOfOnceAndTheLineJudged(t *testing.T) {
+func TestEveryMisspeltKeyIsWarnedOfOnceAndTheLineJudged(t *testing.T) {
 	s := newService(t, 0.01, 0.01)
 	var warnings []string
 	var out bytes.Buffer
-	in := strings.ReplaceAll(s.tick(1, 5)+"\n"+s.tick(2, 5)+"\n", `"instances"`, `"instanzes"`)
+	in := strings.NewReplacer(
+		`"weight"`, `"cluster":{"weight":1},"weight"`, // somebody's own, which must not hide the others
+		`"stable":{"instances"`, `"stable":{"instanzes"`,
+		`"canary":{`, `"canary":{"latency":{"bound":[1]},"byInstance":{"shop-a":{"errrors":1},"shop-b":{"errrors":1}},"exceptions":[{"class":"X@y","cuont":1}],`,
+	).Replace(s.tick(1, 5) + "\n" + s.tick(2, 5) + "\n")
 	result, err := judge.Stream(plan(), strings.NewReader(in), &out, func(w string) { warnings = append(warnings, w) })
 	if err != nil || result.Lines != 2 || result.Malformed != 0 {
 		t.Fatalf("%+v, %v", result, err)
 	}
-	if len(warnings) != 1 || !strings.Contains(warnings[0], "instanzes") {
-		t.Errorf("warned %q, want once of the key", warnings)
+	var keys []string
+	for _, w := range warnings {
+		keys = append(keys, strings.Split(w, `"`)[1])
+	}
+	want := []string{"arms.canary.byInstance.*.errrors", "arms.canary.exceptions.cuont", "arms.canary.latency.bound", "arms.stable.instanzes", "cluster"}
+	if !slices.Equal(keys, want) {
+		t.Errorf("warned %q, want once of each of %q", warnings, want)
 	}
 }
 
