@@ -36,7 +36,7 @@ func StateDir() (string, error) {
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
-		return "", fmt.Errorf("there is no home folder to keep state in (%w); set SERIN_STATE to a folder", err)
+		return "", kindred{fmt.Errorf("there is no home folder to keep state in (%w); set SERIN_STATE to a folder", err), ErrUnreachable}
 	}
 	return filepath.Join(home, ".local", "state", "serin"), nil
 }

@@ -53,7 +53,8 @@ type Result struct {
 	Waited bool
 }
 
-// ReadFile reads the rollouts of a file; warnings are returned as lines.
+// ReadFile reads the rollouts of a file for this machine; warnings are returned as
+// lines. The error is a *rollout.FileError for what is wrong in the file.
 func ReadFile(path string) ([]*rollout.Rollout, []string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
@@ -65,7 +66,14 @@ func ReadFile(path string) ([]*rollout.Rollout, []string, error) {
 		lines = append(lines, w.String())
 	}
 	if err != nil {
-		return nil, lines, fmt.Errorf("%w: %w", err, ErrConfig)
+		return nil, lines, err
+	}
+	var unfit []rollout.Located
+	for i, r := range rollouts {
+		unfit = append(unfit, rollout.Locate(path, data, i, builtin.MachineProblems(*r))...)
+	}
+	if len(unfit) > 0 {
+		return nil, lines, &rollout.FileError{Problems: unfit}
 	}
 	return rollouts, lines, nil
 }

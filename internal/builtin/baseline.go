@@ -62,9 +62,11 @@ func clusterBaselineProblems(r rollout.Rollout, field string) []rollout.Problem 
 }
 
 // CheckBaseline is baselineProblems as an error.
-func CheckBaseline(r rollout.Rollout) error {
+func CheckBaseline(r rollout.Rollout) error { return asError(baselineProblems(r)) }
+
+func asError(problems []rollout.Problem) error {
 	var errs []error
-	for _, p := range baselineProblems(r) {
+	for _, p := range problems {
 		errs = append(errs, fmt.Errorf("%s: %s; %s", p.Field, p.Message, p.Mend))
 	}
 	return errors.Join(errs...)

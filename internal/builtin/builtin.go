@@ -72,7 +72,7 @@ var (
 	workloads = map[string]line[newWorkload]{
 		"process":    {process.NewConfig, configured(func(c process.Config, e Env) (Workload, error) { return newProcess(c, e) })},
 		"endpoints":  {endpoints.NewConfig, configured(func(c endpoints.Config, e Env) (Workload, error) { return newEndpoints(c, e) })},
-		"deployment": {deployment.NewConfig, clusterOnly[Workload]("a Deployment")},
+		"deployment": {deployment.NewConfig, nil}, // a cluster alone has them
 	}
 	routers = map[string]line[newRouter]{
 		"proxy": {trafficproxy.NewConfig, configured(func(c trafficproxy.Config, e Env) (Router, error) { return newProxy(c, e) })},
@@ -124,15 +124,6 @@ func configured[C, E, T any](build func(C, E) (T, error)) func(rollout.Adapter, 
 			return none, err
 		}
 		return build(config, env)
-	}
-}
-
-// clusterOnly is the constructor, on one machine, of an adapter whose things
-// exist on a cluster alone.
-func clusterOnly[T any](what string) func(rollout.Adapter, Env) (T, error) {
-	return func(a rollout.Adapter, _ Env) (T, error) {
-		var none T
-		return none, fmt.Errorf("%s: %s is on a cluster; apply this file there with kubectl apply, where serin controller carries it out", a.Kind, what)
 	}
 }
 

@@ -47,16 +47,32 @@ type Machine struct {
 	Metrics  metrics.Source
 }
 
-// NewMachine builds a rollout's adapters. It starts nothing.
-func NewMachine(r rollout.Rollout, env Env) (*Machine, error) {
-	build, err := find(workloads, rollout.WorkloadPort, r.Spec.Workload.Kind)
-	if err != nil {
-		return nil, err
+// MachineProblems says what a rollout asks for that only a cluster has, or that
+// its adapters cannot have together.
+func MachineProblems(r rollout.Rollout) []rollout.Problem {
+	var ps []rollout.Problem
+	elsewhere := func(port rollout.Port, kind, instead string) {
+		ps = append(ps, rollout.Problem{
+			Field: fmt.Sprintf("spec.%s.%s", port, kind), Message: "needs a cluster",
+			Mend: fmt.Sprintf("apply this file to one that runs serin controller, or write %s for this machine", instead),
+		})
+	}
+	if l, ok := workloads[r.Spec.Workload.Kind]; ok && l.build == nil {
+		elsewhere(rollout.WorkloadPort, r.Spec.Workload.Kind, "process: {…} or endpoints: {…}")
 	}
 	if _, ok := clusterRouters[r.Spec.Traffic.Kind]; ok {
-		return nil, fmt.Errorf("spec.traffic.%s needs a cluster: apply the rollout to one that runs serin controller, or write traffic: {proxy: {}} for this machine", r.Spec.Traffic.Kind)
+		elsewhere(rollout.TrafficPort, r.Spec.Traffic.Kind, "proxy: {…}")
 	}
-	if err := CheckBaseline(r); err != nil {
+	return append(ps, baselineProblems(r)...)
+}
+
+// NewMachine builds a rollout's adapters. It starts nothing.
+func NewMachine(r rollout.Rollout, env Env) (*Machine, error) {
+	if err := asError(MachineProblems(r)); err != nil {
+		return nil, err
+	}
+	build, err := find(workloads, rollout.WorkloadPort, r.Spec.Workload.Kind)
+	if err != nil {
 		return nil, err
 	}
 	route, err := find(routers, rollout.TrafficPort, r.Spec.Traffic.Kind)
