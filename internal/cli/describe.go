@@ -102,7 +102,10 @@ func (d described) text(w io.Writer) error {
 	r := d.Run
 	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	line := func(name, format string, args ...any) {
-		fmt.Fprintf(t, "%s:\t%s\n", name, fmt.Sprintf(format, args...))
+		if name != "" {
+			name += ":"
+		}
+		fmt.Fprintf(t, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
 	line("Rollout", "%s", r.Rollout)
 	if d.Rollout != nil {

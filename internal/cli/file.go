@@ -33,6 +33,9 @@ func (c *command) readFile(path string) ([]byte, error) {
 		return nil, usage("%w; -f names the file with the rollout", err)
 	}
 	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.IsDir() {
+		return nil, usage("%s is a folder; name the file with the rollout that is in it", path)
+	}
 	return readBounded(f, path)
 }
 

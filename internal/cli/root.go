@@ -52,13 +52,37 @@ func (c *command) complain(err error) {
 
 var missingFlags = regexp.MustCompile(`^required flag\(s\) "(.*)" not set$`)
 
+// unread matches what Go says about a flag's value that it cannot read.
+var unread = regexp.MustCompile(`(^invalid argument .* flag: )(?:strconv\.Parse(Int|Uint|Float|Bool): parsing .*: (.*)|time: .*(duration) .*)$`)
+
+// readable replaces Go's words about a flag's value by what to write.
+func readable(text string) string {
+	m := unread.FindStringSubmatch(text)
+	if m == nil {
+		return text
+	}
+	switch kind, why := m[2], m[3]; {
+	case m[4] != "":
+		return m[1] + "write a duration such as 90s, 30m or 1h30m"
+	case kind == "Bool":
+		return m[1] + "write true or false"
+	case strings.HasSuffix(why, "out of range"):
+		return m[1] + "write a smaller number"
+	case kind == "Float":
+		return m[1] + "write a number such as 0.5"
+	case kind == "Uint":
+		return m[1] + "write a whole number, 0 or more"
+	}
+	return m[1] + "write a whole number"
+}
+
 // misused is a command line that no command took.
 func (c *command) misused(root *cobra.Command, args []string, err error) error {
 	at := root
 	if found, _, errFind := root.Find(args); errFind == nil {
 		at = found
 	}
-	text := strings.Join(strings.Fields(err.Error()), " ")
+	text := readable(strings.Join(strings.Fields(err.Error()), " "))
 	if m := missingFlags.FindStringSubmatch(text); m != nil {
 		text = "--" + strings.ReplaceAll(m[1], `", "`, ", --") + " is missing"
 	}

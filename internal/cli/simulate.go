@@ -84,7 +84,7 @@ It exits with 0 whatever comes out: it measures, it does not judge.`,
 				return err
 			}
 			spec := r.Spec
-			result := simulated{Seed: seed, Runs: runs}
+			result := simulated{Seed: seed, Runs: runs, NotJudged: []string{}}
 			if result.Traffic, result.From, err = c.expected(cmd.Context(), file, *r, expect); err != nil {
 				return err
 			}
