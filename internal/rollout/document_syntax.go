@@ -2,6 +2,7 @@ package rollout
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"regexp"
@@ -26,6 +27,9 @@ var (
 // syntaxProblem locates a parser's error, which names a line at most, and says
 // what usually causes it.
 func syntaxProblem(file string, data []byte, err error) Located {
+	if p, ok := jsonProblem(file, data); ok {
+		return p
+	}
 	text, _, _ := strings.Cut(err.Error(), "\n")
 	m := yamlError.FindStringSubmatch(text)
 	message := m[2]
@@ -43,6 +47,14 @@ func syntaxProblem(file string, data []byte, err error) Located {
 		name := unknownAnchor.FindStringSubmatch(message)[1]
 		p.Message, p.Mend = "*"+name+" refers to an anchor that is not written above", "write &"+name+" before the value it is to repeat, or quote a text that begins with *"
 		p.Line, p.Column = find(lines, "*"+name)
+		return p
+	case message == "control characters are not allowed":
+		p.Message, p.Mend = "this character is not printable, which YAML forbids", `remove it, or write its code in double quotes, such as "\x00"`
+		p.Line, p.Column = position(data, bytes.IndexFunc(data, isControl))
+		return p
+	case message == "found incompatible YAML document":
+		p.Message, p.Mend = "this version of YAML is not known", "remove the line, or write %YAML 1.1"
+		p.Line, p.Column = find(lines, "%YAML")
 		return p
 	case blockError.MatchString(message):
 		line = lastOfFirstFailing(lines, message)
@@ -62,6 +74,36 @@ func syntaxProblem(file string, data []byte, err error) Located {
 	}
 	p.Column = 1 + len(indent(lines[p.Line-1]))
 	return p
+}
+
+// startsAsJSON matches the beginning of what is meant to be JSON: YAML, which may
+// begin so too, hardly does.
+var startsAsJSON = regexp.MustCompile(`^\s*\{\s*"`)
+
+// jsonProblem is syntaxProblem for a file in JSON, whose own parser knows the place
+// where YAML's only knows where the braces begin.
+func jsonProblem(file string, data []byte) (Located, bool) {
+	var syntax *json.SyntaxError
+	if !startsAsJSON.Match(data) || bytes.Contains(data, []byte("\n---")) || !errors.As(json.Unmarshal(data, new(any)), &syntax) {
+		return Located{}, false
+	}
+	p := Located{File: file, Problem: Problem{
+		Message: "this is not JSON: " + syntax.Error(),
+		Mend:    "check the commas, the quotes and the brackets here and in the line above",
+	}}
+	p.Line, p.Column = position(data, int(syntax.Offset)-1)
+	return p, true
+}
+
+// position is the line and column of a byte; a negative one stands for the first.
+func position(data []byte, at int) (line, column int) {
+	before := data[:min(max(at, 0), len(data))]
+	return 1 + bytes.Count(before, []byte("\n")), 1 + utf8.RuneCount(before[1+bytes.LastIndexByte(before, '\n'):])
+}
+
+// isControl reports what may stand in no YAML file.
+func isControl(r rune) bool {
+	return r < ' ' && r != '\t' && r != '\n' && r != '\r' || r >= 0x7f && r < 0xa0 && r != 0x85
 }
 
 func indent(line string) string {
