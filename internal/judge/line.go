@@ -33,6 +33,17 @@ type line struct {
 // which may come from a newer program, but is among the unknown: it may be a
 // misspelt one, whose figures are then missing.
 func parse(raw []byte) (t rollout.Tick, unknown []string, err error) {
+	if t, unknown, err = parseLine(raw); err != nil {
+		if rewritten, ok := withWholeNumbers(raw); ok {
+			if t, unknown, again := parseLine(rewritten); again == nil {
+				return t, unknown, nil
+			}
+		}
+	}
+	return t, unknown, err
+}
+
+func parseLine(raw []byte) (t rollout.Tick, unknown []string, err error) {
 	var in line
 	if err := decode(raw, &in, true); err != nil {
 		if !strings.HasPrefix(err.Error(), "json: unknown field ") {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -268,6 +269,23 @@ func TestAByteOrderMarkBlankLinesAndAMissingLastNewlineAreFine(t *testing.T) {
 	result, err := judge.Stream(plan(), strings.NewReader("\ufeff\n  \r\n"+s.tick(1, 5)+"\r\n\n"+s.tick(2, 5)), &out, nil)
 	if err != nil || result.Lines != 2 || result.Malformed != 0 || strings.Count(out.String(), "\n") != 2 {
 		t.Errorf("%+v, %v, answered %q; want two lines judged", result, err, out.String())
+	}
+}
+
+func TestANumberWithAPointIsTheSameNumber(t *testing.T) {
+	s := newService(t, 0.01, 0.01)
+	in := s.tick(1, 5) + "\n" + s.tick(2, 5) + "\n"
+	pointed := regexp.MustCompile(`:(\d+)([,}])`).ReplaceAllString(in, ":$1.0$2")
+	if !strings.Contains(pointed, `"weight":5.0,`) || !strings.Contains(pointed, `"instances":4.0,`) {
+		t.Fatalf("%s has no number with a point", pointed)
+	}
+	var out, want bytes.Buffer
+	if _, err := judge.Stream(plan(), strings.NewReader(in), &want, nil); err != nil {
+		t.Fatal(err)
+	}
+	result, err := judge.Stream(plan(), strings.NewReader(pointed), &out, nil)
+	if err != nil || result.Malformed != 0 || out.String() != want.String() {
+		t.Errorf("%+v, %v, answered\n%s, want\n%s", result, err, out.String(), want.String())
 	}
 }
 
