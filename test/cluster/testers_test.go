@@ -45,11 +45,15 @@ func TestTestersSeeTheCanary(t *testing.T) {
 	const said = "requests with header x-tester: yes go to canary whatever the weight (HTTPRoute "
 	doctor := func() {
 		t.Helper()
-		out, code := s.serin("doctor", "shop")
-		// 3: the program that was built is of another version than what it installed.
-		if code != 0 && code != 3 || !strings.Contains(out, said) || !strings.Contains(out, "they count in its figures") {
-			t.Errorf("serin doctor exits with %d and says\n%s", code, out)
-		}
+		// The requests so far are known once they have been scraped.
+		eventually(t, limit, func() error {
+			out, code := s.serin("doctor", "shop")
+			// 3: the program that was built is of another version than what it installed.
+			if code != 0 && code != 3 || !strings.Contains(out, said) || !strings.Contains(out, "they count in its figures") {
+				return fmt.Errorf("serin doctor exits with %d and says\n%s", code, out)
+			}
+			return nil
+		})
 	}
 	doctor() // and nothing has failed yet, which is no lack of figures
 	users := send(t, s.host, 50)
