@@ -24,7 +24,7 @@ const (
 	// A tick is played when its events are at least so many, at least this part
 	// of the canary's exposures, and this many times the usual.
 	grossEvents = 5
-	grossShare  = 0.3
+	grossShare  = 0.1
 	grossJump   = 3
 )
 
