@@ -18,32 +18,37 @@ type atState struct {
 	open bool
 }
 
-// frameStart is where "at " begins in a line that may be a frame; -1 when it
-// cannot be one. Before it there are blanks, and perhaps a prefix and blanks.
-func frameStart(line []byte) int {
+// indented says whether a line begins with blanks and "at ".
+func indented(line []byte) bool {
 	i := 0
-	for i < len(line) && (line[i] == ' ' || line[i] == '\t') {
+	for i < len(line) && blanks[line[i]] {
 		i++
 	}
-	if i > 0 && bytes.HasPrefix(line[i:], []byte("at ")) {
+	return i > 0 && bytes.HasPrefix(line[i:], []byte("at "))
+}
+
+// frameStart is where "at " begins in a line that may be a frame; -1 when it
+// cannot be one. Before it there are blanks, and perhaps a prefix and blanks.
+func frameStart(line string) int {
+	if i := len(line) - len(blanks.trimLeft(line)); i > 0 && strings.HasPrefix(line[i:], "at ") {
 		return i
 	}
-	if i := bytes.Index(line, []byte("\tat ")); i >= 0 {
+	if i := strings.Index(line, "\tat "); i >= 0 {
 		return i + 1
 	}
-	if i := bytes.Index(line, []byte("   at ")); i >= 0 {
+	if i := strings.Index(line, "   at "); i >= 0 {
 		return i + 3
 	}
 	return -1
 }
 
 func (r *Reader) beginAt(line string) *trace {
-	i := frameStart([]byte(line))
+	i := frameStart(line)
 	if i < 0 {
 		return nil
 	}
 	begin := i
-	for begin > 0 && (line[begin-1] == ' ' || line[begin-1] == '\t') {
+	for begin > 0 && blanks[line[begin-1]] {
 		begin--
 	}
 	f, ok := r.memo.at[line[begin:]]
@@ -54,7 +59,8 @@ func (r *Reader) beginAt(line string) *trace {
 		f = f.ready()
 		remember(r.memo.at, line[begin:], len(line)-begin, f)
 	}
-	t := &trace{kind: atTrace, prefix: line[:begin]}
+	t := r.newTrace(atTrace)
+	t.prefix = line[:begin]
 	first := true
 	r.lookedBack(func(before string) bool {
 		before = text(before)
@@ -75,7 +81,7 @@ func (r *Reader) beginAt(line string) *trace {
 			return hasPrefix(before, "at ")
 		}
 		t.typ = name
-		t.critical = criticalType(name) || criticalText(message)
+		t.critical = t.memo.critical(name) || criticalText(message)
 		return true
 	})
 	if t.typ == "" {
@@ -123,8 +129,10 @@ func (t *trace) takeAt(line string) bool {
 	case a.open && line[0] == ' ':
 		return true // a property
 	}
-	name, _ := typeToken(trimmed)
-	a.other = a.other || name != ""
+	if !a.other {
+		name, _ := typeToken(trimmed)
+		a.other = name != ""
+	}
 	return false
 }
 
@@ -151,7 +159,7 @@ func (t *trace) cause(header string) bool {
 			return true
 		}
 	}
-	t.critical = t.critical || criticalType(name) || criticalText(message)
+	t.critical = t.critical || t.memo.critical(name) || criticalText(message)
 	t.restart(name)
 	return true
 }

@@ -93,4 +93,8 @@ const (
 	beginsJava
 	beginsStack
 	beginsObject
+	beginsAt
+	beginsAtBlanks
+	// beginsIndented is no text: the line is blanks and a frame.
+	beginsIndented
 )

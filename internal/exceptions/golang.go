@@ -57,7 +57,7 @@ func (r *Reader) beginGo(line string) *trace {
 	if i := strings.Index(line, "http: panic serving "); i >= 0 {
 		_, message, _ := strings.Cut(line[i+len("http: panic serving "):], ": ")
 		typ, _ := goType("panic", message)
-		return &trace{kind: goTrace, typ: typ, critical: true, golang: goState{certain: true}}
+		return r.newPanic(typ, "", true)
 	}
 	if i := strings.Index(line, "fatal error: "); i >= 0 && (at < 0 || i < at) {
 		prefix, rest = line[:i], line[i+len("fatal error: "):]
@@ -65,7 +65,7 @@ func (r *Reader) beginGo(line string) *trace {
 			return nil
 		}
 		typ, known := goType("fatal error", rest)
-		return &trace{kind: goTrace, typ: typ, critical: true, prefix: prefix, golang: goState{certain: known && prefix == ""}}
+		return r.newPanic(typ, prefix, known && prefix == "")
 	}
 	if at < 0 {
 		return nil
@@ -75,7 +75,14 @@ func (r *Reader) beginGo(line string) *trace {
 		return nil
 	}
 	typ, known := goType("panic", rest)
-	return &trace{kind: goTrace, typ: typ, critical: true, prefix: prefix, golang: goState{certain: prefix == "" || known}}
+	return r.newPanic(typ, prefix, prefix == "" || known)
+}
+
+func (r *Reader) newPanic(typ, prefix string, certain bool) *trace {
+	t := r.newTrace(goTrace)
+	t.typ, t.critical, t.prefix = typ, true, prefix
+	t.golang.certain = certain
+	return t
 }
 
 // onlyPrefix says whether what stands before a header is no sentence: nothing,

@@ -1,5 +1,7 @@
 package exceptions
 
+import "strings"
+
 // memo remembers what lines of traces were read as: a program that fails writes
 // the same frames again and again, and to look a line up costs a tenth of
 // reading it. It forgets all when it is full.
@@ -21,8 +23,10 @@ type memo struct {
 	// stacks holds traces inside structured lines, by their text as it is written
 	// there; nil for a text that is none.
 	stacks map[string]*trace
-	// classes holds the names of classes, by their parts.
-	classes map[classParts]class
+	// classes holds the names of classes, by their parts, and criticals whether a
+	// type is critical.
+	classes   map[classParts]class
+	criticals map[string]bool
 }
 
 // goFrameKey is what a frame of Go's is read from.
@@ -50,7 +54,7 @@ func newMemo() *memo {
 	return &memo{
 		at: map[string]frame{}, python: map[string]frame{}, calls: map[string]goCall{}, golang: map[goFrameKey]frame{},
 		keys: map[string]*jsonKey{}, types: map[string]string{}, functions: map[string]string{}, callers: map[string]string{}, loggers: map[string]string{},
-		stacks: map[string]*trace{}, classes: map[classParts]class{},
+		stacks: map[string]*trace{}, classes: map[classParts]class{}, criticals: map[string]bool{},
 	}
 }
 
@@ -73,6 +77,16 @@ func (m *memo) class(typ, where string) class {
 		remember(m.classes, parts, len(typ)+len(where), c)
 	}
 	return c
+}
+
+// critical is criticalType, remembered.
+func (m *memo) critical(typ string) bool {
+	is, ok := m.criticals[typ]
+	if !ok {
+		is = criticalType(typ)
+		remember(m.criticals, strings.Clone(typ), len(typ), is)
+	}
+	return is
 }
 
 // remember keeps what something stands for, in a map of the memo; size is how

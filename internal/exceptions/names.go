@@ -67,11 +67,11 @@ func clean(s string, longest int) string {
 // IOException, Shop::CartError is CartError.
 func typeName(s string) string {
 	s = strings.TrimSpace(s)
-	if i := strings.IndexAny(s, "<`"); i > 0 {
+	if i := genericBegins.index(s); i > 0 {
 		s = s[:i] // generic arguments
 	}
-	s = strings.TrimRight(s, ":.,;)]}")
-	if i := strings.LastIndexAny(s, ".:\\/$"); i >= 0 {
+	s = typeEnds.trimRight(s)
+	if i := pathMarks.lastIndex(s); i >= 0 {
 		s = s[i+1:]
 	}
 	if !identifier(s) {
@@ -95,18 +95,76 @@ func identifier(s string) bool {
 // typeEndings are how the names of exceptions end.
 var typeEndings = []string{"Error", "Exception", "Throwable", "Failure", "Fault", "Panic", "Timeout", "Interrupt", "Exit"}
 
-// typeBytes are what names of types and their paths consist of.
-var typeBytes = func() (in [256]bool) {
-	for c := range in {
-		in[c] = alphanumeric(byte(c)) || c < utf8.RuneSelf && strings.ContainsRune("_.:$\\/`", rune(c))
+// byteSet says of each byte whether it is in a set, at once: most words are
+// looked at for this alone.
+type byteSet [256]bool
+
+func setOf(chars string) *byteSet {
+	in := &byteSet{}
+	for i := range len(chars) {
+		in[chars[i]] = true
 	}
 	return in
-}()
+}
+
+// index is where the first byte of the set is; -1 without one.
+func (in *byteSet) index(s string) int {
+	for i := range len(s) {
+		if in[s[i]] {
+			return i
+		}
+	}
+	return -1
+}
+
+// lastIndex is where the last byte of the set is; -1 without one.
+func (in *byteSet) lastIndex(s string) int {
+	for i := len(s) - 1; i >= 0; i-- {
+		if in[s[i]] {
+			return i
+		}
+	}
+	return -1
+}
+
+func (in *byteSet) trimLeft(s string) string {
+	for s != "" && in[s[0]] {
+		s = s[1:]
+	}
+	return s
+}
+
+func (in *byteSet) trimRight(s string) string {
+	for s != "" && in[s[len(s)-1]] {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+var (
+	blanks = setOf(" \t")
+	// quoteBegins may stand before a type, callBegins and genericBegins begin what
+	// is behind its name, typeEnds are what may follow it, and pathMarks part it
+	// from what it is in.
+	quoteBegins   = setOf("([{\"'*")
+	callBegins    = setOf("([\"")
+	genericBegins = setOf("<`")
+	typeEnds      = setOf(":.,;)]}")
+	pathMarks     = setOf(".:\\/$")
+	// typeBytes are what names of types and their paths consist of.
+	typeBytes = func() *byteSet {
+		in := setOf("_.:$\\/`")
+		for c := range in {
+			in[c] = in[c] || alphanumeric(byte(c))
+		}
+		return in
+	}()
+)
 
 // throwable says whether a word is the name of an exception, and the name.
 func throwable(word string) (name string, ok bool) {
-	word = strings.TrimLeft(word, "([{\"'*")
-	if i := strings.IndexAny(word, "([\""); i > 0 {
+	word = quoteBegins.trimLeft(word)
+	if i := callBegins.index(word); i > 0 {
 		word = word[:i]
 	}
 	for i := range len(word) {
@@ -132,7 +190,7 @@ func typeToken(line string) (name, rest string) {
 	const words = 40
 	left := line
 	for range words {
-		left = strings.TrimLeft(left, " \t")
+		left = blanks.trimLeft(left)
 		if left == "" {
 			return "", ""
 		}

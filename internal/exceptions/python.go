@@ -25,7 +25,9 @@ func (r *Reader) beginPython(line string) *trace {
 	if strings.ContainsAny(prefix, "|+") {
 		prefix = "" // of an exception group
 	}
-	return &trace{kind: pythonTrace, prefix: prefix}
+	t := r.newTrace(pythonTrace)
+	t.prefix = prefix
+	return t
 }
 
 var pythonFile = []byte(`File "`)
@@ -95,7 +97,7 @@ func (t *trace) takePython(line string) bool {
 	p.typed = true
 	if !p.root {
 		t.typ = typ
-		t.critical = criticalType(typ) || criticalText(message)
+		t.critical = t.memo.critical(typ) || criticalText(message)
 		t.head(typ)
 	}
 	return true

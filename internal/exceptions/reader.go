@@ -46,9 +46,10 @@ type Reader struct {
 	before [lookBack]header
 	next   int // the place in before for the next line
 	cur    *trace
-	// spare is memory for the stack of the next trace. Those inside structured
-	// lines, which are remembered, keep theirs.
+	// spare is memory for the stack of the next trace, and free for itself. Those
+	// inside structured lines, which are remembered, keep theirs.
 	spare  []byte
+	free   *trace
 	inside bool
 
 	seen   map[string]*Seen
@@ -156,7 +157,11 @@ func (r *Reader) line(line []byte) {
 			r.end()
 		}
 	}
-	if found := beginnings.all(line); found != 0 || len(line) > 0 && (line[0] == ' ' || line[0] == '\t') && frameStart(line) >= 0 {
+	found := beginnings.all(line)
+	if indented(line) {
+		found |= beginsIndented
+	}
+	if found != 0 {
 		if t := r.begin(line, found); t != nil {
 			r.end()
 			r.cur = t
@@ -172,7 +177,7 @@ func (r *Reader) end() {
 	if r.cur != nil {
 		r.emit(r.cur)
 		if !r.inside {
-			r.spare = r.cur.stack[:0]
+			r.spare, r.free = r.cur.stack[:0], r.cur
 		}
 		r.cur = nil
 	}

@@ -2,6 +2,9 @@ package exceptions
 
 import "strings"
 
+// rubyBegins may stand right before a file.
+var rubyBegins = setOf(" \t[")
+
 // rubyFrame reads "app/cart.rb:12:in 'Cart#add'", and what is behind it.
 func rubyFrame(s string) (f frame, rest string, ok bool) {
 	at := strings.Index(s, ".rb:")
@@ -9,7 +12,7 @@ func rubyFrame(s string) (f frame, rest string, ok bool) {
 		return f, "", false
 	}
 	file := s[:at+3]
-	if i := strings.LastIndexAny(file, " \t["); i >= 0 {
+	if i := rubyBegins.lastIndex(file); i >= 0 {
 		if strings.TrimSpace(file[:i]) != "" && text(file[:i]) != "from" && !strings.HasSuffix(text(file[:i]), ":") && !onlyPrefix(file[:i]) {
 			return f, "", false
 		}
@@ -60,9 +63,9 @@ func (r *Reader) beginRuby(line string) *trace {
 	if !ok {
 		return nil
 	}
-	t := &trace{kind: rubyTrace}
+	t := r.newTrace(rubyTrace)
 	if typ, message := rubyType(rest); typ != "" {
-		t.typ, t.critical = typ, criticalType(typ) || criticalText(message)
+		t.typ, t.critical = typ, t.memo.critical(typ) || criticalText(message)
 		t.add(f)
 		return t
 	}
@@ -71,7 +74,7 @@ func (r *Reader) beginRuby(line string) *trace {
 			return true
 		}
 		typ, message := typeToken(text(before))
-		t.typ, t.critical = typ, criticalType(typ) || criticalText(message)
+		t.typ, t.critical = typ, t.memo.critical(typ) || criticalText(message)
 		return typ != ""
 	})
 	if t.typ == "" {
@@ -106,11 +109,11 @@ func (r *Reader) beginPHP(line string) *trace {
 		if i := strings.IndexByte(name, ' '); i >= 0 {
 			name = name[:i]
 		}
-		return phpTraceOf(typeName(name), message)
+		return r.newPHP(typeName(name), message)
 	}
 	if _, rest, ok := strings.Cut(line, "[object] ("); ok {
 		name, message, _ := strings.Cut(rest, "(code: ")
-		t := phpTraceOf(typeName(strings.ReplaceAll(name, `\\`, `\`)), "")
+		t := r.newPHP(typeName(strings.ReplaceAll(name, `\\`, `\`)), "")
 		if t == nil {
 			return nil
 		}
@@ -127,17 +130,18 @@ func (r *Reader) beginPHP(line string) *trace {
 	var t *trace
 	r.lookedBack(func(before string) bool {
 		typ, message := typeToken(text(before))
-		t = phpTraceOf(typ, message)
+		t = r.newPHP(typ, message)
 		return t != nil
 	})
 	return t
 }
 
-func phpTraceOf(typ, message string) *trace {
+func (r *Reader) newPHP(typ, message string) *trace {
 	if typ == "" {
 		return nil
 	}
-	t := &trace{kind: phpTrace, typ: typ, critical: criticalType(typ) || criticalText(message)}
+	t := r.newTrace(phpTrace)
+	t.typ, t.critical = typ, t.memo.critical(typ) || criticalText(message)
 	if i := strings.LastIndex(message, " in "); i >= 0 {
 		t.php.file = message[i+4:]
 	}

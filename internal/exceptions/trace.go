@@ -2,7 +2,6 @@ package exceptions
 
 import (
 	"bytes"
-	"slices"
 	"strings"
 )
 
@@ -167,8 +166,10 @@ func (t *trace) settled() bool { return t.own != "" && t.any != "" && !t.roomy()
 
 // head puts the type in front of the stack.
 func (t *trace) head(typ string) {
-	t.stack = slices.Insert(t.stack, 0, '\n')
-	t.stack = slices.Insert(t.stack, 0, []byte(typ)...)
+	n := len(t.stack)
+	t.stack = append(append(t.stack, typ...), '\n')
+	copy(t.stack[len(typ)+1:], t.stack[:n])
+	t.stack[copy(t.stack, typ)] = '\n'
 }
 
 func place(p string) string {
@@ -218,17 +219,27 @@ func firstOf(names ...string) string {
 }
 
 // beginners know the traces of one runtime each by a line, which holds one of
-// their texts; of frames that begin with "at", the line that is one says so.
+// their texts.
 var beginners = []struct {
 	texts uint16
 	begin func(*Reader, string) *trace
 }{
 	{beginsPanic | beginsFatal, (*Reader).beginGo},
 	{beginsTraceback, (*Reader).beginPython},
-	{^uint16(0), (*Reader).beginAt},
+	{beginsAt | beginsAtBlanks | beginsIndented, (*Reader).beginAt},
 	{beginsUncaught | beginsStack | beginsObject, (*Reader).beginPHP},
 	{beginsRuby, (*Reader).beginRuby},
 	{beginsPanic | beginsMemory | beginsTerminate | beginsRejection | beginsJava, (*Reader).beginSingle},
+}
+
+// newTrace makes a trace, in the memory of one that has ended where there is one.
+func (r *Reader) newTrace(k kind) *trace {
+	if r.free == nil {
+		r.free = &trace{}
+	}
+	t := r.free
+	*t = trace{kind: k, stack: r.spare[:0], memo: r.memo, golang: goState{path: t.golang.path[:0]}}
+	return t
 }
 
 // begin says what trace begins with a line that holds the found texts of
@@ -236,12 +247,11 @@ var beginners = []struct {
 func (r *Reader) begin(line []byte, found uint16) *trace {
 	text := string(line)
 	for _, b := range beginners {
-		if found != 0 && b.texts&found == 0 {
+		if b.texts&found == 0 {
 			continue
 		}
 		if t := b.begin(r, text); t != nil {
-			t.memo = r.memo
-			t.stack, r.spare = append(r.spare[:0], t.stack...), nil
+			r.free, r.spare = nil, nil
 			if t.typ != "" {
 				t.head(t.typ)
 				t.shown++
@@ -257,26 +267,34 @@ func (r *Reader) beginSingle(line string) *trace {
 	switch {
 	case strings.Contains(line, "JavaScript heap out of memory"),
 		strings.Contains(line, "Allowed memory size of ") && strings.Contains(line, " exhausted"):
-		return &trace{kind: single, typ: "OutOfMemory", critical: true}
+		return r.newSingle("OutOfMemory", true)
 	case strings.HasPrefix(line, "[UnhandledPromiseRejection"):
-		return &trace{kind: single, typ: "UnhandledPromiseRejection"}
+		return r.newSingle("UnhandledPromiseRejection", false)
 	}
 	if _, rest, ok := strings.Cut(line, "terminate called after throwing an instance of '"); ok {
 		name, _, _ := strings.Cut(rest, "'")
 		typ := typeName(name)
-		return &trace{kind: single, typ: typ, critical: criticalType(typ)}
+		return r.newSingle(typ, criticalType(typ))
 	}
 	if _, rest, ok := strings.Cut(line, "' panicked at "); ok && strings.Contains(line, "thread '") {
-		return &trace{kind: single, typ: "panic", critical: true, own: rustPlace(rest)}
+		t := r.newSingle("panic", true)
+		t.own = rustPlace(rest)
+		return t
 	}
 	// A lack of memory often leaves no stack.
 	if !strings.HasPrefix(text(line), "java.lang.") {
 		return nil
 	}
-	if typ, rest := typeToken(text(line)); criticalType(typ) {
-		return &trace{kind: single, typ: typ, critical: criticalType(typ) || criticalText(rest)}
+	if typ, _ := typeToken(text(line)); criticalType(typ) {
+		return r.newSingle(typ, true)
 	}
 	return nil
+}
+
+func (r *Reader) newSingle(typ string, critical bool) *trace {
+	t := r.newTrace(single)
+	t.typ, t.critical = typ, critical
+	return t
 }
 
 // text is a line without leading and trailing blanks.
