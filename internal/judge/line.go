@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,11 +66,55 @@ func parseLine(raw []byte) (t rollout.Tick, unknown []string, err error) {
 	case in.Arms == nil:
 		return t, nil, errors.New(`arms: is missing; write {"stable":…,"canary":…}, null for an arm whose scrape failed`)
 	}
+	if err := nullInside(raw); err != nil {
+		return t, nil, err
+	}
+	if err := uncounted(raw, in.Arms); err != nil {
+		return t, nil, err
+	}
 	at, err := time.Parse(time.RFC3339, *in.Tick)
 	if err != nil {
 		return t, nil, fmt.Errorf("tick: %.60q is not a time; write one such as 2026-01-01T00:00:10Z", *in.Tick)
 	}
 	return rollout.Tick{At: at, Weight: *in.Weight, Arms: *in.Arms, Unsplit: in.Unsplit, History: in.History}, unknown, nil
+}
+
+// uncounted says where an exception does not tell how often it was seen. That it
+// was seen 0 times would be read as that it is known from before the run, and not
+// be held against the canary.
+func uncounted(raw []byte, arms *rollout.Arms) error {
+	of := func(s *rollout.Sample) []rollout.Exception {
+		if s == nil {
+			return nil
+		}
+		return s.Exceptions
+	}
+	all := slices.Concat(of(arms.Stable), of(arms.Canary), of(arms.Baseline))
+	if !slices.ContainsFunc(all, func(x rollout.Exception) bool { return x.Count == 0 }) {
+		return nil
+	}
+	type arm struct {
+		Exceptions []struct {
+			Count *float64 `json:"count"`
+		} `json:"exceptions"`
+	}
+	var counts struct {
+		Arms struct{ Stable, Canary, Baseline arm } `json:"arms"`
+	}
+	if err := json.Unmarshal(raw, &counts); err != nil {
+		return inWords(err)
+	}
+	for _, a := range []struct {
+		name string
+		arm
+	}{{"stable", counts.Arms.Stable}, {"canary", counts.Arms.Canary}, {"baseline", counts.Arms.Baseline}} {
+		for i, x := range a.Exceptions {
+			if x.Count == nil {
+				return fmt.Errorf("arms.%s.exceptions[%d].count: is missing; write how often it was seen, 0 when it is known from before the run", a.name, i)
+			}
+		}
+	}
+	return nil
 }
 
 func decode(raw []byte, into any, strict bool) error {

@@ -219,6 +219,13 @@ var malformed = []struct{ name, line, says string }{
 	{"NaN", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{"canary":{"requests":NaN}}}`, "not JSON"},
 	{"counts that do not fit the bounds", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{"canary":{"requests":5,"latency":{"bounds":[1],"counts":[1]}}}}`, "one more"},
 	{"bounds that fall", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{"canary":{"requests":5,"latency":{"bounds":[2,1],"counts":[1,1,1]}}}}`, "ascending"},
+	{"a count that is null", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{"canary":{"requests":5,"latency":{"bounds":[1],"counts":[null,5]}}}}`, "arms.canary.latency.counts[0]: null does not belong there"},
+	{"a bound that is null", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{"canary":{"byInstance":{"shop-a":{"latency":{"bounds":[1,null],"counts":[1,1,1]}}}}}}`, "arms.canary.byInstance.shop-a.latency.bounds[1]: null"},
+	{"what an instance used is null", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{"stable":{"cpu":{"shop-a":0.4,"shop-b":null}}}}`, "arms.stable.cpu.shop-b: null"},
+	{"what was used before is null", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{},"history":{"interval":"10s","cpu":{"shop-a":[0.4,null]}}}`, "history.cpu.shop-a[1]: null"},
+	{"an exception that is null", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{"canary":{"exceptions":[null]}}}`, "arms.canary.exceptions[0]: null"},
+	{"how often is null", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{"canary":{"exceptions":[{"class":"X@y","count":null}]}}}`, "arms.canary.exceptions[0].count: null"},
+	{"how often is missing", `{"tick":"2027-01-01T00:00:00Z","weight":5,"arms":{"canary":{"exceptions":[{"class":"X@y","count":0},{"class":"X@z"}]}}}`, "arms.canary.exceptions[1].count: is missing"},
 	{"deeply nested", strings.Repeat(`{"tick":`, 20000), "not JSON"},
 	{"the past", `{"tick":"2025-01-01T00:00:00Z","weight":5,"arms":{}}`, "order of time"},
 }
@@ -251,6 +258,24 @@ func TestAMalformedLineIsAnsweredAndChangesNothing(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Many languages write null for what they do not have: the whole figure is then
+// missing, as if its key were.
+func TestAFigureThatIsNullWasNotMeasured(t *testing.T) {
+	s := newService(t, 0.01, 0.01)
+	in := []string{s.tick(1, 5), s.tick(2, 5), s.tick(3, 5)}
+	want, _ := lines(t, in...)
+	for i, l := range in {
+		in[i] = strings.NewReplacer(
+			`"canary":{`, `"canary":{"latency":null,"cpu":null,"exceptions":null,"complaints":null,"business":{"conversion":null},"byInstance":{"shop-a":null},`,
+			`"arms":{`, `"history":null,"unsplit":null,"arms":{"baseline":null,`,
+		).Replace(l)
+	}
+	got, result := lines(t, in...)
+	if result.Malformed != 0 || !slices.Equal(got, want) {
+		t.Errorf("answered\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 
@@ -316,7 +341,7 @@ func TestEveryMisspeltKeyIsWarnedOfOnceAndTheLineJudged(t *testing.T) {
 	in := strings.NewReplacer(
 		`"weight"`, `"cluster":{"weight":1},"weight"`, // somebody's own, which must not hide the others
 		`"stable":{"instances"`, `"stable":{"instanzes"`,
-		`"canary":{`, `"canary":{"latency":{"bound":[1]},"byInstance":{"shop-a":{"errrors":1},"shop-b":{"errrors":1}},"exceptions":[{"class":"X@y","cuont":1}],`,
+		`"canary":{`, `"canary":{"latency":{"bound":[1]},"byInstance":{"shop-a":{"errrors":1},"shop-b":{"errrors":1}},"exceptions":[{"class":"X@y","count":1,"stak":""}],`,
 	).Replace(s.tick(1, 5) + "\n" + s.tick(2, 5) + "\n")
 	result, err := judge.Stream(plan(), strings.NewReader(in), &out, func(w string) { warnings = append(warnings, w) })
 	if err != nil || result.Lines != 2 || result.Malformed != 0 {
@@ -326,7 +351,7 @@ func TestEveryMisspeltKeyIsWarnedOfOnceAndTheLineJudged(t *testing.T) {
 	for _, w := range warnings {
 		keys = append(keys, strings.Split(w, `"`)[1])
 	}
-	want := []string{"arms.canary.byInstance.*.errrors", "arms.canary.exceptions.cuont", "arms.canary.latency.bound", "arms.stable.instanzes", "cluster"}
+	want := []string{"arms.canary.byInstance.*.errrors", "arms.canary.exceptions.stak", "arms.canary.latency.bound", "arms.stable.instanzes", "cluster"}
 	if !slices.Equal(keys, want) {
 		t.Errorf("warned %q, want once of each of %q", warnings, want)
 	}
