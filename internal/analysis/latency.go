@@ -20,6 +20,9 @@ type latencyCheck struct {
 	Phase  phaseShift       `json:"phase"`
 	// Base is what is known of the baseline's response times.
 	Base baseTimes `json:"base,omitzero"`
+	// ByMeans says that a tick's score is the logarithm of its mean time, as the
+	// buckets tell too little.
+	ByMeans bool `json:"byMeans,omitempty"`
 
 	// why says why the latest tick's times could not be compared.
 	why string
@@ -162,6 +165,11 @@ func (l *latencyCheck) add(r rules, t reading) bool {
 		}
 		stable = histogram{}
 	}
+	l.chooseScore(stable)
+	if !l.rescore(&canary) || !l.rescore(&stable) {
+		l.why = noSum
+		return false
+	}
 	if t.old != nil && len(t.old.ByInstance) > 0 && stable.n > 0 {
 		stable.relative = l.rulers.relative(stable.of, stable.n)
 	}
@@ -176,6 +184,7 @@ func (l *latencyCheck) add(r rules, t reading) bool {
 		if canary, baseline, why = alike(canary, baseline, l.coarse()); why != "" {
 			fresh = false
 		}
+		fresh = fresh && l.rescore(&baseline)
 	}
 	switch {
 	case fresh:

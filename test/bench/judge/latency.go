@@ -51,6 +51,10 @@ var fine = geometricBuckets(0.001, 1.02, 556)
 // classic is a client library's default grid.
 var classic = bucketsOf(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10)
 
+// wide is a grid of which nearly all times lie in the first bucket, as they do in
+// Traefik's (0.1, 0.3, 1.2 and 5 s) when half of them are below 10 ms.
+var wide = bucketsOf(1, 3, 12, 50)
+
 func geometricBuckets(first, growth float64, n int) buckets {
 	bounds := make([]float64, n)
 	for i := range bounds {
@@ -196,6 +200,12 @@ func latencyScenarios() []scenario {
 		make("L6 1.2x, two-percent buckets", fault, latencyTraffic{rps: 100, shift: math.Log(1.2), buckets: fine}, "180 s", 180, 0),
 		make("L6 1.2x, classic buckets", fault, latencyTraffic{rps: 100, shift: math.Log(1.2), buckets: classic}, "190 s", 190, 0),
 		make("L7 1.5x", fault, latencyTraffic{rps: 100, shift: math.Log(1.5)}, "40 s", 40, 0),
+		make("L11 null, one wide bucket", null, latencyTraffic{rps: 100, buckets: wide}, "not in it", 0, 0),
+		make("L12 null, one wide bucket, 2% slow mode", null, latencyTraffic{rps: 100, slowMode: .02, buckets: wide}, "not in it", 0, 0),
+		make("L13 null, one wide bucket, 10 rps", null, latencyTraffic{rps: 10, buckets: wide}, "not in it", 0, 0),
+		make("L14 null, one wide bucket, wandering 5% in 60 s", null, latencyTraffic{rps: 100, wander: .05, buckets: wide}, "not in it", 0, 0),
+		make("L15 1.5x, one wide bucket", fault, latencyTraffic{rps: 100, shift: math.Log(1.5), buckets: wide}, "not in it", 0, 0),
+		make("L16 1.2x, one wide bucket", fault, latencyTraffic{rps: 100, shift: math.Log(1.2), buckets: wide}, "not in it", 0, 0),
 		make("L8 1.2x, 10 rps", fault, latencyTraffic{rps: 10, shift: math.Log(1.2)}, "81%, 1110 s", 1110, .81),
 		make("C1 cold, 1.4x healing in 5 min", tolerated, latencyTraffic{rps: 100, cold: math.Log(1.4)}, "not in it", 0, 0),
 		make("C2 cold, 1.4x healing in 5 min, 500 rps", tolerated, latencyTraffic{rps: 500, cold: math.Log(1.4)}, "not in it", 0, 0),
