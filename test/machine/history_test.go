@@ -18,6 +18,9 @@ func TestAReleaseIsHeldAgainstTheHourBefore(t *testing.T) {
 	daemon := h.serve()
 	v := visit(t, h.addr)
 	time.Sleep(25 * time.Second) // ticks of a second; sixteen are enough
+	// A daemon that was killed forgets nothing of it.
+	daemon.kill()
+	daemon = h.serve()
 	release := h.start(h.releaseArgs("v2", "-burn=12000")...)
 	release.says("rolled back after")
 	v.stop()

@@ -2,6 +2,8 @@ package process
 
 import (
 	"context"
+	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -19,6 +21,21 @@ type entry struct {
 	// group is the one that served.
 	group int
 	rollout.HistoryTick
+}
+
+// newEntry keeps of the first instances by name what a history would, so that
+// what is kept on disk is the same.
+func newEntry(at time.Time, group int, cpu, memory map[string]float64) entry {
+	const parts = 1e7 // of a core
+	e := entry{at: at.Round(0), group: group, HistoryTick: rollout.HistoryTick{CPU: map[string]float64{}, Memory: map[string]float64{}}}
+	names := slices.Sorted(maps.Keys(memory))
+	for _, name := range names[:min(len(names), rollout.HistoryInstances)] {
+		e.Memory[name] = memory[name]
+		if cores, ok := cpu[name]; ok {
+			e.CPU[name] = math.Round(cores*parts) / parts
+		}
+	}
+	return e
 }
 
 // add forgets what is too long ago, or of a group that does not serve any more.

@@ -1,12 +1,18 @@
 package process_test
 
 import (
+	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
 	"testing"
 	"time"
 
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/workload"
+	"serin.dev/serin/internal/workload/process"
 )
 
 // What stable's processes used is remembered as often as it was asked for, and
@@ -55,4 +61,64 @@ func TestStablesUseIsRemembered(t *testing.T) {
 		must(t, err)
 		return h != nil && len(h.Memory) == 1 && h.Memory["shop-v2-0"] != nil && len(h.Memory["shop-v2-0"]) < 10, fmt.Sprintf("%+v", h)
 	})
+}
+
+// used asks n times what is used, and returns the history of then.
+func used(t *testing.T, w *process.Workload, n int) (h *rollout.History, now time.Time) {
+	t.Helper()
+	for range n {
+		_, err := w.Usage(t.Context())
+		must(t, err)
+	}
+	now = time.Now()
+	return history(t, w, now), now
+}
+
+func history(t *testing.T, w *process.Workload, now time.Time) *rollout.History {
+	t.Helper()
+	h, err := w.History(t.Context(), now, time.Millisecond)
+	must(t, err)
+	return h
+}
+
+func TestARestartForgetsNothingOfTheHour(t *testing.T) {
+	cfg, dir := config(), t.TempDir()
+	w := open(t, cfg, dir)
+	apply(t, w, workload.Want{Stable: 100})
+	until(t, w, "stable is ready", stableReady)
+	want, now := used(t, w, 6)
+	if want == nil || len(want.Memory["shop-v1-0"]) == 0 || len(want.CPU["shop-v1-0"]) == 0 {
+		t.Fatalf("the history is %+v", want)
+	}
+	must(t, w.Close())
+
+	// A crash may cut the last line, and what is no figure must not reach a run.
+	file := filepath.Join(dir, "state", "hour.jsonl")
+	kept, err := os.ReadFile(file)
+	must(t, err)
+	last := bytes.TrimSpace(kept[bytes.LastIndexByte(kept[:len(kept)-1], '\n')+1:])
+	absurd := strings.Replace(string(last), `"shop-v1-0":`, `"shop-v1-0":-1e300,"shop-v1-9":`, 1)
+	must(t, os.WriteFile(file, []byte(string(kept)+absurd+"\n\x00\xff\n"+string(last[:len(last)/2])), 0o600))
+	w = open(t, cfg, dir)
+	if got := history(t, w, now); !reflect.DeepEqual(got, want) {
+		t.Errorf("after a restart the history is\n%+v\nwant\n%+v", got, want)
+	}
+
+	// What comes after the cut line is kept too.
+	want, now = used(t, w, 3)
+	must(t, w.Close())
+	w = open(t, cfg, dir)
+	if got := history(t, w, now); !reflect.DeepEqual(got, want) {
+		t.Errorf("after another restart the history is\n%+v\nwant\n%+v", got, want)
+	}
+
+	// The hour of a version that serves no more is none.
+	must(t, w.BeginRun(workload.Version{Version: "v3", Command: sample()}))
+	apply(t, w, workload.Want{Stable: 100, Canary: 100, Promoted: true})
+	must(t, w.EndRun(true))
+	must(t, w.Close())
+	w = open(t, cfg, dir)
+	if got := history(t, w, now); got != nil {
+		t.Errorf("of v1 is remembered for v3: %+v", got)
+	}
 }

@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"maps"
 	"sync"
 	"time"
 
@@ -103,6 +102,11 @@ func (w *Workload) Usage(ctx context.Context) (map[rollout.Arm]workload.Usage, e
 	}
 	m.at, m.used = now, used
 	stable := out[rollout.Stable]
-	m.log.add(entry{now, serving, rollout.HistoryTick{CPU: maps.Clone(stable.CPU), Memory: maps.Clone(stable.Memory)}})
+	e := newEntry(now, serving, stable.CPU, stable.Memory)
+	m.log.add(e)
+	select {
+	case w.hour.entries <- e:
+	default: // a disk that hangs must not keep a tick waiting
+	}
 	return out, nil
 }

@@ -288,6 +288,7 @@ func TestStateThatCannotBeWrittenStopsNobody(t *testing.T) {
 		recordPath(dir, "shop-v1-0") + ".new", recordPath(dir, "shop-v2-0") + ".new",
 		filepath.Join(dir, "state", "logs", "shop-v1-0.log"),
 		filepath.Join(dir, "state", "workload.json.new"),
+		filepath.Join(dir, "state", "hour.jsonl"),
 	} {
 		must(t, os.MkdirAll(filepath.Join(path, "taken"), 0o700))
 	}

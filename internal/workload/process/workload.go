@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -53,6 +54,7 @@ type Workload struct {
 	running sync.WaitGroup
 	changed chan struct{}
 	usage   meter
+	hour    hour
 	tails   tails
 	ports   ports
 
@@ -119,8 +121,11 @@ func New(cfg Config, env Env) (*Workload, error) {
 		w.unlock()
 		return nil, err
 	}
+	w.hour = newHour(w)
+	w.usage.log = w.hour.load(time.Now(), w.memory.Serving.ID)
 	w.takeOver()
 	w.running.Go(w.rotateLogs)
+	w.running.Go(w.hour.keep)
 	return w, nil
 }
 
