@@ -37,7 +37,8 @@ type CanaryRolloutStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
-	// Phase is where the run that goes on is, or how the latest one ended.
+	// Phase is where the run that goes on is, or how the latest one ended; "idle"
+	// before the first.
 	// +optional
 	Phase string `json:"phase,omitempty"`
 	// Weight is the percent of traffic routed to the canary.

@@ -74,7 +74,22 @@ func summarize(v *view) serinv1.CanaryRolloutStatus {
 	default:
 		conditions(&s, condition{condReady, true, "Serving", v.asked.Stable.Version + " serves"})
 	}
+	if v.run == nil {
+		resting(v, &s)
+	}
 	return s
+}
+
+// resting has the columns that kubectl prints say how a rollout without a run
+// stands, where its latest run's end does not.
+func resting(v *view, s *serinv1.CanaryRolloutStatus) {
+	if v.latest == nil {
+		s.Phase = "idle"
+	}
+	ready := meta.FindStatusCondition(s.Conditions, condReady)
+	if v.latest == nil || ready.Status == metav1.ConditionFalse && !v.rejected {
+		s.Reason = ready.Message
+	}
 }
 
 // going is the status of a rollout whose run goes on.

@@ -116,3 +116,29 @@ func TestProblemsAreOneSentence(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
+
+// What kubectl prints of a rollout without a run.
+func TestTheColumnsSayHowARolloutWithoutARunStands(t *testing.T) {
+	fresh := serves()
+	stuck := serves()
+	stuck.trouble("NotFound", "spec.traffic.gatewayAPI.httpRoute: there is no HTTPRoute web/shop", "make it")
+	promoted := serves()
+	promoted.latest = &serinv1.CanaryRun{ObjectMeta: metav1.ObjectMeta{Name: "shop-1"}}
+	promoted.latest.Status.Phase, promoted.latest.Status.Reason = "promoted", "the canary is the stable version now"
+	stuckLater := promoted
+	stuckLater.trouble("NotFound", "spec.traffic.gatewayAPI.httpRoute: there is no HTTPRoute web/shop", "make it")
+	for name, c := range map[string]struct {
+		view          view
+		phase, reason string
+	}{
+		"never released":              {fresh, "idle", "v1 serves"},
+		"never released, and stalled": {stuck, "idle", "there is no HTTPRoute web/shop"},
+		"released":                    {promoted, "promoted", "the canary is the stable version now"},
+		"released, and stalled since": {stuckLater, "promoted", "there is no HTTPRoute web/shop"},
+		"rolled back":                 {rejected(serves()), "rolledBack", "errors are 3.1 times stable's."},
+	} {
+		if got := summarize(&c.view); got.Phase != c.phase || !strings.Contains(got.Reason, c.reason) {
+			t.Errorf("%s: %q, %q; want %q, %q", name, got.Phase, got.Reason, c.phase, c.reason)
+		}
+	}
+}
