@@ -22,9 +22,12 @@ const (
 	// boldness is how much of everything is bet.
 	boldness = 0.98
 	// A tick is played when its events are at least so many, at least this part
-	// of the canary's exposures, and this many times the usual.
+	// of the canary's exposures, and this many times the usual. With a tenth of the
+	// exposures 20 % of errors are shown after 21 s instead of 30, but the two halves of
+	// a clump that lasts seconds are played as well: clumps of 20 errors within 3 s,
+	// one in two minutes, were rolled back in 1.0 % of 400 healthy hours instead of none.
 	grossEvents = 5
-	grossShare  = 0.1
+	grossShare  = 0.3
 	grossJump   = 3
 )
 
