@@ -36,14 +36,14 @@ func TestAGrossFaultIsRolledBackInFewTicks(t *testing.T) {
 		stable, canary *rollout.Sample
 		want           int
 	}{
-		"half of 50, stable none":                {both, 5, served(950, 0), served(50, 25), 2},
-		"half of 50, errors alone":               {errorsOnly, 5, served(950, 0), served(50, 25), 2},
-		"half of 25, stable none":                {both, 5, served(475, 0), served(25, 12), 2},
-		"eight of 25, stable none":               {both, 5, served(475, 0), served(25, 8), 2},
-		"all of 50, stable none":                 {both, 5, served(950, 0), served(50, 50), 3},
-		"half of 50, stable half a percent":      {both, 5, served(950, 5), served(50, 25), 2},
-		"half of 25, stable half a percent":      {both, 5, served(475, 2), served(25, 13), 2},
-		"a fifth of 50, stable one percent":      {both, 5, served(950, 9), served(50, 10), 3},
+		"half of 50, stable none":           {both, 5, served(950, 0), served(50, 25), 2},
+		"half of 50, errors alone":          {errorsOnly, 5, served(950, 0), served(50, 25), 2},
+		"half of 25, stable none":           {both, 5, served(475, 0), served(25, 12), 2},
+		"eight of 25, stable none":          {both, 5, served(475, 0), served(25, 8), 2},
+		"all of 50, stable none":            {both, 5, served(950, 0), served(50, 50), 3},
+		"half of 50, stable half a percent": {both, 5, served(950, 5), served(50, 25), 2},
+		"half of 25, stable half a percent": {both, 5, served(475, 2), served(25, 13), 2},
+		"a fifth of 50, stable one percent": {both, 5, served(950, 9), served(50, 10), 3},
 		// Two halves of a clump of twenty that lasts seconds look like this too.
 		"a fifth of 50, stable none":             {both, 5, served(950, 0), served(50, 10), 3},
 		"half of 10, one percent of the traffic": {both, 1, served(990, 0), served(10, 5), 2},

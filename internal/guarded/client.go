@@ -28,6 +28,10 @@ type Options struct {
 	// Through a proxy, only an address written as a number can be refused: the
 	// proxy looks up names.
 	Proxy bool
+	// KeepAlive is how long a connection without an exchange is kept for the next
+	// one, for those who ask one server again and again; 0: none is kept. The
+	// address of each was checked when it was dialled.
+	KeepAlive time.Duration
 }
 
 const (
@@ -35,13 +39,16 @@ const (
 	defaultMaxBody = 1 << 20
 	maxHeader      = 64 << 10
 	dialTimeout    = 10 * time.Second
+	// maxKept is how many connections to a host are kept.
+	maxKept = 32
 )
 
 // ErrTooLarge is the error of reading more of an answer than MaxBody.
 var ErrTooLarge = errors.New("the answer is larger than allowed")
 
-// NewClient returns a client with these bounds. It keeps no connection open, so
-// there is nothing to close.
+// NewClient returns a client with these bounds. Without KeepAlive it keeps no
+// connection open, so there is nothing to close; else CloseIdleConnections
+// closes those that are kept.
 func NewClient(o Options) *http.Client {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
@@ -51,7 +58,7 @@ func NewClient(o Options) *http.Client {
 	}
 	return &http.Client{
 		Timeout:       o.Timeout,
-		Transport:     bounded{next: newTransport(o, dial), maxBody: o.MaxBody},
+		Transport:     bounded{Transport: newTransport(o, dial), maxBody: o.MaxBody},
 		CheckRedirect: redirectPolicy(o.Redirects),
 	}
 }
@@ -59,7 +66,9 @@ func NewClient(o Options) *http.Client {
 func newTransport(o Options, dial dialFunc) *http.Transport {
 	t := &http.Transport{
 		DialContext:            dial,
-		DisableKeepAlives:      true,
+		DisableKeepAlives:      o.KeepAlive <= 0,
+		IdleConnTimeout:        o.KeepAlive,
+		MaxIdleConnsPerHost:    maxKept,
 		ForceAttemptHTTP2:      true,
 		TLSHandshakeTimeout:    dialTimeout,
 		ResponseHeaderTimeout:  o.Timeout,
@@ -94,7 +103,7 @@ func redirectPolicy(n int) func(*http.Request, []*http.Request) error {
 
 // bounded refuses what need not be dialled to be refused, and bounds bodies.
 type bounded struct {
-	next    http.RoundTripper
+	*http.Transport
 	maxBody int64
 }
 
@@ -107,7 +116,7 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 		req = req.Clone(req.Context())
 		req.Header.Set("User-Agent", "serin")
 	}
-	resp, err := b.next.RoundTrip(req)
+	resp, err := b.Transport.RoundTrip(req)
 	if err != nil {
 		return nil, err
 	}

@@ -59,6 +59,7 @@ func NewTransport(o Options) *http.Transport {
 	if o.MaxBody <= 0 {
 		o.MaxBody = defaultMaxBody
 	}
+	o.KeepAlive = 0
 	return newTransport(o, func(ctx context.Context, network, address string) (net.Conn, error) {
 		conn, err := dial(ctx, network, address)
 		if err != nil {

@@ -230,7 +230,7 @@ func TestALiteralMetadataAddressIsRefusedEvenThroughAProxy(t *testing.T) {
 	var asked atomic.Int32
 	proxy := serve(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) })
 	c := NewClient(Options{Proxy: true})
-	transport := c.Transport.(bounded).next.(*http.Transport)
+	transport := c.Transport.(bounded).Transport
 	transport.Proxy = func(r *http.Request) (*url.URL, error) { return url.Parse(proxy) }
 	if _, _, err := get(t, c, "http://169.254.169.254/"); !errors.Is(err, ErrRefused) || asked.Load() != 0 {
 		t.Errorf("got %v, the proxy was asked %d times", err, asked.Load())
@@ -244,5 +244,37 @@ func TestErrorsAreExplainedWithoutTheURL(t *testing.T) {
 	_, _, err := get(t, NewClient(Options{}), "http://"+ports.Keep(t)+"/s3cret")
 	if text := Explain(context.Background(), err); strings.Contains(text, "s3cret") || !strings.Contains(text, "refused") {
 		t.Errorf("got %q", text)
+	}
+}
+
+func TestAConnectionIsKeptOnlyWhereThatIsAsked(t *testing.T) {
+	for name, c := range map[string]struct {
+		keep time.Duration
+		want int64
+	}{
+		"kept":     {time.Minute, 1},
+		"not kept": {0, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var dialled atomic.Int64
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+			s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					dialled.Add(1)
+				}
+			}
+			s.Start()
+			defer s.Close()
+			client := NewClient(Options{KeepAlive: c.keep})
+			defer client.CloseIdleConnections()
+			for range 5 {
+				if _, _, err := get(t, client, s.URL); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := dialled.Load(); got != c.want {
+				t.Errorf("5 requests took %d connections, want %d", got, c.want)
+			}
+		})
 	}
 }

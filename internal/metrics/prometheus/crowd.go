@@ -2,14 +2,38 @@ package prometheus
 
 import (
 	"math/rand/v2"
+	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"serin.dev/serin/internal/guarded"
 )
 
 // Crowd keeps many sources that read the same scrapes from all asking for them
 // in the same moment. Each asks later by its own place in a time that grows with
-// their number, so that a few lose nothing.
-type Crowd struct{ n atomic.Int64 }
+// their number, so that a few lose nothing. They share their connections.
+type Crowd struct {
+	n    atomic.Int64
+	once sync.Once
+	http *http.Client
+}
+
+// keepAlive is how long a connection to Prometheus waits for the next question. A
+// tick asks several in a row.
+const keepAlive = 20 * time.Second
+
+// client is the one that the crowd's sources share, or one of a source's own.
+func (c *Crowd) client() *http.Client {
+	fresh := func() *http.Client {
+		return guarded.NewClient(guarded.Options{Timeout: longestWait, MaxBody: maxBody, Proxy: true, KeepAlive: keepAlive})
+	}
+	if c == nil {
+		return fresh()
+	}
+	c.once.Do(func() { c.http = fresh() })
+	return c.http
+}
 
 // each is what a source's questions take of a processor, and most the part of
 // the time between two scrapes over which they are spread at most.

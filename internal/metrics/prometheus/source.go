@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"serin.dev/serin/internal/guarded"
 	"serin.dev/serin/internal/metrics"
 	"serin.dev/serin/internal/rollout"
 )
@@ -78,7 +77,7 @@ func New(cfg Config, env Env) (*Source, error) {
 			}
 		}
 	}
-	s.http = guarded.NewClient(guarded.Options{Timeout: longestWait, MaxBody: maxBody, Proxy: true})
+	s.http = env.Crowd.client()
 	return s, nil
 }
 
@@ -320,6 +319,8 @@ func (s *Source) Close() error {
 	s.mu.Lock()
 	s.place.leave()
 	s.mu.Unlock()
-	s.http.CloseIdleConnections()
+	if s.env.Crowd == nil {
+		s.http.CloseIdleConnections()
+	}
 	return nil
 }
