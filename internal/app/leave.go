@@ -54,10 +54,15 @@ func rolloutOf(o *serinv1.CanaryRollout, run *serinv1.CanaryRun) (rollout.Rollou
 	return r, err
 }
 
-// ClusterParser reads rollouts with the adapters that a cluster has.
+// ClusterParser reads rollouts with the adapters that a cluster has, and by its
+// rules: nobody who writes a rollout has the controller read its own secrets.
 func ClusterParser() func(*serinv1.CanaryRollout) (rollout.Rollout, []rollout.Problem, error) {
 	catalog := builtin.ClusterCatalog()
 	return func(obj *serinv1.CanaryRollout) (rollout.Rollout, []rollout.Problem, error) {
-		return kube.ParseRollout(obj, catalog)
+		r, problems, err := kube.ParseRollout(obj, catalog)
+		if err == nil && len(problems) == 0 {
+			problems = builtin.ClusterProblems(r)
+		}
+		return r, problems, err
 	}
 }
