@@ -107,10 +107,8 @@ func (f *follower) follow(ctx context.Context, d *display) error {
 // news is a view.Feed.
 func (f *follower) news(ctx context.Context, after int) (view.News, error) {
 	events, err := f.link.Events(ctx, f.id, after, newsWait)
-	if err != nil && f.again != nil && ctx.Err() == nil && !server.Answered(err) {
-		if err = f.reach(ctx, err); err == nil {
-			events, err = f.link.Events(ctx, f.id, after, newsWait)
-		}
+	if f.again != nil && ctx.Err() == nil && away(err) {
+		events, err = f.askAgain(ctx, after, err)
 	}
 	if err != nil {
 		return view.News{}, err
@@ -119,20 +117,33 @@ func (f *follower) news(ctx context.Context, after int) (view.News, error) {
 	return view.News{Run: events.Run.Stored(), Lines: events.Lines}, nil
 }
 
-// reach tries to reach the program again.
-func (f *follower) reach(ctx context.Context, why error) error {
+// away reports that nobody answered, or that who did has no answer from what it
+// asks itself, as the API server of a cluster.
+func away(err error) bool {
+	return err != nil && (!server.Answered(err) || server.HasCode(err, server.CodeUnavailable))
+}
+
+// askAgain tries to reach the program again, until it has news.
+func (f *follower) askAgain(ctx context.Context, after int, why error) (server.Events, error) {
 	ctx, cancel := context.WithTimeout(ctx, absence)
 	defer cancel()
 	for {
 		if l, err := f.again(ctx); err == nil {
-			f.link.close()
-			*f.link = *l
-			return nil
+			events, err := l.Events(ctx, f.id, after, newsWait)
+			if ctx.Err() == nil && !away(err) {
+				f.link.close()
+				*f.link = *l
+				return events, err
+			}
+			l.close()
 		}
 		select {
 		case <-time.After(redraw):
 		case <-ctx.Done():
-			return unreachable("serin has stopped answering (%w); the run goes on when `serin serve` is started again", why)
+			if server.Answered(why) {
+				return server.Events{}, why
+			}
+			return server.Events{}, unreachable("serin has stopped answering (%w); the run goes on when `serin serve` is started again", why)
 		}
 	}
 }
