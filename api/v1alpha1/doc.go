@@ -55,4 +55,7 @@ const (
 	FieldManager = "serin"
 	// Finalizer on a CanaryRun that has not ended: its traffic goes back first.
 	Finalizer = "serin.dev/run"
+	// Superseded is the reason of a CanaryRun's Ready condition when it went back
+	// because another template was asked for.
+	Superseded = "Superseded"
 )

@@ -72,32 +72,49 @@ func (c *cluster) Asked(ctx context.Context, r rollout.Rollout) (controller.Aske
 	}
 	return controller.Asked{
 		Stable: controller.Revision(at.Stable), Canary: controller.Revision(at.Canary),
-		Held: at.Held, Why: at.Why, Do: at.Do, Foreign: at.PausedBy != "", Actor: at.ChangedBy,
+		Held: at.Held, Why: at.Why, Do: at.Do, PausedBy: at.PausedBy, Actor: at.ChangedBy,
 	}, nil
 }
 
 // Attach implements controller.Program.
 func (c *cluster) Attach(ctx context.Context, r rollout.Rollout) error {
-	return builtin.Attach(ctx, r, c.env(r))
+	if err := builtin.Attach(ctx, r, c.env(r)); err != nil {
+		return err
+	}
+	held, err := builtin.DetachOthers(ctx, r, c.env(r))
+	c.tellHeld(r, held)
+	return err
 }
 
-// Leave implements controller.Program.
-func (c *cluster) Leave(ctx context.Context, r rollout.Rollout) error {
-	log := c.opts.Logger.With("namespace", r.Metadata.Namespace, "rollout", r.Metadata.Name)
-	router, err := builtin.NewClusterRouter(r, c.env(r))
-	if err != nil {
-		return err
-	}
-	if err := router.Rest(ctx); builtin.OnlyRefused(err) {
-		log.Warn("the routes cannot be put to rest and stay as they are", "error", err)
-	} else if err != nil {
-		return err
-	}
-	held, err := builtin.Detach(ctx, r, c.env(r))
-	if held {
-		log.Warn("the Deployment asks for a version that does not serve and stays paused; put the old template back, or let it go on with kubectl rollout resume")
-	}
+// Detach implements controller.Program.
+func (c *cluster) Detach(ctx context.Context, name types.NamespacedName) error {
+	var r rollout.Rollout
+	r.Metadata.Namespace, r.Metadata.Name = name.Namespace, name.Name
+	held, err := builtin.Detach(ctx, c.env(r))
+	c.tellHeld(r, held)
 	return err
+}
+
+// tellHeld tells of Deployments that are their owner's again and stay paused.
+func (c *cluster) tellHeld(r rollout.Rollout, held []string) {
+	for _, name := range held {
+		c.opts.Logger.Warn("the Deployment asks for a version that does not serve and stays paused; put the old template back, or let it go on with kubectl rollout resume",
+			"namespace", r.Metadata.Namespace, "rollout", r.Metadata.Name, "deployment", name)
+	}
+}
+
+// LetGo implements controller.Program.
+func (c *cluster) LetGo(ctx context.Context, r rollout.Rollout) error {
+	router, err := builtin.NewClusterRouter(r, c.env(r))
+	if err == nil {
+		if err = router.Rest(ctx); err != nil && !builtin.OnlyRefused(err) {
+			return err
+		}
+	}
+	if err != nil {
+		c.opts.Logger.Warn("the routes cannot be put to rest and stay as they are", "namespace", r.Metadata.Namespace, "rollout", r.Metadata.Name, "error", err)
+	}
+	return nil
 }
 
 // Finish implements controller.Program.

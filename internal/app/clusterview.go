@@ -263,16 +263,25 @@ func (v *clusterView) revert(ctx context.Context, name string) (string, error) {
 	return fmt.Sprintf("%s asks for %s again, which serves; %s is not asked for any more", name, serves.Version, at.Canary.Version), nil
 }
 
-func (v *clusterView) find(ctx context.Context, name string) (rollout.Rollout, error) {
-	var obj serinv1.CanaryRollout
-	err := v.client.Get(ctx, client.ObjectKey{Namespace: v.connection.Namespace, Name: name}, &obj)
-	if client.IgnoreNotFound(err) != nil {
-		return rollout.Rollout{}, v.explain(err)
+// object reads a rollout as it is, mistakes and all.
+func (v *clusterView) object(ctx context.Context, name string) (*serinv1.CanaryRollout, error) {
+	obj := &serinv1.CanaryRollout{}
+	err := v.client.Get(ctx, client.ObjectKey{Namespace: v.connection.Namespace, Name: name}, obj)
+	if apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("%q is not one of the rollouts in namespace %s: %w", name, v.connection.Namespace, server.ErrUnknownRollout)
 	}
 	if err != nil {
-		return rollout.Rollout{}, fmt.Errorf("%q is not one of the rollouts in namespace %s: %w", name, v.connection.Namespace, server.ErrUnknownRollout)
+		return nil, v.explain(err)
 	}
-	r, problems, err := kube.ParseRollout(&obj, builtin.ClusterCatalog())
+	return obj, nil
+}
+
+func (v *clusterView) find(ctx context.Context, name string) (rollout.Rollout, error) {
+	obj, err := v.object(ctx, name)
+	if err != nil {
+		return rollout.Rollout{}, err
+	}
+	r, problems, err := ClusterParser()(obj)
 	if err == nil && len(problems) > 0 {
 		err = fmt.Errorf("%s: %s %s; %s: %w", name, problems[0].Field, problems[0].Message, problems[0].Mend, ErrConfig)
 		err = kindred{err, server.ErrMisconfigured}
@@ -281,9 +290,10 @@ func (v *clusterView) find(ctx context.Context, name string) (rollout.Rollout, e
 }
 
 // Owns implements server.Backend: the controller answers intents. That there is
-// one is what `serin doctor` looks at.
+// one is what `serin doctor` looks at. A run goes by what it pinned, so a mistake
+// in the rollout since keeps nobody from rolling it back.
 func (v *clusterView) Owns(name string) error {
-	_, err := v.find(context.Background(), name)
+	_, err := v.object(context.Background(), name)
 	return err
 }
 
@@ -298,19 +308,15 @@ func (v *clusterView) Live(string) (server.Live, bool) { return server.Live{}, f
 
 // Logs implements server.Backend.
 func (v *clusterView) Logs(ctx context.Context, name string, arm rollout.Arm, follow bool, w io.Writer) error {
-	r, err := v.find(ctx, name)
+	obj, err := v.object(ctx, name)
 	if err != nil {
 		return err
-	}
-	var obj serinv1.CanaryRollout
-	if err := v.client.Get(ctx, client.ObjectKey{Namespace: r.Metadata.Namespace, Name: name}, &obj); err != nil {
-		return v.explain(err)
 	}
 	run := ""
 	if active, err := v.store.Active(ctx, name); err == nil {
 		run = active.ID
 	}
-	stable, canary := v.revisions(ctx, &obj, run)
+	stable, canary := v.revisions(ctx, obj, run)
 	revision := canary
 	if arm == rollout.Stable {
 		revision = stable
@@ -318,5 +324,5 @@ func (v *clusterView) Logs(ctx context.Context, name string, arm rollout.Arm, fo
 	if revision.Hash == "" {
 		return fmt.Errorf("%s has no %s pods now", name, arm)
 	}
-	return v.explain(kube.Logs(ctx, v.clientset, r.Metadata.Namespace, revision.Hash, follow, w))
+	return v.explain(kube.Logs(ctx, v.clientset, obj.Namespace, revision.Hash, follow, w))
 }

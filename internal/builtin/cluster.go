@@ -175,14 +175,20 @@ func Attach(ctx context.Context, r rollout.Rollout, env ClusterEnv) error {
 	return d.Attach(ctx)
 }
 
-// Detach undoes Attach. Held: the Deployment asks for a version that does not
-// serve, and stays paused so that it does not roll it out at once.
-func Detach(ctx context.Context, r rollout.Rollout, env ClusterEnv) (held bool, err error) {
-	d, err := newTarget(r, env)
+// Detach undoes Attach for every Deployment with the label of the rollout in env.
+// Held are those that ask for a version that does not serve, and stay paused so
+// that they do not roll it out at once.
+func Detach(ctx context.Context, env ClusterEnv) (held []string, err error) {
+	return deployment.DetachAll(ctx, env.deployment(rollout.Rollout{}))
+}
+
+// DetachOthers is Detach for all but the Deployment that the rollout names.
+func DetachOthers(ctx context.Context, r rollout.Rollout, env ClusterEnv) (held []string, err error) {
+	config, err := deploymentConfig(r)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	return d.Detach(ctx)
+	return deployment.DetachOthers(ctx, env.deployment(r), config.Name)
 }
 
 // Revert makes a rollout's Deployment ask for what serves.

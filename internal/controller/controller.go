@@ -26,13 +26,16 @@ import (
 type Program interface {
 	// Asked compares what the user asks for with what serves.
 	Asked(ctx context.Context, r rollout.Rollout) (Asked, error)
-	// Attach makes changes of the workload's template wait for a run.
+	// Attach makes changes of the workload's template wait for a run. A workload
+	// that the rollout named before is its owner's alone again.
 	Attach(ctx context.Context, r rollout.Rollout) error
 	// Release lets a held workload go on: what it asks for serves already.
 	Release(ctx context.Context, r rollout.Rollout) error
-	// Leave undoes Attach and lets go of the routes: both are their owner's alone
-	// again. What is gone, or what only a person could mend, does not fail it.
-	Leave(ctx context.Context, r rollout.Rollout) error
+	// Detach undoes Attach for every workload of a rollout, whatever it says by now.
+	Detach(ctx context.Context, name types.NamespacedName) error
+	// LetGo leaves the routes to their owner. What is gone, or what only a person
+	// could mend, does not fail it.
+	LetGo(ctx context.Context, r rollout.Rollout) error
 	// Rest leaves the routes as they are between runs.
 	Rest(ctx context.Context, r rollout.Rollout) error
 	// Begin creates a run; its errors wrap store.ErrActive where there is one.
@@ -64,8 +67,9 @@ type Asked struct {
 	Why, Do string
 	// Actor is who asked, as far as can be told.
 	Actor string
-	// Foreign: a person has paused the workload; that is left alone.
-	Foreign bool
+	// PausedBy is who has paused the workload, when it was a person or a tool of
+	// theirs; that is left alone.
+	PausedBy string
 }
 
 // Changed reports that something else is asked for than what serves.

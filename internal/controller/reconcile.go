@@ -3,8 +3,10 @@ package controller
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"time"
 
@@ -46,6 +48,8 @@ func (c *Controller) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Resu
 		err = errors.Join(ignoreSaid(err), c.report(ctx, &v))
 	}
 	switch {
+	case err == nil && v.uncarried:
+		return ctrl.Result{RequeueAfter: finishPause}, nil
 	case err == nil && v.unfinished && v.run == nil:
 		return ctrl.Result{RequeueAfter: finishPause}, nil
 	case err == nil && (v.stalled != nil && v.run == nil || v.unarchived):
@@ -92,6 +96,8 @@ type view struct {
 	unfinished bool
 	// unarchived: a run has ended and could not be archived yet.
 	unarchived bool
+	// uncarried: nobody carries the run, as this program does not lead yet.
+	uncarried bool
 	// rejected: the latest run rolled back what is asked for.
 	rejected bool
 	// stalled says why nothing goes on, if nothing does.
@@ -113,22 +119,22 @@ func (c *Controller) look(ctx context.Context, v *view) error {
 		return err
 	}
 	if v.run != nil {
-		c.runs.ensure(key, v.run.Name)
+		v.uncarried = !c.runs.ensure(key, v.run.Name)
 		v.stands = c.runs.standing(key, v.run.Name)
 	}
 	if err := c.rollBackDeleted(ctx, v); err != nil {
 		return err
 	}
+	r, problems, errParse := c.Parse(v.object)
+	v.rollout, v.valid = r, errParse == nil && len(problems) == 0
 	if err := c.finishRuns(ctx, v); err != nil {
 		return err
 	}
-	r, problems, err := c.Parse(v.object)
-	if err != nil {
-		return err
-	}
-	v.rollout, v.valid = r, len(problems) == 0
 	if !v.object.DeletionTimestamp.IsZero() {
 		return c.leave(ctx, v)
+	}
+	if errParse != nil {
+		return errParse
 	}
 	if len(problems) > 0 {
 		v.trouble("Invalid", sentence(problems), "correct the spec")
@@ -176,7 +182,7 @@ func (c *Controller) rest(ctx context.Context, v *view) error {
 	if other, err := c.rival(ctx, v); err != nil {
 		return err
 	} else if other != "" {
-		v.trouble("Duplicate", fmt.Sprintf("the CanaryRollout %s is about the same Deployment and was there first", other), "delete one of the two")
+		v.trouble("Duplicate", fmt.Sprintf("spec.workload.deployment.name: the CanaryRollout %s is about the Deployment %s too and was there first", other, workloadOf(v.object)), "delete one of the two")
 		return errSaid
 	}
 	asked, err := c.Program.Asked(ctx, v.rollout)
@@ -192,8 +198,10 @@ func (c *Controller) rest(ctx context.Context, v *view) error {
 	case asked.Why != "":
 		v.trouble("NotReady", asked.Why, asked.Do)
 		return errSaid
+	case asked.PausedBy != "":
+		v.paused()
 	case !asked.Changed():
-		if asked.Held && !asked.Foreign {
+		if asked.Held {
 			if err := c.Program.Release(ctx, v.rollout); err != nil {
 				return fmt.Errorf("let the workload go on: %w", err)
 			}
@@ -205,9 +213,23 @@ func (c *Controller) rest(ctx context.Context, v *view) error {
 	}
 	if err := c.Program.Rest(ctx, v.rollout); err != nil {
 		v.trouble("Traffic", err.Error(), "")
+	}
+	if v.stalled != nil {
 		return errSaid
 	}
 	return nil
+}
+
+// paused says that a person's own pause keeps everything from being released.
+func (v *view) paused() {
+	name := workloadOf(v.object)
+	waits := "nothing is released"
+	if v.asked.Changed() {
+		waits = v.asked.Canary.Version + " waits"
+	}
+	v.trouble("Paused",
+		fmt.Sprintf("Deployment %s: spec.paused was set by %s, and Serin leaves that alone: %s serves and %s", name, v.asked.PausedBy, v.asked.Stable.Version, waits),
+		fmt.Sprintf("kubectl rollout resume deployment/%s lets Serin go on", name))
 }
 
 func (c *Controller) begin(ctx context.Context, v *view) error {
@@ -224,8 +246,14 @@ func (c *Controller) begin(ctx context.Context, v *view) error {
 }
 
 // wasRejected reports that the latest run rolled back what is asked for now,
-// and nobody asked for another try of it.
+// and nobody asked for another try of it. Who asked for something else meanwhile,
+// which took that run back, has not rejected anything.
 func (c *Controller) wasRejected(v *view) bool {
+	if v.latest != nil {
+		if c := meta.FindStatusCondition(v.latest.Status.Conditions, condReady); c != nil && c.Reason == serinv1.Superseded {
+			return false
+		}
+	}
 	return v.latest != nil && v.latest.Status.Phase == string(engine.RolledBack) &&
 		v.latest.Spec.Canary.Hash == v.asked.Canary.Hash &&
 		v.object.Annotations[serinv1.RetryAnnotation] != v.latest.Name
@@ -258,7 +286,7 @@ func (c *Controller) finishRuns(ctx context.Context, v *view) error {
 		if !controllerutil.ContainsFinalizer(run, serinv1.Finalizer) {
 			continue
 		}
-		if done, err := c.finish(ctx, run); err != nil {
+		if done, err := c.finish(ctx, v, run); err != nil {
 			return err
 		} else if !done {
 			v.unfinished = true
@@ -290,17 +318,36 @@ func (c *Controller) archive(ctx context.Context, v *view, run *serinv1.CanaryRu
 	}
 }
 
-// finish carries a promotion to its end. Until then the run keeps its
-// finalizer: the pods that serve are still its own, and would go with it.
-func (c *Controller) finish(ctx context.Context, run *serinv1.CanaryRun) (done bool, err error) {
-	if run.Status.Phase != string(engine.Promoted) {
-		return true, nil
+// finish carries a promotion to its end, and lets go of routes that the rollout
+// does not name any more. Until then the run keeps its finalizer: the pods that
+// serve are still its own, and would go with it.
+func (c *Controller) finish(ctx context.Context, v *view, run *serinv1.CanaryRun) (done bool, err error) {
+	if run.Status.Phase == string(engine.Promoted) {
+		done, err = c.Program.Finish(ctx, client.ObjectKeyFromObject(run))
+		if err != nil {
+			return false, fmt.Errorf("finish the promotion of run %s: %w", run.Name, err)
+		}
+		if !done {
+			return false, nil
+		}
 	}
-	done, err = c.Program.Finish(ctx, client.ObjectKeyFromObject(run))
-	if err != nil {
-		return false, fmt.Errorf("finish the promotion of run %s: %w", run.Name, err)
+	if was, ok := pinned(run); ok && v.valid && !sameAdapter(was.Spec.Traffic, v.rollout.Spec.Traffic) {
+		if err := c.Program.LetGo(ctx, was); err != nil {
+			return false, fmt.Errorf("let go of the routes of run %s: %w", run.Name, err)
+		}
 	}
-	return done, nil
+	return true, nil
+}
+
+// pinned is the rollout as it was when a run of it began.
+func pinned(run *serinv1.CanaryRun) (r rollout.Rollout, ok bool) {
+	err := json.Unmarshal(run.Spec.Pinned.Raw, &r)
+	return r, err == nil
+}
+
+func sameAdapter(a, b rollout.Adapter) bool {
+	var x, y any
+	return a.Kind == b.Kind && json.Unmarshal(a.Config, &x) == nil && json.Unmarshal(b.Config, &y) == nil && reflect.DeepEqual(x, y)
 }
 
 // rival returns the older rollout of the same workload, if there is one.
@@ -345,9 +392,19 @@ func (c *Controller) leave(ctx context.Context, v *view) error {
 	if err != nil {
 		return err
 	}
-	if other == "" && v.valid {
-		if err := c.Program.Leave(ctx, v.rollout); err != nil {
-			return fmt.Errorf("leave the workload and the routes as they were: %w", err)
+	if other == "" {
+		// With a mistake in the rollout its latest run says what the routes are.
+		r, known := v.rollout, v.valid
+		if !known && v.latest != nil {
+			r, known = pinned(v.latest)
+		}
+		if known {
+			if err := c.Program.LetGo(ctx, r); err != nil {
+				return fmt.Errorf("leave the routes as they were: %w", err)
+			}
+		}
+		if err := c.Program.Detach(ctx, client.ObjectKeyFromObject(v.object)); err != nil {
+			return fmt.Errorf("leave the workload as it was: %w", err)
 		}
 	}
 	v.gone = true

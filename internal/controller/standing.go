@@ -1,10 +1,13 @@
 package controller
 
 import (
+	"errors"
 	"strings"
 
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/runner"
+	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/workload"
 )
 
 // standing is where a run stands, as far as people are told at once: no figure
@@ -20,6 +23,8 @@ type standing struct {
 	ask string
 	// trouble is what did not go well outside in the latest look.
 	trouble string
+	// refused: trying that again cannot mend it, a person has to.
+	refused bool
 }
 
 // standingOf reads it from a look.
@@ -42,6 +47,7 @@ func standingOf(look runner.Look, err error) standing {
 	}
 	if err != nil {
 		s.trouble = oneLine(err.Error())
+		s.refused = errors.Is(err, traffic.ErrRefused) || errors.Is(err, workload.ErrRefused)
 	}
 	return s
 }

@@ -67,8 +67,6 @@ func summarize(v *view) serinv1.CanaryRolloutStatus {
 	case v.asked.Changed() && !v.asked.Held:
 		conditions(&s, condition{condReady, false, "NotHeld",
 			"the Deployment's own controller is rolling out " + v.asked.Canary.Version + ": its change was not held. `serin doctor` says what is missing"})
-	case v.asked.Foreign:
-		conditions(&s, condition{condReady, true, "Paused", v.asked.Stable.Version + " serves; somebody has paused the Deployment, and Serin leaves that alone"})
 	case v.asked.Changed():
 		conditions(&s, condition{condReady, false, "Beginning", "a run of " + v.asked.Canary.Version + " is beginning"}, condition{condReconciling, true, "Beginning", "a run is beginning"})
 	default:
@@ -109,6 +107,8 @@ func going(v *view, s *serinv1.CanaryRolloutStatus) {
 	case at.person:
 		do := fmt.Sprintf("serin %s %s, or serin rollback %s", cmp.Or(at.ask, "promote"), v.object.Name, v.object.Name)
 		conditions(s, condition{condReady, false, "WaitingForPerson", text}, condition{condStalled, true, "WaitingForPerson", text + ". " + do})
+	case at.refused:
+		conditions(s, condition{condReady, false, "Trouble", text}, condition{condStalled, true, "Trouble", at.trouble})
 	case at.trouble != "":
 		conditions(s, condition{condReady, false, "Trouble", text}, condition{condReconciling, true, "Trouble", at.trouble})
 	case at.verdict == string(engine.Rollback):

@@ -39,8 +39,16 @@ func TestAStatusSaysHowARolloutIs(t *testing.T) {
 	stuck.trouble("Invalid", "spec.plan.phases[1].weight is 5; write more than 5", "correct the spec")
 	unheld := serves()
 	unheld.asked.Canary = Revision{Version: "v2", Hash: "bbb"}
-	foreign := serves()
-	foreign.asked.Held, foreign.asked.Foreign = false, true
+	paused := func(version string) view {
+		v := serves()
+		v.object.Spec.Raw = []byte(`{"workload": {"deployment": {"name": "shop"}}}`)
+		v.asked.PausedBy, v.asked.Canary = "kubectl-rollout", Revision{Version: version, Hash: version}
+		if version == "v1" {
+			v.asked.Canary = v.asked.Stable
+		}
+		v.paused()
+		return v
+	}
 	for _, c := range []struct {
 		name            string
 		view            view
@@ -60,7 +68,9 @@ func TestAStatusSaysHowARolloutIs(t *testing.T) {
 		{"a rejected revision", rejected(serves()), metav1.ConditionFalse, "RolledBack", "", "Reconciling Stalled", "v2 was rolled back by shop-2: errors are 3.1 times stable's. v1 serves"},
 		{"a mistake in the spec", stuck, metav1.ConditionFalse, "Invalid", "Stalled", "Reconciling", "correct the spec"},
 		{"a change that nobody held", unheld, metav1.ConditionFalse, "NotHeld", "", "Stalled", "serin doctor"},
-		{"a Deployment that somebody paused", foreign, metav1.ConditionTrue, "Paused", "", "Stalled", "somebody has paused"},
+		{"a Deployment that somebody paused", paused("v1"), metav1.ConditionFalse, "Paused", "Stalled", "Reconciling", "Deployment shop: spec.paused was set by kubectl-rollout, and Serin leaves that alone: v1 serves and nothing is released"},
+		{"a Deployment that somebody paused and changed", paused("v2"), metav1.ConditionFalse, "Paused", "Stalled", "Reconciling", "v1 serves and v2 waits; kubectl rollout resume deployment/shop"},
+		{"a run that only a person can help", running(serves(), standing{position: "progressing 1", weight: 5, verdict: "hold", trouble: "set weight 5: forbidden", refused: true}), metav1.ConditionFalse, "Trouble", "Stalled", "Reconciling", "forbidden"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := summarize(&c.view)

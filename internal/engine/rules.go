@@ -107,11 +107,15 @@ func (l *look) canaryFailed() *outcome {
 // one suspends the canary, the second rolls back.
 const maxRestarts = 2
 
+// Superseded is the rule by which a run goes back as something else is asked for:
+// it says nothing of the version itself.
+const Superseded = "superseded"
+
 func (l *look) superseded() *outcome {
 	if l.obs.Superseded == "" {
 		return nil
 	}
-	return l.rollBack(note("superseded", "this canary is no longer what is asked for: "+l.obs.Superseded))
+	return l.rollBack(note(Superseded, "this canary is no longer what is asked for: "+l.obs.Superseded))
 }
 
 func (l *look) foundAtZero() *outcome {

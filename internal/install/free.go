@@ -236,21 +236,43 @@ func (u *uninstall) freeRollout(ctx context.Context, r *serinv1.CanaryRollout) e
 		u.Told(result(kinded(r), Configured, "its route and Services stay, held to no version"))
 		return nil
 	}
-	router, err := u.Router(r, nil)
-	if err == nil {
-		err = router.Rest(ctx)
-	}
-	note := "its route and Services are held to no version"
-	switch {
-	case errors.Is(err, traffic.ErrRefused) && !apierrors.IsForbidden(err):
-		// A route that does not name the arms does not depend on Serin.
-		why, _, _ := strings.Cut(err.Error(), "\n")
-		note = "its route is left as it is: " + why
-	case err != nil && !apierrors.IsNotFound(err):
+	note, err := u.restRoutes(ctx, r)
+	if err != nil {
 		return fmt.Errorf("leave the route of %s in %s as it is without Serin: %w; correct the rollout or its route and run `serin uninstall` again", r.Name, r.Namespace, err)
 	}
 	u.Told(result(kinded(r), Configured, note))
 	return u.dropFinalizer(ctx, r, serinv1.RolloutLabel)
+}
+
+// restRoutes puts the route that a rollout names to rest, and the one that its
+// latest run was on, which may be another, or the only one that can be told where
+// the rollout has a mistake. note says what was done.
+func (u *uninstall) restRoutes(ctx context.Context, r *serinv1.CanaryRollout) (note string, err error) {
+	rest := func(r *serinv1.CanaryRollout, run *serinv1.CanaryRun) error {
+		router, err := u.Router(r, run)
+		if err != nil {
+			return fmt.Errorf("%w: %w", traffic.ErrRefused, err) // it is no route of Serin's then
+		}
+		return router.Rest(ctx)
+	}
+	// A route that does not name the arms does not depend on Serin.
+	left := func(err error) bool {
+		return apierrors.IsNotFound(err) || errors.Is(err, traffic.ErrRefused) && !apierrors.IsForbidden(err)
+	}
+	errNamed := rest(r, nil)
+	if run := u.latest[client.ObjectKeyFromObject(r)]; run != nil {
+		if err := rest(nil, run); err != nil && !left(err) {
+			return "", err
+		}
+	}
+	switch {
+	case errNamed == nil:
+		return "its route and Services are held to no version", nil
+	case !left(errNamed):
+		return "", errNamed
+	}
+	why, _, _ := strings.Cut(errNamed.Error(), "\n")
+	return "its route is left as it is: " + strings.TrimPrefix(why, traffic.ErrRefused.Error()+": "), nil
 }
 
 func (u *uninstall) dropFinalizer(ctx context.Context, obj client.Object, name string) error {

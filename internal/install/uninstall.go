@@ -59,7 +59,7 @@ type Router interface {
 // it asks for what serves; Services select every pod only once the canary's are
 // gone.
 func Uninstall(ctx context.Context, c client.Client, o UninstallOptions) error {
-	u := &uninstall{c: c, UninstallOptions: o, failed: map[client.ObjectKey]bool{}}
+	u := &uninstall{c: c, UninstallOptions: o, latest: map[client.ObjectKey]*serinv1.CanaryRun{}, failed: map[client.ObjectKey]bool{}}
 	if err := u.find(ctx); err != nil {
 		return err
 	}
@@ -94,6 +94,8 @@ type uninstall struct {
 	rollouts    []serinv1.CanaryRollout
 	runs        []serinv1.CanaryRun // those that have not ended
 	deployments []*unstructured.Unstructured
+	// latest is the newest run of each rollout, ended or not.
+	latest map[client.ObjectKey]*serinv1.CanaryRun
 	// failed are rollouts whose traffic may still reach the canary.
 	failed map[client.ObjectKey]bool
 }
@@ -113,6 +115,11 @@ func (u *uninstall) find(ctx context.Context) error {
 		var runs serinv1.CanaryRunList
 		if err := u.list(ctx, &runs, in...); err != nil {
 			return fmt.Errorf("list the runs: %w", err)
+		}
+		for _, run := range runs.Items {
+			if was := u.latest[rolloutOf(&run)]; was == nil || was.Spec.Number < run.Spec.Number {
+				u.latest[rolloutOf(&run)] = &run
+			}
 		}
 		u.runs = append(u.runs, slices.DeleteFunc(runs.Items, func(r serinv1.CanaryRun) bool {
 			return r.Status.EndedAt != nil && len(r.Finalizers) == 0

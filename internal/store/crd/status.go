@@ -124,6 +124,8 @@ func conditionOf(r store.Run, reason string) condition {
 	switch {
 	case s.Status == engine.Promoted:
 		return condition{reason: "Promoted", message: r.CanaryVersion + " was promoted and serves", ready: true}
+	case s.Status == engine.RolledBack && len(s.Cause) > 0 && s.Cause[0].Rule == engine.Superseded:
+		return condition{reason: serinv1.Superseded, message: sentence(r.CanaryVersion+" was taken back", reason, r.StableVersion+" serves")}
 	case s.Status == engine.RolledBack:
 		return condition{reason: "RolledBack", message: sentence(r.CanaryVersion+" was rolled back", reason, r.StableVersion+" serves")}
 	case s.Waiting():

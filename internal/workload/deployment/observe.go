@@ -89,6 +89,10 @@ func (w *Workload) judge(st *workload.Status, d *appsv1.Deployment, stable, cana
 		st.Canary.Failed = fmt.Sprintf("the ReplicaSet %s, which served when the run began, is not the Deployment's any more: the Deployment was made anew, or somebody deleted it", w.run.Stable.ReplicaSet)
 		return
 	}
+	if d.Labels[serinv1.RolloutLabel] != w.env.Rollout {
+		st.Canary.Failed = fmt.Sprintf("Serin does not hold the Deployment any more: the label %s: %s was taken off %s", serinv1.RolloutLabel, w.env.Rollout, w.name)
+		return
+	}
 	st.Superseded = w.superseded(d, stable, canary)
 	if st.Superseded != "" && promoted {
 		// The last phase has passed, and there is still a way back.
@@ -103,8 +107,6 @@ func (w *Workload) superseded(d *appsv1.Deployment, stable, canary *appsv1.Repli
 	switch {
 	case err != nil:
 		return "" // no JSON could be made of a template that the API server took
-	case d.Labels[serinv1.RolloutLabel] != w.env.Rollout:
-		return fmt.Sprintf("the label %s: %s was taken off the Deployment %s", serinv1.RolloutLabel, w.env.Rollout, w.name)
 	case asked:
 		return ""
 	case kube.SameTemplate(stable.Spec.Template, d.Spec.Template):

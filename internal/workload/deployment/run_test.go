@@ -178,7 +178,7 @@ func TestARevertAndAThirdTemplateSupersedeTheCanary(t *testing.T) {
 	w.image("sample:v2")
 	w.until(at(100, 50), "the canary is asked for again", func(st workload.Status) bool { return st.Superseded == "" })
 	w.kubectl("label", "deployment", "shop", serinv1.RolloutLabel+"-")
-	w.until(at(100, 50), "the label is missed", func(st workload.Status) bool { return contains(st.Superseded, "label", "taken off") })
+	w.until(at(100, 50), "the label is missed", func(st workload.Status) bool { return contains(st.Canary.Failed, "label", "taken off") })
 }
 
 func TestUndoAndRestartAreReleasedLikeAnyVersion(t *testing.T) {

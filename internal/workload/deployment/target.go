@@ -2,6 +2,7 @@ package deployment
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -174,8 +175,74 @@ func (t *Target) Detach(ctx context.Context) (held bool, err error) {
 	return held, err
 }
 
+// DetachAll detaches every Deployment that has the label of the rollout in env. It
+// returns the names of those that stay paused. None is overlooked that a cache has
+// not heard of: an error says that one is to be looked at again.
+func DetachAll(ctx context.Context, env Env) (held []string, err error) {
+	reader := env.Live
+	if reader == nil {
+		reader = env.Client
+	}
+	held, err = detachOthers(ctx, env, reader, "")
+	if err != nil {
+		return held, err
+	}
+	left, err := labelled(ctx, env, reader)
+	if err == nil && len(left) > 0 {
+		err = fmt.Errorf("detach Deployment %s/%s: its label %s is still there", env.Namespace, left[0], serinv1.RolloutLabel)
+	}
+	return held, err
+}
+
+// DetachOthers detaches every Deployment that has the label of the rollout in env
+// but for its own, which is but. It returns the names of those that stay paused.
+func DetachOthers(ctx context.Context, env Env, but string) (held []string, err error) {
+	return detachOthers(ctx, env, env.Client, but)
+}
+
+func detachOthers(ctx context.Context, env Env, reader client.Reader, but string) (held []string, err error) {
+	all, err := labelled(ctx, env, reader)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
+	for _, name := range all {
+		if name == but {
+			continue
+		}
+		stays, err := (&Target{env: env, name: name}).Detach(ctx)
+		if stays {
+			held = append(held, name)
+		}
+		errs = append(errs, err)
+	}
+	return held, errors.Join(errs...)
+}
+
+// labelled are the names of the Deployments with a rollout's label.
+func labelled(ctx context.Context, env Env, reader client.Reader) ([]string, error) {
+	var list appsv1.DeploymentList
+	if err := reader.List(ctx, &list, client.InNamespace(env.Namespace), client.MatchingLabels{serinv1.RolloutLabel: env.Rollout}); err != nil {
+		return nil, fmt.Errorf("list the Deployments of the CanaryRollout %s/%s: %w", env.Namespace, env.Rollout, err)
+	}
+	var names []string
+	for i := range list.Items {
+		names = append(names, list.Items[i].Name)
+	}
+	return names, nil
+}
+
 // ErrMissing is wrapped by errors about a Deployment that is not there.
 var ErrMissing = fmt.Errorf("there is no such Deployment: %w", workload.ErrRefused)
+
+// missingError names the Deployment that is not there, and the field that does.
+type missingError struct{ key client.ObjectKey }
+
+func (e missingError) Error() string {
+	return fmt.Sprintf("spec.workload.deployment.name: there is no Deployment %s in namespace %s; create it, or name another", e.key.Name, e.key.Namespace)
+}
+
+func (e missingError) Unwrap() error { return ErrMissing }
 
 func missing(err error) bool { return apierrors.IsNotFound(err) }
 
@@ -187,7 +254,7 @@ func (t *Target) deployment(ctx context.Context) (*appsv1.Deployment, error) {
 	d := &appsv1.Deployment{}
 	err := t.env.Client.Get(ctx, t.key(), d)
 	if missing(err) {
-		return nil, fmt.Errorf("look at Deployment %s: %w", t.key(), ErrMissing)
+		return nil, missingError{t.key()}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("look at Deployment %s: %w", t.key(), err)
