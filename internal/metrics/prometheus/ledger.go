@@ -69,6 +69,9 @@ type progress struct {
 	// it has not said. mute targets were asked and do not say.
 	start float64
 	mute  bool
+	// restarted is the latest scrape before which its program began anew; 0 when
+	// it was not seen to.
+	restarted int64
 }
 
 func (p progress) patience() time.Duration {
@@ -174,6 +177,11 @@ func (l *ledger) spans(reached reach, all []reading, began int64) map[target]spa
 			// lacking when the same question had been asked then, or when the
 			// answer now reaches back there.
 			s.origin = !changed[t] || first[t] <= p.cut
+			// A program that began anew lacks the series of what has not happened
+			// again, such as errors. They come in a later tick than the restart.
+			if p.restarted > 0 {
+				s.restarts = []int64{p.restarted}
+			}
 		} else if s.from = before[t]; s.from > 0 {
 			s.origin = true
 		}
@@ -230,6 +238,9 @@ func (l *ledger) commit(readings []reading, spans map[target]span, now time.Time
 		moved[t] = !known || s.to > p.cut
 		p.cut = max(p.cut, s.to)
 		p.start, p.mute = s.start, s.mute
+		for _, at := range s.restarts {
+			p.restarted = max(p.restarted, at)
+		}
 		l.targets[t] = p
 	}
 	for _, r := range readings {

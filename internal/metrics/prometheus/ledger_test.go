@@ -2,6 +2,7 @@ package prometheus
 
 import (
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -19,6 +20,10 @@ type program struct {
 	requests float64
 	errors   float64 // its series appears with the first error
 	scraped  map[string][]point[float64]
+	// tells says that it tells when it started; restarts are then the scrapes
+	// before which it began anew.
+	tells    bool
+	restarts []int64
 }
 
 func (p *program) scrape(at int64) {
@@ -56,6 +61,12 @@ func (w *world) read(q signal, window int64) []reading {
 	return out
 }
 
+// began says whether a program is known to have begun anew after one scrape, up
+// to another.
+func (p *program) began(after, upTo int64) bool {
+	return slices.ContainsFunc(p.restarts, func(at int64) bool { return after < at && at <= upTo })
+}
+
 // Whatever is scraped late, missed or begun anew: the ticks of a target add up
 // to what its scrapes say, nothing twice and nothing lost, and no tick has more
 // errors than requests.
@@ -64,7 +75,10 @@ func TestTicksAddUpToWhatWasScraped(t *testing.T) {
 		w := &world{now: 1_000_000}
 		for i := range rapid.IntRange(1, 4).Draw(t, "programs") {
 			arm := arms[i%2]
-			w.programs = append(w.programs, &program{target: target{"job", fmt.Sprint(i)}, arm: arm, scraped: map[string][]point[float64]{}})
+			w.programs = append(w.programs, &program{
+				target: target{"job", fmt.Sprint(i)}, arm: arm, scraped: map[string][]point[float64]{},
+				tells: rapid.Bool().Draw(t, "tells its start"),
+			})
 		}
 		began := w.now
 		l := newLedger()
@@ -87,6 +101,15 @@ func TestTicksAddUpToWhatWasScraped(t *testing.T) {
 			spans := l.spans(reached, all, began)
 			if len(l.missing(spans, now)) > 0 {
 				return
+			}
+			for _, p := range w.programs {
+				s := spans[p.target]
+				for _, at := range p.restarts {
+					if s.from < at && at <= s.to {
+						s.restarts = append(s.restarts, at)
+					}
+				}
+				spans[p.target] = s
 			}
 			for _, r := range all {
 				for _, s := range r.numbers {
@@ -117,8 +140,13 @@ func TestTicksAddUpToWhatWasScraped(t *testing.T) {
 				p.errors += bad
 				switch rapid.SampledFrom([]string{"scraped", "scraped", "scraped", "missed", "restarted", "late"}).Draw(t, "fate") {
 				case "restarted":
-					// The new life is told from the old by its first figure.
+					// The new life is told from the old by its start, else by its
+					// first figure.
 					p.requests, p.errors = 0, 0
+					if p.tells {
+						p.requests, p.errors = n, bad
+						p.restarts = append(p.restarts, w.now)
+					}
 					p.scrape(w.now)
 				case "scraped":
 					p.scrape(w.now)
@@ -140,13 +168,13 @@ func TestTicksAddUpToWhatWasScraped(t *testing.T) {
 			p.scrape(w.now)
 			sums := [2]float64{}
 			for i, name := range []string{"requests", "errors"} {
-				last := 0.0
+				last := point[float64]{}
 				for _, s := range p.scraped[name] {
-					if s.value < last {
-						last = 0
+					if s.value < last.value || p.began(last.at, s.at) {
+						last.value = 0
 					}
-					sums[i] += s.value - last
-					last = s.value
+					sums[i] += s.value - last.value
+					last = s
 				}
 			}
 			want[p] = sums
@@ -237,5 +265,48 @@ func TestAProgramThatIsKnownToHaveStartedAnewCountsFromZero(t *testing.T) {
 	again := series[float64]{key: "a", points: []point[float64]{{at(5), 5}, {at(10), 8}, {at(15), 10}}}
 	if by, _ := c.advance(again, span{from: at(5), to: at(15), restarts: []int64{at(7)}}); by != 10 {
 		t.Errorf("counted %v, want the 10 of its second life", by)
+	}
+}
+
+// A program that began anew has no series of errors until it fails again.
+func TestAProgramThatStartedAnewCountsASeriesThatComesBackLaterFromZero(t *testing.T) {
+	l := newLedger()
+	shop := target{"shop", "a"}
+	var all, failed []point[float64]
+	counted := 0.0
+	tick := func(s, served, errors float64, restarts ...int64) {
+		all = append(all, point[float64]{at(s), served})
+		if errors > 0 {
+			failed = append(failed, point[float64]{at(s), errors})
+		}
+		read := reading{query: query{field: "requests", signal: requests}, arm: rollout.Canary, numbers: []series[float64]{
+			{key: "all", target: shop, points: all},
+			{key: "failed", target: shop, points: failed},
+		}}
+		if len(failed) == 0 {
+			read.numbers = read.numbers[:1]
+		}
+		spans := l.spans(reach{at: at(s), ends: map[target]int64{shop: at(s)}}, []reading{read}, at(0))
+		over := spans[shop]
+		over.restarts = append(over.restarts, restarts...)
+		spans[shop] = over
+		for _, s := range read.numbers {
+			if by, _ := l.counter(read).advance(s, over); s.key == "failed" {
+				counted += by
+			}
+		}
+		l.commit([]reading{read}, spans, time.UnixMilli(at(s)))
+	}
+	tick(0, 0, 0)
+	tick(5, 100, 20)
+	tick(10, 300, 0, at(10)) // it has passed its old requests, and not failed yet
+	tick(15, 400, 0)
+	tick(20, 500, 50)
+	if counted != 70 {
+		t.Errorf("counted %v errors, want the 20 of its first life and the 50 of its second", counted)
+	}
+	tick(25, 600, 55)
+	if counted != 75 {
+		t.Errorf("counted %v errors, want 5 more than before", counted)
 	}
 }

@@ -39,7 +39,8 @@ type span struct {
 	// there, at zero: an earlier scrape of the same target lacked it, or the
 	// program started later than anything counted so far.
 	origin bool
-	// restarts are the scrapes before which the target's program began anew.
+	// restarts are the scrapes before which the target's program began anew:
+	// those within the span, and the latest before it.
 	restarts []int64
 	// start and mute are what progress notes of the program's start.
 	start float64
