@@ -256,8 +256,9 @@ func TestAProgramThatStartsAnewIsCountedOnce(t *testing.T) {
 	k := begin(t, s.source(t))
 	var canary [2]float64
 	stable := start(t, s.stable)
-	// Each life is longer than the one before, so that counters pass their old
+	// Each life counts more than the one before, so that counters pass their old
 	// values between two scrapes.
+	born := time.Now()
 	for _, life := range []int{5, 40, 300} {
 		k.meanwhile(t, false, func() {
 			s.canary.Load(t, life, life/2)
@@ -265,10 +266,12 @@ func TestAProgramThatStartsAnewIsCountedOnce(t *testing.T) {
 			// What is counted after the last scrape of a life is known to nobody.
 			s.Await(t, `sum(http_requests_total{arm="canary"})`, float64(life))
 			// A start that is told a second later, to the hundredth, may be the
-			// same one by a clock that was set; no life is that long.
-			time.Sleep(330 * time.Millisecond)
+			// same one by a clock that was set; every life is longer.
+			longer := float64(born.UnixMilli())/1000 + 1.2
+			s.Await(t, fmt.Sprintf(`max(timestamp(process_start_time_seconds{arm="canary"})) > bool %.3f`, longer), 1)
 			s.canary.Kill()
 			s.canary.Run(t)
+			born = time.Now()
 		})
 	}
 	k.until(t, map[rollout.Arm][2]float64{rollout.Stable: stable.end(), rollout.Canary: canary})
