@@ -86,13 +86,7 @@ const archive = "/var/lib/serin/archive"
 // it twice.
 func (s *shop) recorded(run string) {
 	s.t.Helper()
-	file := filepath.Join(archive, s.namespace, "shop", run, "record.jsonl")
-	var text []byte
-	eventually(s.t, limit, func() (err error) {
-		text, err = os.ReadFile(file)
-		return err
-	})
-	s.t.Cleanup(func() { _ = os.RemoveAll(filepath.Join(archive, s.namespace)) })
+	text := s.record(run)
 	last := ""
 	seen := map[string]int{}
 	for line := range bytes.Lines(text) {
@@ -117,9 +111,24 @@ func (s *shop) recorded(run string) {
 	}
 	ctx, cancel := context.WithTimeout(s.t.Context(), limit)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, program, "replay", file).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(ctx, program, "replay", s.recordFile(run)).CombinedOutput(); err != nil {
 		s.t.Errorf("serin replay: %v: %s", err, out)
 	}
+}
+
+func (s *shop) recordFile(run string) string {
+	return filepath.Join(archive, s.namespace, "shop", run, "record.jsonl")
+}
+
+// record reads a run's record, which is archived when it has ended.
+func (s *shop) record(run string) (text []byte) {
+	s.t.Helper()
+	eventually(s.t, limit, func() (err error) {
+		text, err = os.ReadFile(s.recordFile(run))
+		return err
+	})
+	s.t.Cleanup(func() { _ = os.RemoveAll(filepath.Join(archive, s.namespace)) })
+	return text
 }
 
 // crashPhases leave time for a controller to come back.

@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,31 +17,40 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 )
 
-// viewer writes a kubeconfig of somebody who may look at the shop's namespace,
-// by the cluster's own role view, and do nothing else.
-func (s *shop) viewer() string {
+// person writes a kubeconfig of somebody who may do in the shop's namespace what one
+// of the cluster's own roles allows, view or edit, and nothing else.
+func (s *shop) person(role string) string {
 	s.t.Helper()
 	ctx, c := s.t.Context(), admin(s.t)
-	meta := metav1.ObjectMeta{Namespace: s.namespace, Name: "viewer"}
+	meta := metav1.ObjectMeta{Namespace: s.namespace, Name: "person-who-may-" + role}
 	if err := c.Create(ctx, &corev1.ServiceAccount{ObjectMeta: meta}); err != nil {
 		s.t.Fatal(err)
 	}
 	_, err := cluster.Client.RbacV1().RoleBindings(s.namespace).Create(ctx, &rbacv1.RoleBinding{
-		ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: "view"},
-		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.namespace, Name: "viewer"}},
+		ObjectMeta: meta, RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: s.namespace, Name: meta.Name}},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	as, err := cluster.ServiceAccount(ctx, s.namespace, "viewer")
+	// The cluster adds what Serin's roles allow to its own a moment after these were
+	// installed.
+	eventually(s.t, limit, func() error {
+		out, err := cluster.Kubectl(ctx, "auth", "can-i", "get", "canaryrecords", "-n", s.namespace, "--as", "system:serviceaccount:"+s.namespace+":"+meta.Name)
+		if err != nil || strings.TrimSpace(out) != "yes" {
+			return fmt.Errorf("who may %s may not read Serin's records: %s %w", role, out, err)
+		}
+		return nil
+	})
+	as, err := cluster.ServiceAccount(ctx, s.namespace, meta.Name)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	file := filepath.Join(s.t.TempDir(), "kubeconfig")
 	config := clientcmdapi.Config{
 		Clusters:       map[string]*clientcmdapi.Cluster{"plane": {Server: as.Host, CertificateAuthorityData: as.CAData, CertificateAuthority: as.CAFile}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"viewer": {Token: as.BearerToken}},
-		Contexts:       map[string]*clientcmdapi.Context{"shop": {Cluster: "plane", AuthInfo: "viewer", Namespace: s.namespace}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"person": {Token: as.BearerToken}},
+		Contexts:       map[string]*clientcmdapi.Context{"shop": {Cluster: "plane", AuthInfo: "person", Namespace: s.namespace}},
 		CurrentContext: "shop",
 	}
 	if err := clientcmd.WriteToFile(config, file); err != nil {
@@ -65,7 +75,7 @@ func TestWhoMayLookCanReadWhyAVersionWentBack(t *testing.T) {
 	t.Parallel()
 	s := open(t, 2)
 	s.roll(longPhases)
-	viewer := s.viewer()
+	viewer := s.person("view")
 	users := send(t, s.host, 20)
 	s.change("v2", "-crash=3s")
 	run := s.rolledBack(1, "keeps ending")

@@ -22,6 +22,11 @@ import (
 // sampleArg makes this test program the service that is released.
 const sampleArg = "be-the-sample"
 
+func there(file string) bool {
+	_, err := os.Stat(file)
+	return file != "" && err == nil
+}
+
 // sample answers its version and its pod, with the faults that its flags ask
 // for.
 func sample(args []string) int {
@@ -33,11 +38,13 @@ func sample(args []string) int {
 	coldWhen := f.String("cold-when", "", "be slower for good when there is such a file at the start")
 	unready := f.Bool("unready", false, "never become ready")
 	crash := f.Duration("crash", 0, "end by itself after this long")
+	unreadyWhen := f.String("unready-when", "", "not be ready while there is such a file")
+	crashWhen := f.String("crash-when", "", "end by itself while there is such a file")
 	hungry := f.Duration("hungry", 0, "be killed as for want of memory after this long")
 	if err := f.Parse(args); err != nil {
 		return 4
 	}
-	if _, err := os.Stat(*coldWhen); *coldWhen != "" && err == nil {
+	if there(*coldWhen) {
 		*delay += 250 * time.Millisecond
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
@@ -55,11 +62,20 @@ func sample(args []string) int {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
 		}()
 	}
+	if *crashWhen != "" {
+		go func() {
+			for !there(*crashWhen) {
+				time.Sleep(50 * time.Millisecond)
+			}
+			fmt.Fprintln(os.Stderr, "panic: this version does not work any more")
+			os.Exit(2)
+		}()
+	}
 	fmt.Println("this is", *version)
 	var stopping atomic.Bool
 	mux := http.NewServeMux()
 	mux.HandleFunc("/health", func(w http.ResponseWriter, _ *http.Request) {
-		if *unready || stopping.Load() {
+		if *unready || stopping.Load() || there(*unreadyWhen) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})

@@ -171,17 +171,24 @@ func TestAGoodVersionIsReleasedBehindAPlainService(t *testing.T) {
 		if !ok {
 			t.Fatalf("weight %s was never written: %v", c.weight, d.weights)
 		}
-		var n, canary int
-		for _, a := range users.got(time.Time{}) {
-			if a.at.Before(until) {
-				if n++; a.version == "v2" {
-					canary++
-				}
+		checkShare(t, users.got(time.Time{}), time.Time{}, until, c.share)
+	}
+}
+
+// checkShare checks that v2 answered no larger part of the requests that were sent
+// within a time than the share, but for chance of one in a thousand million (S1).
+func checkShare(t *testing.T, answers []answer, from, until time.Time, share float64) {
+	t.Helper()
+	var n, canary int
+	for _, a := range answers {
+		if !a.at.Before(from) && a.at.Before(until) {
+			if n++; a.version == "v2" {
+				canary++
 			}
 		}
-		if p := atLeast(canary, n, c.share); canary == 0 || p < 1e-9 {
-			t.Errorf("until weight %s ended the canary answered %d of %d requests (p = %g)", c.weight, canary, n, p)
-		}
+	}
+	if p := atLeast(canary, n, share); canary == 0 || p < 1e-9 {
+		t.Errorf("while it was to have %g of them the canary answered %d of %d requests (p = %g)", share, canary, n, p)
 	}
 }
 

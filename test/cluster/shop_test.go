@@ -29,6 +29,8 @@ type shop struct {
 	t         *testing.T
 	namespace string
 	host      string
+	// editor is the kubeconfig of a person who works on the shop, once there is one.
+	editor string
 }
 
 const shopManifest = `apiVersion: v1
@@ -253,13 +255,18 @@ func (s *shop) ends(n int, within time.Duration) serinv1.CanaryRun {
 // pods returns the names of the shop's pods that are not going.
 func (s *shop) pods() []string {
 	s.t.Helper()
+	return s.podsWhere(func(*corev1.Pod) bool { return true })
+}
+
+func (s *shop) podsWhere(wanted func(*corev1.Pod) bool) []string {
+	s.t.Helper()
 	var list corev1.PodList
 	s.read(func(ctx context.Context, c client.Client) error {
 		return c.List(ctx, &list, client.InNamespace(s.namespace), client.MatchingLabels{"app": "shop"})
 	})
 	var names []string
 	for i := range list.Items {
-		if list.Items[i].DeletionTimestamp == nil {
+		if list.Items[i].DeletionTimestamp == nil && wanted(&list.Items[i]) {
 			names = append(names, list.Items[i].Name)
 		}
 	}
@@ -320,4 +327,9 @@ func askTimes(host string, n int) []answer {
 		out = append(out, ask(client, host))
 	}
 	return out
+}
+
+// list reads all objects of a kind in the shop's namespace, once.
+func (s *shop) list(into client.ObjectList) error {
+	return admin(s.t).List(s.t.Context(), into, client.InNamespace(s.namespace))
 }

@@ -159,7 +159,12 @@ func TestDoctorOnARollout(t *testing.T) {
 	}
 	kubectl(t, "-n", ns, "patch", "httproute", "shop", "--type=json", "-p", `[{"op":"replace","path":"/spec/rules/0/backendRefs/1/name","value":"other"}]`)
 	serin(t, "doctor", "--cluster", "-n", ns, "shop").ends(t, 5).says(t, "HTTPRoute shop sends nothing to shop-canary")
-	// Such a route does not keep Serin from being taken out.
-	serin(t, "uninstall").ends(t, 0).says(t, "canaryrollout/shop in doctored configured: its route is left as it is")
+	// Such a route does not keep Serin from being taken out, nor does a mistake.
+	apply(t, strings.NewReplacer("{name: shop, namespace", "{name: mistaken, namespace", "{deployment: {name: shop}}", "{deployment: {name: other}}",
+		"{httpRoute: shop}}", "{httpRoute: shop, grpcRoute: shop}}").Replace(rollout))
+	serin(t, "uninstall").ends(t, 0).says(t,
+		"canaryrollout/shop in doctored configured: its route is left as it is",
+		"canaryrollout/mistaken in doctored configured: its route is left as it is: its spec has a mistake: spec.traffic.gatewayAPI",
+	)
 	kubectl(t, "delete", "namespace", ns, "--wait=false")
 }
