@@ -87,6 +87,53 @@ func TestTheHourBeforeTellsNoiseFromTheVersion(t *testing.T) {
 	}
 }
 
+// unevenly is a service of six instances of which the busiest has five times the
+// requests of the idlest and uses as much more; the canary uses ratio times as
+// much for a request.
+func unevenly(seed uint64, ratio float64) (*rollout.History, func(at time.Time) rollout.Tick) {
+	rng := rand.New(rand.NewPCG(seed, 12))
+	loads := []float64{.4, .7, 1, 1.1, 1.4, 2}
+	use := func(i int) float64 { return 0.5 * loads[i] * math.Exp(0.03*rng.NormFloat64()) }
+	h := &rollout.History{Interval: rollout.Duration(10 * time.Second), CPU: map[string][]float64{}}
+	for range rollout.HistoryTicks {
+		for i := range loads {
+			name := fmt.Sprintf("shop-%d", i)
+			h.CPU[name] = append(h.CPU[name], use(i))
+		}
+	}
+	return h, func(at time.Time) rollout.Tick {
+		stable, canary := served(660, 0), served(40, 0)
+		six, one := len(loads), 1
+		stable.Instances, canary.Instances = &six, &one
+		stable.CPU, stable.ByInstance = map[string]float64{}, map[string]*rollout.InstanceSample{}
+		for i, load := range loads {
+			name, requests := fmt.Sprintf("shop-%d", i), 100*load
+			stable.CPU[name] = use(i)
+			stable.ByInstance[name] = &rollout.InstanceSample{Requests: &requests}
+		}
+		canary.CPU = map[string]float64{"shop-6": ratio * 0.4 * use(2)}
+		return rollout.Tick{At: at, Weight: 6, Arms: rollout.Arms{Stable: stable, Canary: canary}}
+	}
+}
+
+// That some instances have many more requests than others, and so use more, hides
+// no difference from a release that knows the hour before it.
+func TestUnevenLoadsOfTheHourBeforeHideNothing(t *testing.T) {
+	for seed := range uint64(10) {
+		h, draw := unevenly(seed, 4)
+		_, same := unevenly(seed, 4)
+		with, r := watched(h, draw)
+		without, _ := watched(nil, same)
+		if with < 0 || without >= 0 && with > without {
+			t.Errorf("seed %d: found in tick %d, without the hour before in %d: %s", seed, with, without, r.Message)
+		}
+		h, draw = unevenly(seed, 1)
+		if failed, r := watched(h, draw); failed >= 0 {
+			t.Errorf("seed %d: an equal canary was rolled back in tick %d: %s", seed, failed, r.Message)
+		}
+	}
+}
+
 func TestAHistoryThatSaysTooLittleChangesNothing(t *testing.T) {
 	enough, _ := restless(1, rollout.HistoryTicks, 1)
 	short, _ := restless(1, 15, 1)

@@ -23,6 +23,9 @@ type peers struct {
 	// Canary and Stable are how many instances each arm has.
 	Canary int `json:"canary,omitempty"`
 	Stable int `json:"stable,omitempty"`
+	// ByRequest says that instances were compared for each request in the latest
+	// tick, their requests being known.
+	ByRequest bool `json:"byRequest,omitempty"`
 	// Baseline is how many the canary was compared with, where that was one.
 	Baseline int `json:"baseline,omitempty"`
 	// Usual is what placebos have shown so far, by the length of the window:
@@ -107,9 +110,10 @@ func (p *peers) count(canary, stable int) { p.Canary, p.Stable = canary, stable 
 // add takes in stable's instances in the check's tick number i.
 func (p *peers) add(t rollout.CheckType, i float64, stable use, by map[string]*rollout.InstanceSample) {
 	value, mean := stable.values, stable.mean
+	p.ByRequest = false
 	if t == rollout.CPU {
 		if each, of := perRequest(stable, by); each != nil {
-			value, mean = each, of
+			value, mean, p.ByRequest = each, of, true
 		}
 	}
 	kept := p.List[:0]

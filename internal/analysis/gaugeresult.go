@@ -68,6 +68,9 @@ func (g *gaugeCheck) find(r rules) gaugeFinding {
 // what they showed before is, and it has many more draws of what comes and goes.
 // What they show now, and the canary's own noise beside what instances differ by
 // for good, are still the least.
+//
+// A history holds what the instances' loads differ by as well. Where their requests
+// are known now, what they show now for each request may tell more.
 func (g *gaugeCheck) levelVariance(r rules, s int, w gaugeWindow) (variance float64, ok bool) {
 	if w.n < leastGaugeTicks {
 		return 0, false
@@ -77,13 +80,18 @@ func (g *gaugeCheck) levelVariance(r rules, s int, w gaugeWindow) (variance floa
 		return 0, false
 	}
 	now, noise := g.Peers.inArms(p.level), g.Noise.variance()/w.n
+	alone := max(now*inflation(p.freedom, r.alpha, looks), noise)
 	if g.Past != nil {
 		if before := g.Past.Level; p.level <= outgrown*before.whole(w.n) {
 			known := g.Peers.inArms(before.enlarged(w.n, r.alpha, g.Past.Stir.louder(g.Peers.Stir)))
-			return max(known, now, g.Peers.inArms(before.Lasting)+noise), true
+			known = max(known, now, g.Peers.inArms(before.Lasting)+noise)
+			if g.Peers.ByRequest {
+				known = min(known, alone)
+			}
+			return known, true
 		}
 	}
-	return max(now*inflation(p.freedom, r.alpha, looks), noise), true
+	return alone, true
 }
 
 func (g *gaugeCheck) levelEvidence(r rules, null float64) (log float64, best int) {

@@ -27,6 +27,9 @@ type gaugeTraffic struct {
 	diurnal float64
 	// ratio is what the canary uses to what it would.
 	ratio func(at) float64
+	// loads is by how much the instances' loads differ, on the logarithm; what
+	// they use is in proportion, and their requests are told one by one.
+	loads float64
 	// louder is how many times the noise is of that before the run; 1 when 0.
 	louder float64
 	// limit is what an instance of memory may use to what it usually does; none
@@ -56,8 +59,13 @@ func (g gaugeTraffic) begin(rng *rand.Rand, ticks int) (*rollout.History, func(a
 	level := make([]float64, stable+1)
 	noise := make([]float64, stable+1)
 	names := make([]string, stable+1)
+	load := make([]float64, stable+1)
 	for i := range level {
 		level[i] = usual * math.Exp(g.spread*rng.NormFloat64())
+		if load[i] = 1; g.loads > 0 && i < stable {
+			load[i] = math.Exp(g.loads * rng.NormFloat64())
+			level[i] *= load[i]
+		}
 		noise[i] = g.noise * rng.NormFloat64()
 		names[i] = fmt.Sprintf("shop-%d", i)
 	}
@@ -105,6 +113,15 @@ func (g gaugeTraffic) begin(rng *rand.Rand, ticks int) (*rollout.History, func(a
 			}
 		} else {
 			arms.Stable.CPU, arms.Canary.CPU = use, canary
+			if g.loads > 0 {
+				arms.Stable.ByInstance = map[string]*rollout.InstanceSample{}
+				total := 0.0
+				for i := range stable {
+					arms.Stable.ByInstance[names[i]] = &rollout.InstanceSample{Requests: new(each * load[i])}
+					total += each * load[i]
+				}
+				arms.Stable.Requests = &total
+			}
 		}
 		return arms
 	}
@@ -160,6 +177,8 @@ func gaugeScenarios() []scenario {
 		s.onset, s.warmup = time.Hour, 0
 		return s
 	}
+	alike := func(g gaugeTraffic) gaugeTraffic { g.loads = .01; return g }
+	loaded := func(g gaugeTraffic) gaugeTraffic { g.loads = .3; return g }
 	few := gaugeTraffic{stable: 3, spread: .02, noise: .1, memory: .7}
 	loud, twice := few, few
 	loud.louder = 2
@@ -174,6 +193,18 @@ func gaugeScenarios() []scenario {
 		hour("UH7 U7 with the hour before", fault, with(always(1.3))),
 		hour("UH8 U8 with the hour before", fault, with(always(1.5))),
 		hour("UH10 U10 with the hour before", fault, gaugeTraffic{stable: 3, spread: .05, noise: .03, memory: .9, ratio: always(2.5)}),
+		one("U14 U7, and loads that differ by 30%", fault, loaded(with(always(1.3))), "not in it", 0, 0),
+		hour("UH14 U14 with the hour before", fault, loaded(with(always(1.3)))),
+		one("U15 U1, and loads that differ by 30%", null, loaded(usual), "not in it", 0, 0),
+		hour("UH15 U15 with the hour before", null, loaded(usual)),
+		one("U16 U10, and loads that differ by 30%", fault, loaded(gaugeTraffic{stable: 3, spread: .05, noise: .03, memory: .9, ratio: always(2.5)}), "not in it", 0, 0),
+		hour("UH16 U16 with the hour before", fault, loaded(gaugeTraffic{stable: 3, spread: .05, noise: .03, memory: .9, ratio: always(2.5)})),
+		one("U17 U6, and loads that differ by 30%", null, loaded(three), "not in it", 0, 0),
+		hour("UH17 U17 with the hour before", null, loaded(three)),
+		hour("UH18 U6 with the hour before, requests told one by one", null, alike(three)),
+		hour("UH19 U11 with the hour before, requests told one by one", null, alike(few)),
+		hour("UH20 the same, twice as much as in the hour before", null, alike(loud)),
+		hour("UH21 U10 with the hour before, requests told one by one", fault, alike(gaugeTraffic{stable: 3, spread: .05, noise: .03, memory: .9, ratio: always(2.5)})),
 		one("U11 CPU, three alike that move by 10%", null, few, "not in it", 0, 0),
 		hour("UH11 U11 with the hour before", null, few),
 		hour("UH12 U11, twice as much as in the hour before", null, loud),
