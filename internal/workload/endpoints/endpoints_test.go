@@ -196,3 +196,28 @@ func TestMistakesInTheFileAreNamed(t *testing.T) {
 		})
 	}
 }
+
+// A disk that hangs holds up nobody who watches the endpoints, and what has changed
+// meanwhile is remembered once it goes on.
+func TestADiskThatHangsStopsNobody(t *testing.T) {
+	dir := t.TempDir()
+	cfg := config([]*instance{start(t)}, []*instance{start(t)})
+	w := open(t, cfg, dir)
+	goOn := workloadtest.Hang(t, filepath.Join(dir, "endpoints.json"))
+	if err := w.Apply(t.Context(), workload.Want{Canary: 100, Promoted: true}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Observe(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := w.EndRun(true); err != nil {
+		t.Fatal(err)
+	}
+	goOn()
+	w.Close()
+	w = open(t, cfg, dir)
+	defer w.Close()
+	if got := w.Serving().Version; got != "v2" {
+		t.Errorf("%s serves after a promoted run, want v2", got)
+	}
+}

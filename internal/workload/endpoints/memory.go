@@ -34,7 +34,7 @@ func (w *Workload) initialMemory() memory {
 func (w *Workload) recall() error {
 	w.memory = w.initialMemory()
 	if w.env.Fresh {
-		w.remember()
+		<-w.remember()
 		return nil
 	}
 	m, found, err := statefile.Load(w.memoryFile(), memoryFormat, func(m memory) bool { return len(m.Serving.URLs) > 0 })
@@ -42,7 +42,7 @@ func (w *Workload) recall() error {
 		return fmt.Errorf("reading which version of %s serves: %w", w.env.Rollout, err)
 	}
 	if !found {
-		w.remember()
+		<-w.remember()
 		return nil
 	}
 	if c := w.memory.Candidate; m.Candidate == nil && c != nil && c.Version != m.Serving.Version {
@@ -56,13 +56,16 @@ func (w *Workload) recall() error {
 	return nil
 }
 
-// remember saves the memory. A full disk must not stop a run, so it only
-// complains.
-func (w *Workload) remember() {
-	if err := statefile.Save(w.memoryFile(), w.memory); err != nil {
+// remember has the memory saved, and what it returns is closed when that has been
+// tried. A full disk must not stop a run, so it only complains; nor must one that
+// hangs, so nobody waits for it who holds w.mu. What is behind when Serin is killed
+// is made good by the run in the store, of which the workload is told again; so
+// BeginRun, which comes before another run is there, waits.
+func (w *Workload) remember() <-chan struct{} {
+	return w.disk.Save(w.memoryFile(), w.memory, func(err error) {
 		w.log.Error("which version serves could not be saved; free some disk space, or a restart of Serin may go back to the one before",
 			"file", w.memoryFile(), "error", err)
-	}
+	})
 }
 
 // Serving implements workload.Releaser.
@@ -77,6 +80,16 @@ func (w *Workload) Serving() workload.Version {
 
 // BeginRun implements workload.Releaser.
 func (w *Workload) BeginRun(candidate workload.Version) error {
+	saved, err := w.beginRun(candidate)
+	if saved != nil {
+		<-saved // before there is a run that depends on it
+	}
+	return err
+}
+
+// beginRun makes candidate the canary group. What it returns is nil when it is that
+// already, else closed once that has been saved, or could not be.
+func (w *Workload) beginRun(candidate workload.Version) (saved <-chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	refused := func(format string, args ...any) error {
@@ -84,12 +97,12 @@ func (w *Workload) BeginRun(candidate workload.Version) error {
 	}
 	if c := w.memory.Candidate; c != nil && w.memory.Begun {
 		if c.Same(candidate) {
-			return nil
+			return nil, nil
 		}
-		return refused("the run of %s has not ended", c.Version)
+		return nil, refused("the run of %s has not ended", c.Version)
 	}
 	if w.memory.Serving.Version == candidate.Version {
-		return fmt.Errorf("releasing %s of %s: %w", candidate.Version, w.env.Rollout, workload.ErrServing)
+		return nil, fmt.Errorf("releasing %s of %s: %w", candidate.Version, w.env.Rollout, workload.ErrServing)
 	}
 	check := Config{
 		Stable: Version{Version: w.memory.Serving.Version, URLs: w.memory.Serving.URLs},
@@ -98,22 +111,21 @@ func (w *Workload) BeginRun(candidate workload.Version) error {
 	}
 	for _, p := range check.Validate() {
 		if field, ok := strings.CutPrefix(p.Field, "canary."); ok && !p.Warning {
-			return refused("%s %s; %s", field, p.Message, p.Mend)
+			return nil, refused("%s %s; %s", field, p.Message, p.Mend)
 		}
 	}
 	if w.canary != nil {
-		return refused("the file's own candidate is being watched")
+		return nil, refused("the file's own candidate is being watched")
 	}
 	w.memory.Candidate, w.memory.Begun, w.memory.Promoted = &candidate, true, false
-	w.remember()
-	return nil
+	return w.remember(), nil
 }
 
 // EndRun implements workload.Releaser.
 func (w *Workload) EndRun(promoted bool) error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	if w.memory.Candidate == nil {
+		w.mu.Unlock()
 		return nil
 	}
 	if promoted {
@@ -122,7 +134,9 @@ func (w *Workload) EndRun(promoted bool) error {
 	}
 	w.canary = w.watch(w.canary, nil, 0)
 	w.memory.Candidate, w.memory.Begun, w.memory.Promoted = nil, false, false
-	w.remember()
+	saved := w.remember()
 	w.notify()
+	w.mu.Unlock()
+	w.disk.Await(saved)
 	return nil
 }

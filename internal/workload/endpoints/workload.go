@@ -2,7 +2,6 @@ package endpoints
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/workload"
 	"serin.dev/serin/internal/workload/probe"
+	"serin.dev/serin/internal/workload/statefile"
 )
 
 // Env is what a Workload needs to know about where it runs.
@@ -38,6 +38,7 @@ type Workload struct {
 	cancel  context.CancelFunc
 	probing sync.WaitGroup
 	changed chan struct{}
+	disk    statefile.Writer
 
 	mu     sync.Mutex
 	closed bool
@@ -67,6 +68,7 @@ func New(cfg Config, env Env) (*Workload, error) {
 		return nil, fmt.Errorf("preparing the state folder of %s: %w", env.Rollout, err)
 	}
 	w := &Workload{cfg: cfg, env: env, log: env.Logger.With("rollout", env.Rollout), changed: make(chan struct{}, 1)}
+	w.disk.Logger = w.log
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	if err := w.recall(); err != nil {
 		return nil, err
@@ -79,26 +81,36 @@ func (w *Workload) memoryFile() string { return filepath.Join(w.env.StateDir, "e
 // Apply implements workload.Workload: it begins to watch the groups that are
 // wanted and stops watching those that are not.
 func (w *Workload) Apply(_ context.Context, want workload.Want) error {
+	saved, err := w.apply(want)
+	if saved != nil {
+		w.disk.Await(saved)
+	}
+	return err
+}
+
+// apply is Apply; what it returns is closed once what it has to remember is saved,
+// or could not be; nil when that is nothing.
+func (w *Workload) apply(want workload.Want) (saved <-chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return fmt.Errorf("endpoints of %s are closed", w.env.Rollout)
+		return nil, fmt.Errorf("endpoints of %s are closed", w.env.Rollout)
 	}
 	if w.memory.Candidate == nil && want.Promoted {
 		// The run has ended already: the promoted group is the stable one now.
 		want = workload.Want{Stable: max(want.Stable, want.Canary)}
 	}
 	if w.memory.Candidate == nil && want.Canary > 0 {
-		return fmt.Errorf("watching a canary of %s: there is no candidate; name one in the file (workload.endpoints.canary) or with serin release: %w",
+		return nil, fmt.Errorf("watching a canary of %s: there is no candidate; name one in the file (workload.endpoints.canary) or with serin release: %w",
 			w.env.Rollout, workload.ErrRefused)
 	}
 	if w.memory.Promoted != want.Promoted {
 		w.memory.Promoted = want.Promoted
-		w.remember()
+		saved = w.remember()
 	}
 	w.stable = w.watch(w.stable, &w.memory.Serving, want.Stable)
 	w.canary = w.watch(w.canary, w.memory.Candidate, want.Canary)
-	return nil
+	return saved, nil
 }
 
 // watch returns the group of version v as it should be: the one there is, a new
@@ -147,10 +159,9 @@ func (w *Workload) Forget() error {
 	w.stable = w.watch(w.stable, nil, 0)
 	w.canary = w.watch(w.canary, nil, 0)
 	w.memory = w.initialMemory()
-	if err := os.Remove(w.memoryFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("forgetting %s: %w", w.env.Rollout, err)
-	}
-	return nil
+	var err error
+	<-w.disk.Remove(w.memoryFile(), func(e error) { err = fmt.Errorf("forgetting %s: %w", w.env.Rollout, e) })
+	return err
 }
 
 // Close implements workload.Workload.
@@ -160,6 +171,7 @@ func (w *Workload) Close() error {
 	w.mu.Unlock()
 	w.cancel()
 	w.probing.Wait()
+	w.disk.Drain() // the next one reads it
 	return nil
 }
 

@@ -14,6 +14,9 @@ type group struct {
 	restarts int
 	// trouble is the latest that went wrong, for people.
 	trouble string
+	// noted is closed once the memory that knows this group has been saved, or
+	// could not be; nil before it is told to be, and of no group that is known.
+	noted <-chan struct{}
 }
 
 // group returns the group with that number; the caller holds w.mu.

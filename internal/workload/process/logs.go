@@ -197,28 +197,30 @@ func (w *Workload) comparedAlone() map[string]bool {
 	return names
 }
 
-// pruneLogs removes the logs of versions that a new run has nothing to do with,
-// and those of the candidate's and the baseline's earlier attempts; the caller
-// holds w.mu.
-func (w *Workload) pruneLogs() {
+// pruneLogs returns what removes the logs of versions that a new run has nothing to
+// do with, and those of the candidate's and the baseline's earlier attempts; the
+// caller holds w.mu, and lets go of it before a disk may be slow.
+func (w *Workload) pruneLogs() (prune func()) {
 	compared := w.comparedAlone()
 	keep := map[string]bool{}
 	for _, i := range w.instances {
 		keep[i.name] = true
 	}
 	serving := w.env.Rollout + "-" + w.memory.Serving.Version.Version
-	entries, _ := os.ReadDir(w.logDir()) // nothing to remove where nothing can be read
-	for _, e := range entries {
-		m := logName.FindStringSubmatch(e.Name())
-		if m == nil {
-			continue
-		}
-		name := m[1] + "-" + m[2]
-		if keep[name] || m[1] == serving && !compared[name] {
-			continue
-		}
-		if err := os.Remove(filepath.Join(w.logDir(), e.Name())); err != nil {
-			w.log.Warn("an old log could not be removed", "error", err)
+	return func() {
+		entries, _ := os.ReadDir(w.logDir()) // nothing to remove where nothing can be read
+		for _, e := range entries {
+			m := logName.FindStringSubmatch(e.Name())
+			if m == nil {
+				continue
+			}
+			name := m[1] + "-" + m[2]
+			if keep[name] || m[1] == serving && !compared[name] {
+				continue
+			}
+			if err := os.Remove(filepath.Join(w.logDir(), e.Name())); err != nil {
+				w.log.Warn("an old log could not be removed", "error", err)
+			}
 		}
 	}
 }

@@ -92,7 +92,7 @@ func (w *Workload) recall() error {
 	}
 	if !found {
 		w.memory = initial
-		w.remember()
+		<-w.remember()
 		return nil
 	}
 	if w.env.Fresh {
@@ -103,12 +103,16 @@ func (w *Workload) recall() error {
 		}
 		initial.LastID += m.LastID
 		w.memory = initial
-		w.remember()
+		<-w.remember()
 		return nil
 	}
 	w.memory = m
+	saved := make(chan struct{})
+	close(saved)
+	w.note(saved)
 	if m.Candidate == nil && initial.Candidate != nil && initial.Candidate.Version.Version != m.Serving.Version.Version {
 		w.memory.Candidate = w.newGroup(initial.Candidate.Version)
+		w.remember()
 	}
 	if m.Serving.Version.Version != w.cfg.Stable.Version && !m.Promoted {
 		w.log.Info("the file's stable version is not the one that serves; the one that serves is kept",
@@ -119,16 +123,44 @@ func (w *Workload) recall() error {
 
 // newGroup numbers a new group.
 func (w *Workload) newGroup(v workload.Version) *remembered {
-	w.memory.LastID++
-	return &remembered{ID: w.memory.LastID, Version: v}
+	return &remembered{ID: w.nextID(), Version: v}
 }
 
-// remember saves the memory. A full disk must not stop instances from being run
-// or stopped, so it only complains.
-func (w *Workload) remember() {
-	if err := statefile.Save(w.memoryFile(), w.memory); err != nil {
+// nextID is a number that no group has, not even one whose instances were taken
+// over and of which the memory knows nothing.
+func (w *Workload) nextID() int {
+	for w.memory.LastID++; w.groups[w.memory.LastID] != nil; {
+		w.memory.LastID++
+	}
+	return w.memory.LastID
+}
+
+// remember has the memory saved, and what it returns is closed when that has been
+// tried. A full disk must not stop instances from being run or stopped, so it only
+// complains; nor must one that hangs, so nobody waits for it who holds w.mu.
+//
+// Only a group's first process is not started before (group.noted): a later Serin
+// would know nothing of the group and end it. All else that is behind when Serin is
+// killed is made good by the run in the store, of which the workload is told again;
+// so BeginRun, which comes before another run is there, waits.
+func (w *Workload) remember() <-chan struct{} {
+	done := w.disk.Save(w.memoryFile(), w.memory, func(err error) {
 		w.log.Error("which version serves could not be saved; free some disk space, or a restart of Serin may go back to the one before",
 			"file", w.memoryFile(), "error", err)
+	})
+	w.note(done)
+	return done
+}
+
+// note takes note of when the groups that have become known are saved.
+func (w *Workload) note(saved <-chan struct{}) {
+	for _, id := range []int{w.memory.Serving.ID, w.candidateID(), w.memory.Baseline} {
+		if id == 0 {
+			continue // there is none
+		}
+		if g := w.group(id); g.noted == nil {
+			g.noted = saved
+		}
 	}
 }
 
@@ -144,6 +176,20 @@ func (w *Workload) Serving() workload.Version {
 
 // BeginRun implements workload.Releaser.
 func (w *Workload) BeginRun(candidate workload.Version) error {
+	saved, prune, err := w.beginRun(candidate)
+	if saved == nil || err != nil {
+		return err
+	}
+	prune()
+	w.tails.forget(w)
+	<-saved // before there is a run that depends on it
+	return nil
+}
+
+// beginRun makes candidate the canary group. saved is nil when it is that already,
+// else closed once that has been saved, or could not be; prune removes the logs that
+// the run has nothing to do with.
+func (w *Workload) beginRun(candidate workload.Version) (saved <-chan struct{}, prune func(), err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	refused := func(format string, args ...any) error {
@@ -151,29 +197,27 @@ func (w *Workload) BeginRun(candidate workload.Version) error {
 	}
 	if c := w.memory.Candidate; c != nil && w.memory.Begun {
 		if c.Version.Same(candidate) {
-			return nil
+			return nil, nil, nil
 		}
-		return refused("the run of %s has not ended", c.Version.Version)
+		return nil, nil, refused("the run of %s has not ended", c.Version.Version)
 	}
 	if w.memory.Serving.Version.Version == candidate.Version {
-		return fmt.Errorf("releasing %s of %s: %w", candidate.Version, w.env.Rollout, workload.ErrServing)
+		return nil, nil, fmt.Errorf("releasing %s of %s: %w", candidate.Version, w.env.Rollout, workload.ErrServing)
 	}
 	if err := w.refuses(candidate); err != "" {
-		return refused("%s", err)
+		return nil, nil, refused("%s", err)
 	}
 	for _, i := range w.instances {
 		if i.group.id == w.candidateID() && !i.stopRequested() {
-			return refused("the file's own candidate %s is running", i.group.version.Version)
+			return nil, nil, refused("the file's own candidate %s is running", i.group.version.Version)
 		}
 	}
 	w.memory.Candidate = w.newGroup(candidate)
 	w.memory.Begun = true
 	w.memory.Promoted = false
-	w.pruneLogs()
+	prune = w.pruneLogs()
 	w.memory.Compared = nil
-	w.remember()
-	w.tails.forget(w)
-	return nil
+	return w.remember(), prune, nil
 }
 
 // refuses says why a candidate cannot be run, if it cannot.
@@ -195,21 +239,23 @@ func (w *Workload) refuses(v workload.Version) string {
 // EndRun implements workload.Releaser.
 func (w *Workload) EndRun(promoted bool) error {
 	w.mu.Lock()
-	defer w.mu.Unlock()
 	c := w.memory.Candidate
 	if c == nil {
+		w.mu.Unlock()
 		return nil
 	}
 	if promoted {
 		w.memory.Serving = *c
 	}
 	w.memory.Candidate, w.memory.Baseline, w.memory.Begun, w.memory.Promoted = nil, 0, false, false
-	w.remember()
+	saved := w.remember()
 	for _, i := range w.instances {
 		if i.group.id != w.memory.Serving.ID {
 			i.requestStop()
 		}
 	}
 	w.notify()
+	w.mu.Unlock()
+	w.disk.Await(saved)
 	return nil
 }

@@ -6,8 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-
-	"serin.dev/serin/internal/workload/statefile"
 )
 
 // record is the pid file of an instance: what a later Serin needs to take it
@@ -42,23 +40,25 @@ func (w *Workload) recordFile(name string) string {
 }
 
 // save writes the record. It need not survive a loss of power, which no process
-// survives either. A full disk must not stop instances from being run or
-// stopped: then the marker in the process's environment is what a later Serin
-// finds it by.
+// survives either. A disk that is full or hangs must not stop instances from being
+// run or stopped: then the marker in the process's environment is what a later
+// Serin finds it by.
 func (i *instance) save() {
-	data, err := json.Marshal(i.record)
-	if err == nil {
-		err = statefile.Replace(i.w.recordFile(i.name), data, false)
-	}
-	if err != nil {
+	fail := func(err error) {
 		i.w.log.Warn("the pid file could not be written; the instance runs all the same", "instance", i.name, "error", err)
 	}
+	data, err := json.Marshal(i.record)
+	if err != nil {
+		fail(err)
+		return
+	}
+	i.w.disk.Await(i.w.disk.Replace(i.w.recordFile(i.name), data, false, fail))
 }
 
 func (i *instance) removeRecord() {
-	if err := os.Remove(i.w.recordFile(i.name)); err != nil && !os.IsNotExist(err) {
+	i.w.disk.Await(i.w.disk.Remove(i.w.recordFile(i.name), func(err error) {
 		i.w.log.Warn("the pid file could not be removed", "instance", i.name, "error", err)
-	}
+	}))
 }
 
 // readRecords returns the records left by an earlier Serin.

@@ -125,8 +125,9 @@ func (i *instance) settle() bool {
 	return true
 }
 
-// pause waits before the next start, not at all when the last one went well. It
-// says whether there is to be one.
+// pause waits before the next start, not at all when the last one went well, and
+// before a group's first one until a later Serin would know the group. It says
+// whether there is to be one.
 func (i *instance) pause() bool {
 	if i.stopRequested() || i.w.ctx.Err() != nil {
 		return false
@@ -135,6 +136,23 @@ func (i *instance) pause() bool {
 	defer wait.Stop()
 	select {
 	case <-wait.C:
+	case <-i.stop:
+		return false
+	case <-i.w.ctx.Done():
+		return false
+	}
+	if i.group.noted == nil {
+		return true
+	}
+	select {
+	case <-i.group.noted:
+		return true
+	default:
+	}
+	i.change(func() { i.detail = i.name + " waits for the disk: that it is there cannot be written down yet" })
+	select {
+	case <-i.group.noted:
+		i.change(func() { i.detail = "" })
 		return true
 	case <-i.stop:
 		return false

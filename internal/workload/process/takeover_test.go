@@ -137,6 +137,13 @@ func TestInstancesAreTakenOverWithoutTheirPidFiles(t *testing.T) {
 	}
 }
 
+func copyFile(t *testing.T, from, to string) {
+	t.Helper()
+	data, err := os.ReadFile(from)
+	must(t, err)
+	must(t, os.WriteFile(to, data, 0o600))
+}
+
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

@@ -17,6 +17,7 @@ import (
 
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/workload"
+	"serin.dev/serin/internal/workload/statefile"
 )
 
 // Env is what a Workload needs to know about where it runs.
@@ -48,6 +49,7 @@ type Workload struct {
 	logLimit int64
 	key      string // marks our processes among all of this machine's
 	lock     *os.File
+	disk     statefile.Writer
 
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -113,6 +115,7 @@ func New(cfg Config, env Env) (*Workload, error) {
 		groups:   map[int]*group{},
 		buried:   map[string]record{},
 	}
+	w.disk.Logger = w.log
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	if err := w.prepareFolders(); err != nil {
 		return nil, err
@@ -131,38 +134,49 @@ func New(cfg Config, env Env) (*Workload, error) {
 
 // Apply implements workload.Workload.
 func (w *Workload) Apply(_ context.Context, want workload.Want) error {
+	saved, err := w.apply(want)
+	if saved != nil {
+		w.disk.Await(saved)
+	}
+	return err
+}
+
+// apply is Apply; what it returns is closed once what it has to remember is saved,
+// or could not be; nil when that is nothing.
+func (w *Workload) apply(want workload.Want) (saved <-chan struct{}, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
-		return fmt.Errorf("process workload of %s is closed", w.env.Rollout)
+		return nil, fmt.Errorf("process workload of %s is closed", w.env.Rollout)
 	}
 	if w.memory.Candidate == nil && want.Promoted {
 		// The run has ended already: the promoted group is the stable one now.
 		want = workload.Want{Stable: max(want.Stable, want.Canary)}
 	}
 	if w.memory.Candidate == nil && want.Canary > 0 {
-		return fmt.Errorf("starting a canary of %s: there is no candidate; name one in the file (workload.process.canary) or with serin release: %w",
+		return nil, fmt.Errorf("starting a canary of %s: there is no candidate; name one in the file (workload.process.canary) or with serin release: %w",
 			w.env.Rollout, workload.ErrRefused)
 	}
 	if w.memory.Promoted != want.Promoted {
 		w.memory.Promoted = want.Promoted
-		w.remember()
+		saved = w.remember()
 	}
 	counts := map[int]int{w.memory.Serving.ID: w.size(want.Stable)}
 	if c := w.memory.Candidate; c != nil {
 		counts[c.ID] = w.size(want.Canary)
 		w.compared = w.compared || want.Baseline > 0
 		if want.Baseline > 0 && w.memory.Baseline == 0 && w.memory.Serving.Version.Port == 0 {
-			w.memory.LastID++
-			w.memory.Baseline = w.memory.LastID
-			w.remember()
+			w.memory.Baseline = w.nextID()
+			saved = w.remember()
 		}
 		if b := w.memory.Baseline; b != 0 {
 			counts[b] = w.size(want.Baseline)
 		}
 	}
-	w.scale(counts)
-	return nil
+	if s := w.scale(counts); s != nil {
+		saved = s
+	}
+	return saved, nil
 }
 
 // size is the number of instances that take percent of all traffic.
@@ -173,9 +187,9 @@ func (w *Workload) size(percent int) int {
 	return max(1, (w.cfg.Replicas*min(percent, 100)+99)/100)
 }
 
-// scale makes the groups as large as counts says, and ends all others. The
-// caller holds w.mu.
-func (w *Workload) scale(counts map[int]int) {
+// scale makes the groups as large as counts says, and ends all others. What it
+// returns is as apply's. The caller holds w.mu.
+func (w *Workload) scale(counts map[int]int) (saved <-chan struct{}) {
 	have := map[int]int{}
 	for _, i := range w.instances {
 		if i.stopRequested() {
@@ -193,12 +207,13 @@ func (w *Workload) scale(counts map[int]int) {
 			w.instances = append(w.instances, i)
 			if id == w.memory.Baseline && !slices.Contains(w.memory.Compared, i.name) {
 				w.memory.Compared = append(w.memory.Compared, i.name)
-				w.remember()
+				saved = w.remember()
 			}
 			w.running.Go(func() { i.supervise(nil) })
 			have[id]++
 		}
 	}
+	return saved
 }
 
 // RunsBaseline implements workload.Comparer.
@@ -282,10 +297,9 @@ func (w *Workload) Forget() error {
 	}
 	w.memory = w.initialMemory()
 	w.groups = map[int]*group{}
-	if err := os.Remove(w.memoryFile()); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("forgetting %s: %w", w.env.Rollout, err)
-	}
-	return nil
+	var err error
+	<-w.disk.Remove(w.memoryFile(), func(e error) { err = fmt.Errorf("forgetting %s: %w", w.env.Rollout, e) })
+	return err
 }
 
 // Close implements workload.Workload. The instances go on running; the next
@@ -300,6 +314,7 @@ func (w *Workload) Close() error {
 	w.mu.Unlock()
 	w.cancel()
 	w.running.Wait()
+	w.disk.Drain() // the next one reads it
 	w.unlock()
 	return nil
 }
