@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -28,6 +29,34 @@ type planned struct {
 	Timeline string    `json:"timeline"`
 	Ends     time.Time `json:"ends"`
 	table    string
+	// mistakes and warnings count what was found about it.
+	mistakes, warnings int
+}
+
+// count counts what was found about it.
+func (p *planned) count(all []rollout.Located) {
+	for _, l := range all {
+		if l.Warning {
+			p.warnings++
+		} else {
+			p.mistakes++
+		}
+	}
+}
+
+// standing says in a few words how it is. What was found is listed above.
+func (p planned) standing() string {
+	switch {
+	case p.mistakes == 1:
+		return "cannot be run as it is: see the mistake above"
+	case p.mistakes > 1:
+		return fmt.Sprintf("cannot be run as it is: see the %d mistakes above", p.mistakes)
+	case p.warnings == 1:
+		return "can be run, with the warning above"
+	case p.warnings > 1:
+		return fmt.Sprintf("can be run, with the %d warnings above", p.warnings)
+	}
+	return "is well-formed"
 }
 
 type mistake struct {
@@ -120,6 +149,7 @@ func (c *command) lintAll(ctx context.Context, path string, expect traffic) (lin
 			return result, err
 		}
 		for i, r := range rollouts {
+			var found []rollout.Located
 			if c.Unmakeable != nil {
 				stable := 0
 				if expect.given(flagInstances) {
@@ -127,27 +157,43 @@ func (c *command) lintAll(ctx context.Context, path string, expect traffic) (lin
 				}
 				unmakeable := c.Unmakeable(*r, stable)
 				result.OK = result.OK && !slices.ContainsFunc(unmakeable, func(p rollout.Problem) bool { return !p.Warning })
-				result.add(rollout.Locate(name, data, i, unmakeable))
+				found = append(found, rollout.Locate(name, data, i, unmakeable)...)
 			}
 			if expect.any() {
 				t, _, err := c.expected(ctx, name, *r, expect)
 				if err != nil {
 					return result, err
 				}
-				result.add(rollout.Locate(name, data, i, foresee(*r, t)))
+				found = append(found, rollout.Locate(name, data, i, foresee(*r, t))...)
 			}
 			if before, taken := owner[r.Metadata.Name]; taken {
 				result.OK = false
-				result.add([]rollout.Located{{File: name, Line: 1, Column: 1, Problem: rollout.Problem{
+				found = append(found, rollout.Located{File: name, Line: 1, Column: 1, Problem: rollout.Problem{
 					Field: "metadata.name", Message: fmt.Sprintf("%q is the name of a rollout in %s too", r.Metadata.Name, before), Mend: "give one of them another name",
-				}}})
+				}})
 			}
 			owner[r.Metadata.Name] = name
+			result.add(found)
 			t := r.Spec.Plan.Timeline(time.Now())
-			result.Rollouts = append(result.Rollouts, planned{File: name, Name: r.Metadata.Name, Timeline: t.String(), Ends: t.End(), table: t.Table()})
+			p := planned{File: name, Name: r.Metadata.Name, Timeline: t.String(), Ends: t.End(), table: t.Table()}
+			p.count(found)
+			p.count(about(warnings, name, data, i, len(rollouts)))
+			result.Rollouts = append(result.Rollouts, p)
 		}
 	}
 	return result, nil
+}
+
+// about are those of a file's warnings that are about its rollout number i of n.
+func about(warnings []rollout.Located, file string, data []byte, i, n int) []rollout.Located {
+	begins := func(i int) int {
+		if i == n {
+			return math.MaxInt
+		}
+		return rollout.Locate(file, data, i, []rollout.Problem{{}})[0].Line
+	}
+	from, to := begins(i), begins(i+1)
+	return slices.DeleteFunc(slices.Clone(warnings), func(w rollout.Located) bool { return w.Line < from || w.Line >= to })
 }
 
 func (l *linted) add(all []rollout.Located) {
@@ -163,7 +209,7 @@ func (l *linted) text(w io.Writer) error {
 		}
 	}
 	for _, r := range l.Rollouts {
-		if _, err := fmt.Fprintf(w, "%s: %s is well-formed\n%s%s\n", r.File, r.Name, r.table, r.Timeline); err != nil {
+		if _, err := fmt.Fprintf(w, "%s: %s %s\n%s%s\n", r.File, r.Name, r.standing(), r.table, r.Timeline); err != nil {
 			return err
 		}
 	}
