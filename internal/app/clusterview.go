@@ -104,6 +104,15 @@ func (v *clusterView) Rollouts(ctx context.Context) ([]server.Rollout, error) {
 	return out, nil
 }
 
+// Rollout implements server.Backend.
+func (v *clusterView) Rollout(ctx context.Context, name string) (server.Rollout, error) {
+	obj, err := v.object(ctx, name)
+	if err != nil {
+		return server.Rollout{}, err
+	}
+	return v.rollout(ctx, obj)
+}
+
 func (v *clusterView) rollout(ctx context.Context, obj *serinv1.CanaryRollout) (server.Rollout, error) {
 	s := obj.Status
 	out := server.Rollout{Name: obj.Name, Weight: int(s.Weight)}

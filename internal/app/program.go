@@ -154,6 +154,14 @@ func (p *program) Rollouts(context.Context) ([]server.Rollout, error) {
 	return out, nil
 }
 
+func (p *program) Rollout(_ context.Context, name string) (server.Rollout, error) {
+	h, err := p.home(name)
+	if err != nil {
+		return server.Rollout{}, err
+	}
+	return h.state(), nil
+}
+
 // stablePatience is how long a release waits for a stable that is starting, as
 // it is when the daemon has just been started.
 const stablePatience = 5 * time.Second

@@ -95,33 +95,96 @@ func (c *command) reachRun(ctx context.Context, name string) (*link, server.Run,
 		l, err = c.reach(ctx, r.Rollout)
 		return l, r, err
 	}
-	// That nobody runs it explains more than that it was not found.
 	l, errReach := c.reach(ctx, name)
 	if errReach != nil {
-		return nil, r, errReach
+		return nil, r, c.notFound(err, errReach)
 	}
 	l.close()
 	return nil, r, err
 }
 
-// reachCarried reaches the run of a rollout that goes on in a program on this
-// machine. The program tells of it from its memory: who wants a rollback does not
-// depend on the database.
+// notFound is the error of a name when nobody runs anything, and why the name was
+// not found: one that nothing is known of is a mistake, whatever it is wanted for.
+// Where nothing can be known, that nobody runs it explains more.
+func (c *command) notFound(why, nobody error) error {
+	if c.codeOf(why) != exitUsage {
+		return nobody
+	}
+	return usage("%w; besides, %w", why, nobody)
+}
+
+// What the id of a run looks like, and of which rollout it is: on this machine, and
+// on a cluster.
+var (
+	runHere      = regexp.MustCompile(`^(.+)-\d{8}-\d{6}-[a-z0-9]{4}$`)
+	runOnCluster = regexp.MustCompile(`^(.+)-\d+$`)
+)
+
+// reachCarried reaches a run that goes on by its address alone, without a list of
+// runs. A program on this machine tells of it from its memory: who wants a rollback
+// depends neither on the database nor on a cluster that is slow to list.
 func (c *command) reachCarried(ctx context.Context, name string) (*link, server.Run, bool) {
+	carried := c.carriedHere
 	if c.onCluster() {
-		return nil, server.Run{}, false
+		carried = c.carriedOnCluster
 	}
-	l, err := c.reach(ctx, name)
-	if err != nil {
-		return nil, server.Run{}, false
+	l, r, err := carried(ctx, name)
+	if err == nil && !r.Ended() {
+		return l, r, true
 	}
-	if at, err := l.Rollout(ctx, name); err == nil && at.Run != "" {
-		if r, err := l.Run(ctx, at.Run); err == nil {
-			return l, r, true
-		}
+	if l != nil {
+		l.close()
 	}
-	l.close()
 	return nil, server.Run{}, false
+}
+
+// carriedHere reaches the run of a rollout that goes on, or the one with an id.
+func (c *command) carriedHere(ctx context.Context, name string) (*link, server.Run, error) {
+	l, err := c.reach(ctx, name)
+	m := runHere.FindStringSubmatch(name)
+	if err != nil && m != nil { // "serin run" listens for its rollout
+		l, err = c.reach(ctx, m[1])
+	}
+	if err != nil {
+		return nil, server.Run{}, err
+	}
+	id := name
+	switch at, err := l.Rollout(ctx, name); {
+	case err == nil && at.Run == "":
+		return l, server.Run{}, server.ErrNotRunning
+	case err == nil:
+		id = at.Run
+	case m == nil || !server.HasCode(err, server.CodeUnknownRollout):
+		return l, server.Run{}, err
+	}
+	r, err := l.Run(ctx, id)
+	if err != nil || r.Rollout == name {
+		return l, r, err
+	}
+	// Another program than the one that was asked may carry it.
+	l.close()
+	l, err = c.reach(ctx, r.Rollout)
+	return l, r, err
+}
+
+// carriedOnCluster reaches the run with an id. The run of a rollout is looked for.
+func (c *command) carriedOnCluster(ctx context.Context, name string) (*link, server.Run, error) {
+	if !runOnCluster.MatchString(name) {
+		return nil, server.Run{}, server.ErrNotRunning
+	}
+	l, err := c.connectToCluster()
+	if err != nil {
+		return nil, server.Run{}, err
+	}
+	r, err := l.Run(ctx, name)
+	if err != nil {
+		return l, r, err
+	}
+	// A rollout of that name is what is meant, when there is one.
+	if _, err := l.Rollout(ctx, name); !server.HasCode(err, server.CodeUnknownRollout) {
+		return l, r, server.ErrNotRunning
+	}
+	return l, r, nil
 }
 
 // reachAgain reaches the program that carries a run, or, when it ended together

@@ -40,10 +40,7 @@ does, of the latest run, when nothing runs the rollout.`,
 			}
 			l, err := c.reach(ctx, args[0])
 			if err != nil {
-				if arm == "" && !followLogs {
-					return c.latestLogs(ctx, args[0], err)
-				}
-				return err
+				return c.latestLogs(ctx, args[0], arm == "" && !followLogs, err)
 			}
 			defer l.close()
 			of := rollout.Arm(arm)
@@ -86,15 +83,15 @@ func (c *command) liveLogs(ctx context.Context, l *link, name string, arm rollou
 	return err
 }
 
-// latestLogs prints what the latest run has left when nobody runs the rollout;
-// nobody is the error that says so.
-func (c *command) latestLogs(ctx context.Context, name string, nobody error) error {
+// latestLogs prints what the latest run has left when nobody runs the rollout, if
+// that will do; nobody is the error that says so.
+func (c *command) latestLogs(ctx context.Context, name string, willDo bool, nobody error) error {
 	l, r, err := c.connectToRun(ctx, name, 0)
 	if err != nil {
-		return nobody
+		return c.notFound(err, nobody)
 	}
 	l.close()
-	if !r.Ended() {
+	if !r.Ended() || !willDo {
 		return nobody
 	}
 	fmt.Fprintf(c.err, "nothing runs %s; run %d (%s → %s) has left:\n", r.Rollout, r.Number, r.StableVersion, r.CanaryVersion)

@@ -23,6 +23,9 @@ type Backend interface {
 
 	// Rollouts says how every rollout is now, sorted by name.
 	Rollouts(ctx context.Context) ([]Rollout, error)
+	// Rollout says how one is, without a list of all; the error wraps
+	// ErrUnknownRollout when there is none of that name.
+	Rollout(ctx context.Context, name string) (Rollout, error)
 	// Release starts a run and returns it as it was created, not waiting for
 	// its end. Its errors wrap one of this package's, or store.ErrActive.
 	Release(ctx context.Context, name string, c Candidate) (store.Run, error)

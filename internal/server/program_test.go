@@ -61,6 +61,14 @@ func (p *program) Rollouts(ctx context.Context) ([]server.Rollout, error) {
 	return []server.Rollout{r}, nil
 }
 
+func (p *program) Rollout(ctx context.Context, name string) (server.Rollout, error) {
+	if err := p.Owns(name); err != nil {
+		return server.Rollout{}, err
+	}
+	all, err := p.Rollouts(ctx)
+	return all[0], err
+}
+
 func (p *program) Owns(name string) error {
 	if name != "shop" {
 		return fmt.Errorf("%q: %w", name, server.ErrUnknownRollout)

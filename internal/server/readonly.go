@@ -42,6 +42,18 @@ func (b ReadOnly) Rollouts(ctx context.Context) ([]Rollout, error) {
 	return out, nil
 }
 
+// Rollout tells of a rollout that has runs.
+func (b ReadOnly) Rollout(ctx context.Context, name string) (Rollout, error) {
+	runs, err := b.Runs.Runs(ctx, name, 1)
+	if err != nil {
+		return Rollout{}, fmt.Errorf("list runs: %w", err)
+	}
+	if len(runs) == 0 || name == "" {
+		return Rollout{}, fmt.Errorf("rollout %q: %w; `serin get` lists the rollouts", name, ErrUnknownRollout)
+	}
+	return lastKnown(runs[0], b.idle(name).Error()), nil
+}
+
 // lastKnown is what the latest run says of its rollout when nobody looks.
 func lastKnown(r store.Run, problem string) Rollout {
 	out := Rollout{Name: r.Rollout, Serving: r.StableVersion, Problem: problem}

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,7 +20,7 @@ func (a *api) rollouts(doc huma.API) {
 		})
 	huma.Register(doc, operation(http.MethodGet, "/v1/rollouts/{name}", "getRollout", "How a rollout is now", http.StatusNotFound),
 		func(ctx context.Context, in *ByName) (*body[Rollout], error) {
-			r, err := a.rollout(ctx, in.Name)
+			r, err := a.backend.Rollout(ctx, in.Name)
 			return answer(r, err)
 		})
 	release := operation(http.MethodPost, "/v1/rollouts/{name}/runs", "release", "Start a run that releases a version",
@@ -49,19 +48,6 @@ func (a *api) release(ctx context.Context, in *struct {
 		return nil, told(err)
 	}
 	return answer(runOf(r), nil)
-}
-
-func (a *api) rollout(ctx context.Context, name string) (Rollout, error) {
-	all, err := a.backend.Rollouts(ctx)
-	if err != nil {
-		return Rollout{}, err
-	}
-	for _, r := range all {
-		if r.Name == name {
-			return r, nil
-		}
-	}
-	return Rollout{}, fmt.Errorf("rollout %q: %w; `serin get` lists the rollouts", name, ErrUnknownRollout)
 }
 
 // body is an answer with nothing but a body.
