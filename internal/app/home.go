@@ -57,8 +57,14 @@ type home struct {
 	// aside are what goes on after a run and ends with the program.
 	aside sync.WaitGroup
 
+	// turn is held by whoever tells the workload of a run's beginning or end
+	// according to what the store says.
+	turn sync.Mutex
+
 	mu      sync.Mutex
 	run     string // id of the run that goes on
+	stuck   string // id of the run that cannot be carried
+	told    bool   // the workload has been told that run has ended
 	look    runner.Look
 	status  workload.Status
 	weight  int
@@ -121,10 +127,12 @@ func (h *home) serve(ctx context.Context, once func(store.Run)) error {
 	if err := h.settle(ctx); err != nil {
 		return err
 	}
+	resting := false // no run has gone on since this was known
 	for ctx.Err() == nil {
 		run, err := h.active(ctx)
 		switch {
 		case err == nil:
+			resting = false
 			ended, err := h.carry(ctx, run)
 			if err != nil {
 				return err
@@ -134,10 +142,16 @@ func (h *home) serve(ctx context.Context, once func(store.Run)) error {
 				return nil
 			}
 		case errors.Is(err, store.ErrNotFound):
+			resting = true
 			h.rest(ctx)
-		default:
+		case resting:
 			h.log.Warn("the store cannot be read", "error", err)
 			h.rest(ctx)
+		default:
+			// A run may be going on: what it wants, or what it has made stable, is
+			// not undone because nobody can read of it.
+			h.log.Warn("the store cannot be read; all is left as it is", "error", err)
+			h.pause(ctx)
 		}
 	}
 	return ctx.Err()
@@ -146,6 +160,8 @@ func (h *home) serve(ctx context.Context, once func(store.Run)) error {
 // settle makes the workload agree with the store after a restart: a run that
 // ended, or never began, while the workload had not been told.
 func (h *home) settle(ctx context.Context) error {
+	h.turn.Lock()
+	defer h.turn.Unlock()
 	_, err := h.active(ctx)
 	if err == nil {
 		return nil
@@ -172,6 +188,11 @@ func (h *home) settle(ctx context.Context) error {
 func (h *home) rest(ctx context.Context) {
 	h.keepStable(ctx)
 	h.sample(ctx)
+	h.pause(ctx)
+}
+
+// pause waits for the next look.
+func (h *home) pause(ctx context.Context) {
 	timer := time.NewTimer(restInterval)
 	defer timer.Stop()
 	select {
@@ -307,6 +328,9 @@ func (h *home) release(ctx context.Context, c server.Candidate) (store.Run, erro
 	if err != nil {
 		return store.Run{}, err
 	}
+	// Of two that ask at once the second finds the first one's run.
+	h.turn.Lock()
+	defer h.turn.Unlock()
 	serving := h.parts.Workload.Serving()
 	if serving.Version == candidate.Version {
 		return store.Run{}, fmt.Errorf("%s serves %s already: %w", h.name(), serving.Version, server.ErrNothingToDo)
@@ -314,6 +338,11 @@ func (h *home) release(ctx context.Context, c server.Candidate) (store.Run, erro
 	if active, err := h.active(ctx); err == nil {
 		return store.Run{}, fmt.Errorf("%s has the run %s to %s, which has not ended; wait for it, or roll it back with \"serin rollback %s\": %w",
 			h.name(), active.ID, active.CanaryVersion, h.name(), store.ErrActive)
+	} else if !errors.Is(err, store.ErrNotFound) {
+		return store.Run{}, fmt.Errorf("look for a run of %s that goes on: %w", h.name(), err)
+	}
+	if ending := h.untold(); ending != "" {
+		return store.Run{}, fmt.Errorf("the run %s of %s is just ending; ask again in a moment: %w", ending, h.name(), store.ErrActive)
 	}
 	if err := h.parts.Workload.BeginRun(candidate); err != nil {
 		return store.Run{}, fmt.Errorf("%w: %w", server.ErrRefusedCandidate, err)
@@ -410,9 +439,7 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 	if err != nil {
 		return run, fmt.Errorf("load the ended run: %w", err)
 	}
-	if err := h.parts.Workload.EndRun(ended.State.Status == engine.Promoted); err != nil {
-		h.log.Error("the workload could not be told that the run has ended", "run", run.ID, "error", err)
-	}
+	h.endRun(ended)
 	h.keepStable(ctx)
 	if err := h.chronicle(ctx, ended); err != nil {
 		h.log.Warn("the run could not be archived; it will be tried again", "run", run.ID, "error", err)
@@ -425,6 +452,29 @@ func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 		h.aside.Go(func() { h.chronicleMessages(ctx, ended) })
 	}
 	return ended, nil
+}
+
+// endRun tells the workload that a run has ended.
+func (h *home) endRun(ended store.Run) {
+	h.turn.Lock()
+	defer h.turn.Unlock()
+	if err := h.parts.Workload.EndRun(ended.State.Status == engine.Promoted); err != nil {
+		h.log.Error("the workload could not be told that the run has ended", "run", ended.ID, "error", err)
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.told = true
+}
+
+// untold is the run that is being carried as long as the workload has not been told
+// of its end.
+func (h *home) untold() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.told {
+		return ""
+	}
+	return h.run
 }
 
 // follow takes a run over a workload to its end, or until ctx is done.
@@ -459,8 +509,9 @@ func newRunner(run store.Run, dir string, keep keeper, ports runner.Ports, opts 
 
 func (h *home) setRun(id string) {
 	h.mu.Lock()
-	h.run = id
+	h.run, h.told = id, false
 	if id != "" {
+		h.stuck = ""
 		h.look = runner.Look{}
 	}
 	h.mu.Unlock()

@@ -194,7 +194,7 @@ func (p *program) Wake(run string) {
 	defer p.mu.Unlock()
 	for _, h := range p.homes {
 		h.mu.Lock()
-		carried := h.run == run
+		carried := h.run == run || h.stuck == run
 		h.mu.Unlock()
 		if carried {
 			h.wake.Wake()

@@ -236,6 +236,7 @@ func (d *daemon) keep(ctx context.Context, h *home) {
 		h.mu.Unlock()
 		select {
 		case <-time.After(5 * time.Second):
+		case <-h.wake: // somebody asks something
 		case <-ctx.Done():
 		}
 	}

@@ -67,6 +67,9 @@ func (h *home) workload(ctx context.Context, run store.Run) (workload.Workload, 
 		return h.parts.Workload, ctx, cancel, nil
 	case run.State.Status == engine.Promoting:
 		// What serves may be the candidate by now: it is left as it is.
+		h.mu.Lock()
+		h.stuck = run.ID
+		h.mu.Unlock()
 		h.tellStuck(ctx, run, err)
 		return nil, ctx, cancel, err
 	}
@@ -74,8 +77,9 @@ func (h *home) workload(ctx context.Context, run store.Run) (workload.Workload, 
 	return &unbegun{Workload: h.parts.Workload, version: run.CanaryVersion, begin: func() error { return h.begin(run) }, begun: cancel}, ctx, cancel, nil
 }
 
-// tellStuck tells people, once, of a promotion that nobody goes on with: a run that
-// is carried by nobody is told of by nobody else.
+// tellStuck tells people, once, of a promotion that nobody goes on with, and who
+// asks something of it that it cannot be done: a run that is carried by nobody is
+// told of by nobody else.
 func (h *home) tellStuck(ctx context.Context, run store.Run, trouble error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -83,10 +87,19 @@ func (h *home) tellStuck(ctx context.Context, run store.Run, trouble error) {
 	told.State.At = time.Now().UTC().Round(0)
 	text := fmt.Sprintf("%s: the promotion of %s cannot be gone on with: %v", run.Rollout, run.CanaryVersion, trouble)
 	messages := runner.Address(told, rollout.Held, text, fmt.Sprintf("traffic stays where it is, and it is tried again; look at \"serin describe %s\"", run.Rollout), "")
-	if len(messages) == 0 {
+	change := store.Change{Messages: messages}
+	intents, err := h.store.Intents(ctx, run.ID)
+	if err != nil {
+		h.log.Warn("what people ask of a promotion that is stuck cannot be read", "run", run.ID, "error", err)
+	}
+	for _, i := range intents {
+		change.Answered = append(change.Answered, engine.Answer{ID: i.ID, Message: fmt.Sprintf(
+			"the promotion of %s can neither be gone on with nor be taken back, so traffic stays where it is: %v", run.CanaryVersion, trouble)})
+	}
+	if len(change.Messages)+len(change.Answered) == 0 {
 		return
 	}
-	if _, err := h.store.Save(ctx, run, store.Change{Messages: messages}); err != nil {
+	if _, err := h.store.Save(ctx, run, change); err != nil {
 		h.log.Warn("people cannot be told that the promotion is stuck", "run", run.ID, "error", err)
 		return
 	}

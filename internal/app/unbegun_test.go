@@ -14,6 +14,7 @@ import (
 
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/server"
 	"serin.dev/serin/internal/store"
 	"serin.dev/serin/internal/workload"
 )
@@ -148,5 +149,32 @@ func TestAPromotionThatIsStuckIsTold(t *testing.T) {
 	}
 	if m := due[0].Message; m.Event != rollout.Held || !strings.Contains(m.Text, "the promotion of v2 cannot be gone on with") || !strings.Contains(m.Text, "v3") {
 		t.Errorf("people are told %+v", m)
+	}
+}
+
+// Who asks something of a promotion that is stuck is answered: that it cannot be
+// done, and why.
+func TestAPromotionThatIsStuckAnswers(t *testing.T) {
+	p, h, run := misled(t, engine.Promoting)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		(&daemon{program: p}).keep(ctx, h)
+	}()
+	defer func() {
+		stop()
+		<-ended
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	c := server.NewClient(server.InProcess(server.New(p, "test"), "ana"))
+	defer c.Close()
+	for _, kind := range []rollout.IntentKind{rollout.Rollback, rollout.Pause} {
+		said, err := c.Ask(t.Context(), run.ID, server.IntentRequest{Intent: kind})
+		if err != nil || !said.Answered || said.Accepted || !strings.Contains(said.Message, "the promotion of v2 can neither be gone on with nor be taken back") || !strings.Contains(said.Message, "v3") {
+			t.Errorf("%s is answered with %+v (%v), want a refusal that says why", kind, said, err)
+		}
 	}
 }
