@@ -57,6 +57,12 @@ func (d *decoder) fillDefaults(r *Rollout) {
 	if !d.written("spec.plan.phases") {
 		s.Plan.Phases = DefaultPhases()
 	}
+	if s.Plan.Prepare == 0 {
+		// "No preparation": the run begins as soon as the canary is ready in any case,
+		// and no version is ready at once.
+		s.Plan.Prepare = DefaultPrepare
+		d.report(Problem{Warning: true, Field: "spec.plan.prepare", Message: fmt.Sprintf("0s is no bound: the run begins as soon as the canary is ready, and that may take %s", short(DefaultPrepare)), Mend: "write how long it may take, such as 2m, or remove the field"})
+	}
 	s.Plan.holdBack()
 	if !d.written("spec.analysis.checks") {
 		s.Analysis.Checks = DefaultChecks()

@@ -64,6 +64,22 @@ func TestOneRolloutIsAskedForAndSeveralAreRefused(t *testing.T) {
 	}
 }
 
+// Who prepares nothing gets a run that begins as soon as the canary is ready, and
+// is told how long that may take.
+func TestNoTimeToPrepareIsTheDefault(t *testing.T) {
+	minimal := string(corpus(t, "good")["minimal.yaml"])
+	all, warnings, err := rollout.ParseAll("shop.yaml", []byte(minimal+"  plan: {prepare: 0s}\n"), rollouttest.Catalog())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := all[0].Spec.Plan.Prepare; got != rollout.DefaultPrepare {
+		t.Errorf("the canary may take %s, want %s", got, rollout.DefaultPrepare)
+	}
+	if len(warnings) != 1 || warnings[0].Field != "spec.plan.prepare" || !strings.Contains(warnings[0].Message, "may take 10m") {
+		t.Errorf("warned of %v", warnings)
+	}
+}
+
 func TestAHoldbackKeepsStableInTheLastPhase(t *testing.T) {
 	minimal := string(corpus(t, "good")["minimal.yaml"])
 	weights := func(plan string) []int {

@@ -6,7 +6,7 @@ import "time"
 // starts.
 type Plan struct {
 	// Prepare bounds the time from the start of the run until the canary is
-	// ready for its first request.
+	// ready for its first request. 0: the default.
 	Prepare Duration `json:"prepare"`
 	// Phases are passed in order; their weights rise.
 	Phases []Phase `json:"phases" jsonschema:"minItems=1"`
