@@ -196,9 +196,7 @@ func TestTheControllerIsKilledInTheMiddleOfARollback(t *testing.T) {
 	s.recorded("shop-1")
 
 	// As if the last kill had come when the run had ended and was not archived.
-	if err := os.RemoveAll(filepath.Join(archive, s.namespace)); err != nil {
-		t.Fatal(err)
-	}
+	eventually(t, limit, func() error { return os.RemoveAll(filepath.Join(archive, s.namespace)) }) // it may be written to still
 	s.kubectl("patch", "canaryrun", "shop-1", "--subresource=status", "--type=merge", "-p", `{"status":{"archived":false,"report":""}}`)
 	s.recorded("shop-1")
 	eventually(t, limit, func() error {

@@ -334,7 +334,10 @@ func TestAPromotionDoesNotHangOnOneUnreadyPod(t *testing.T) {
 	}
 	ready(corev1.ConditionFalse)
 	waiting := func(st workload.Status) bool {
-		set := w.sets()[w.run.Canary.ReplicaSet]
+		set := &appsv1.ReplicaSet{} // as the workload sees it
+		if err := w.env.Client.Get(t.Context(), client.ObjectKey{Namespace: w.ns, Name: w.run.Canary.ReplicaSet}, set); err != nil {
+			t.Fatal(err)
+		}
 		return st.Canary.Ready() == 3 && set.Status.AvailableReplicas == 3 && len(st.Stable.Instances) == 4
 	}
 	w.until(at(100, 100), "a pod is unready", waiting)
