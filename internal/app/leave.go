@@ -39,6 +39,16 @@ func ClusterAsides(c client.Client) doctor.Asides {
 	}
 }
 
+// ClusterRefusals says what would keep a run of a rollout of a cluster from
+// beginning.
+func ClusterRefusals(c client.Client) doctor.Refusals {
+	return func(ctx context.Context, r rollout.Rollout) ([]rollout.Problem, error) {
+		return builtin.Refusals(ctx, r, builtin.ClusterEnv{
+			Env: kube.Env{Client: c, Live: c, Namespace: r.Metadata.Namespace, Rollout: r.Metadata.Name},
+		})
+	}
+}
+
 func rolloutOf(o *serinv1.CanaryRollout, run *serinv1.CanaryRun) (rollout.Rollout, error) {
 	if run != nil {
 		var r rollout.Rollout

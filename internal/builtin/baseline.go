@@ -7,7 +7,6 @@ import (
 
 	"serin.dev/serin/internal/metrics/prometheus"
 	"serin.dev/serin/internal/rollout"
-	"serin.dev/serin/internal/traffic/istio"
 )
 
 // baselineWorkloads can run fresh instances of stable's version beside its own.
@@ -42,11 +41,10 @@ func clusterBaselineProblems(r rollout.Rollout, field string) []rollout.Problem 
 	problem := func(message, mend string) []rollout.Problem {
 		return []rollout.Problem{{Field: field, Message: message, Mend: mend}}
 	}
-	var route istio.Config
-	switch t := r.Spec.Traffic; {
-	case t.Kind == podRatio:
+	switch {
+	case r.Spec.Traffic.Kind == podRatio:
 		return problem("cannot be had behind a plain Service, which gives every pod the same share", "remove it, or route by the Gateway API or Istio")
-	case t.Kind == "istio" && t.Decode(&route) == nil && route.DestinationRule != "":
+	case bySubsets(r):
 		return problem("cannot be had with the subsets of a DestinationRule", "remove it, or let the VirtualService name a Service for each arm")
 	}
 	var config prometheus.Config

@@ -20,6 +20,7 @@ import (
 	"serin.dev/serin/internal/metrics/prometheus"
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/traffic"
+	"serin.dev/serin/internal/traffic/istio"
 	"serin.dev/serin/internal/workload"
 	"serin.dev/serin/internal/workload/deployment"
 )
@@ -56,6 +57,7 @@ type ClusterRouter interface {
 	traffic.Router
 	traffic.Rester
 	traffic.Preparer
+	traffic.Checker
 }
 
 // Cluster is the adapters of one run on a cluster.
@@ -217,7 +219,10 @@ func Diagnose(ctx context.Context, r rollout.Rollout, env ClusterEnv) ([]prometh
 		return nil, err
 	}
 	serves := workload.Group{Version: at.Stable.Version, ID: at.Stable.Hash}
-	source, err := sourceOf(r, env, func(context.Context) (workload.Status, error) {
+	if err := CheckMetrics(r, env); err != nil {
+		return nil, err
+	}
+	source, err := sourceOf(r, env, armServices(r), func(context.Context) (workload.Status, error) {
 		return workload.Status{Stable: serves}, nil
 	})
 	if err != nil {
@@ -266,14 +271,16 @@ func OnlyRefused(err error) bool {
 // newClusterSource builds what measures both arms.
 func newClusterSource(r rollout.Rollout, env ClusterEnv, w workload.Workload) (metrics.Source, error) {
 	observe := func(ctx context.Context) (workload.Status, error) { return w.Observe(ctx) }
-	source, err := sourceOf(r, env, observe)
+	source, err := sourceOf(r, env, armServices(r), observe)
 	if err != nil {
 		return nil, err
 	}
 	return withFigures(source, r, env.Logger, observe)
 }
 
-func sourceOf(r rollout.Rollout, env ClusterEnv, observe func(context.Context) (workload.Status, error)) (*prometheus.Source, error) {
+// sourceOf builds the source of counters; services are the names of the arms'
+// Services, nil where the arms have one.
+func sourceOf(r rollout.Rollout, env ClusterEnv, services map[rollout.Arm]string, observe func(context.Context) (workload.Status, error)) (*prometheus.Source, error) {
 	config, err := clusterMetrics(r, env)
 	if err != nil {
 		return nil, err
@@ -284,7 +291,7 @@ func sourceOf(r rollout.Rollout, env ClusterEnv, observe func(context.Context) (
 	}
 	return prometheus.New(config, prometheus.Env{
 		Rollout: r.Metadata.Name, Namespace: r.Metadata.Namespace, Workload: deployed.Name,
-		Services: armServices(r), Cluster: true, Interval: time.Duration(r.Spec.Analysis.Interval), Logger: env.Logger, Crowd: env.Crowd,
+		Services: services, Cluster: true, Interval: time.Duration(r.Spec.Analysis.Interval), Logger: env.Logger, Crowd: env.Crowd,
 		Groups: func(ctx context.Context) (map[rollout.Arm]prometheus.Group, error) {
 			status, err := observe(ctx)
 			if err != nil {
@@ -305,11 +312,28 @@ func sourceOf(r rollout.Rollout, env ClusterEnv, observe func(context.Context) (
 // CheckMetrics says what keeps a rollout from being measured, as far as that can
 // be known before a run.
 func CheckMetrics(r rollout.Rollout, env ClusterEnv) error {
+	if bySubsets(r) {
+		// A run that has begun is measured as it was pinned.
+		source, err := sourceOf(r, env, nil, nil)
+		if err != nil {
+			return fmt.Errorf("%w; with the subsets of a DestinationRule both arms are of one Service: the preset istioDestination tells them apart by their pods", err)
+		}
+		if err := source.Close(); err != nil {
+			return err
+		}
+	}
 	source, err := newClusterSource(r, env, nil)
 	if err != nil {
 		return err
 	}
 	return source.Close()
+}
+
+// bySubsets reports whether the arms are two subsets of one Service.
+func bySubsets(r rollout.Rollout) bool {
+	var route istio.Config
+	t := r.Spec.Traffic
+	return t.Kind == "istio" && t.Decode(&route) == nil && route.DestinationRule != ""
 }
 
 // armServices are the names of the two arms' Services; nil for a route that has
@@ -351,6 +375,9 @@ func clusterMetrics(r rollout.Rollout, env ClusterEnv) (prometheus.Config, error
 		preset := env.Preset
 		if preset == "" {
 			preset = presetOf[r.Spec.Traffic.Kind]
+		}
+		if preset == "istio" && bySubsets(r) {
+			preset = "istioDestination" // to who asks, both subsets are one Service
 		}
 		data, err := json.Marshal(map[string]any{"url": env.Prometheus, "preset": preset})
 		if err != nil {

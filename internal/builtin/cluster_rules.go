@@ -58,18 +58,32 @@ func ClusterProblems(r rollout.Rollout) []rollout.Problem {
 // CheckWeights says which weights of a rollout its router cannot make of the
 // pods that the Deployment has now.
 func CheckWeights(ctx context.Context, r rollout.Rollout, env ClusterEnv) error {
+	problems, err := weightProblems(ctx, r, env)
+	return errors.Join(asError(problems), err)
+}
+
+func weightProblems(ctx context.Context, r rollout.Rollout, env ClusterEnv) ([]rollout.Problem, error) {
 	if r.Spec.Traffic.Kind != podRatio {
-		return nil
+		return nil, nil
 	}
 	at, err := Inspect(ctx, r, env)
 	if err != nil || at.Replicas == 0 {
-		return err // scaled to nothing, it has no weights at all
+		return nil, err // scaled to nothing, it has no weights at all
 	}
-	var errs []error
-	for _, p := range service.CheckRatio(at.Replicas, weightsOf(r)) {
-		errs = append(errs, fmt.Errorf("%s: %s; %s", p.Field, p.Message, p.Mend))
+	return service.CheckRatio(at.Replicas, weightsOf(r)), nil
+}
+
+// Refusals says what would keep a run of a rollout from beginning, beside its
+// Deployment and its figures: what of the plan cannot be made, and in the error
+// what its route lacks. It writes nothing.
+func Refusals(ctx context.Context, r rollout.Rollout, env ClusterEnv) ([]rollout.Problem, error) {
+	weights, errWeights := weightProblems(ctx, r, env)
+	problems := append(baselineProblems(r), weights...)
+	router, err := NewClusterRouter(r, env)
+	if err == nil {
+		err = router.Check(ctx)
 	}
-	return errors.Join(errs...)
+	return problems, errors.Join(err, errWeights)
 }
 
 // forbidden reports that a reference leads where a rollout on a cluster must

@@ -31,6 +31,8 @@ type Cluster struct {
 	Metrics func(ctx context.Context, c client.Client, controller string, r rollout.Rollout) ([]doctor.Finding, error)
 	// Asides says which requests reach an arm whatever the weight.
 	Asides func(client.Client) doctor.Asides
+	// Refusals says what would keep a run of a rollout from beginning.
+	Refusals func(client.Client) doctor.Refusals
 	// Open answers for a cluster as a daemon does for its machine.
 	Open func(*kube.Connection) (server.Backend, error)
 	// Revert makes a rollout's Deployment ask for what serves, and says so.

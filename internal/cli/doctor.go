@@ -111,7 +111,7 @@ func (c *command) examineCluster(ctx context.Context, e examining) ([]doctor.Fin
 		Version: c.Version, Rules: c.Cluster.Permissions(), Parse: c.Cluster.Parse, Metrics: func(ctx context.Context, r rollout.Rollout) ([]doctor.Finding, error) {
 			return c.Cluster.Metrics(ctx, cl, e.controller, r)
 		},
-		Asides: c.Cluster.Asides(cl),
+		Asides: c.Cluster.Asides(cl), Refusals: c.Cluster.Refusals(cl),
 	}), nil
 }
 

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -10,7 +11,10 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,7 +48,13 @@ type ClusterOptions struct {
 	// Asides says which requests reach an arm of a rollout whatever the weight is;
 	// nil: not looked at.
 	Asides Asides
+	// Refusals says what would keep a run of a rollout from beginning.
+	Refusals Refusals
 }
+
+// Refusals says what of a rollout's plan cannot be made, and in the error what its
+// route lacks.
+type Refusals func(context.Context, rollout.Rollout) ([]rollout.Problem, error)
 
 // Asides says which requests reach an arm of a rollout whatever the weight is.
 type Asides func(context.Context, rollout.Rollout) ([]traffic.Aside, error)
@@ -56,9 +66,9 @@ func Cluster(ctx context.Context, o ClusterOptions) []Finding {
 		return c.all
 	}
 	known := c.definitions(ctx)
+	c.controller(ctx)
 	c.policy(ctx)
-	namespaces := c.controller(ctx)
-	c.controllerRights(ctx, namespaces)
+	c.controllerRights(ctx)
 	if known {
 		c.personRights(ctx)
 		c.rollouts(ctx)
@@ -69,6 +79,13 @@ func Cluster(ctx context.Context, o ClusterOptions) []Finding {
 type cluster struct {
 	ClusterOptions
 	findings
+	// args are those of the controller; nil where it could not be read.
+	args []string
+	// carried are the namespaces that the controller carries; empty: all.
+	carried []string
+	// bound holds the labels of the namespaces that the policy is bound to; nil
+	// where that is not known.
+	bound labels.Selector
 }
 
 // server asks whether anybody is there.
@@ -126,6 +143,10 @@ func (c *cluster) policy(ctx context.Context) {
 	case err != nil:
 		c.add(Unknown, check, "", "%v", err)
 		return
+	case version == "" && c.args != nil && !slices.Contains(c.args, "--hold-always"):
+		c.add(Missing, check, "run `serin install` again: it then starts the controller with --hold-always",
+			"the API server has no MutatingAdmissionPolicy, and the controller does not keep Deployments paused: a new template would be rolled out to everybody at once")
+		return
 	case version == "":
 		c.add(Warning, check, "Kubernetes 1.36 and newer have it; until then nothing needs to be done",
 			"the API server has no MutatingAdmissionPolicy, so Serin keeps Deployments paused all the time")
@@ -142,25 +163,56 @@ func (c *cluster) policy(ctx context.Context) {
 	case err != nil:
 		c.add(Unknown, check, "", "read the policy %s: %v", policy.Name, err)
 	default:
-		c.ok(check, "%s holds a Deployment when its template changes", policy.Name)
+		c.binding(ctx, version)
 	}
 }
 
-// controller looks at the Deployment of the controller and returns the
-// namespaces that it carries; nil: all.
-func (c *cluster) controller(ctx context.Context) []string {
+// binding looks for what puts the policy into effect, and where.
+func (c *cluster) binding(ctx context.Context, version string) {
+	const check = "admission policy"
+	live := &unstructured.Unstructured{}
+	live.SetGroupVersionKind(schema.GroupVersionKind{Group: "admissionregistration.k8s.io", Version: version, Kind: "MutatingAdmissionPolicyBinding"})
+	switch err := c.Client.Get(ctx, client.ObjectKey{Name: policy.Name}, live); {
+	case apierrors.IsNotFound(err):
+		c.add(Missing, check, "run `serin install`, or let an administrator run `serin install --part cluster`",
+			"the policy %s has no MutatingAdmissionPolicyBinding, so it holds nothing: a new template would be rolled out to everybody at once", policy.Name)
+		return
+	case apierrors.IsForbidden(err):
+		c.add(Unknown, check, "let an administrator run `serin doctor`", "MutatingAdmissionPolicyBindings may not be read")
+		return
+	case err != nil:
+		c.add(Unknown, check, "", "read the binding of the policy %s: %v", policy.Name, err)
+		return
+	}
+	var selector metav1.LabelSelector
+	raw, _, err := unstructured.NestedMap(live.Object, "spec", "matchResources", "namespaceSelector")
+	if err == nil {
+		err = runtime.DefaultUnstructuredConverter.FromUnstructured(raw, &selector)
+	}
+	if err == nil {
+		c.bound, err = metav1.LabelSelectorAsSelector(&selector)
+	}
+	if err != nil {
+		c.add(Unknown, check, "", "read where the policy %s is bound: %v", policy.Name, err)
+		return
+	}
+	c.ok(check, "%s holds a Deployment when its template changes", policy.Name)
+}
+
+// controller looks at the Deployment of the controller.
+func (c *cluster) controller(ctx context.Context) {
 	const check = "controller"
 	var d appsv1.Deployment
 	switch err := c.Client.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: install.Controller}, &d); {
 	case apierrors.IsNotFound(err):
-		c.add(Missing, check, "run `serin install`, or name its namespace with --namespace", "there is no Deployment %s in %s", install.Controller, c.Namespace)
-		return nil
+		c.add(Missing, check, "run `serin install`, or name its namespace with --controller-namespace", "there is no Deployment %s in %s", install.Controller, c.Namespace)
+		return
 	case apierrors.IsForbidden(err):
 		c.add(Unknown, check, "let an administrator run `serin doctor`", "Deployments in %s may not be read", c.Namespace)
-		return nil
+		return
 	case err != nil:
 		c.add(Unknown, check, "", "read the Deployment %s in %s: %v", install.Controller, c.Namespace, err)
-		return nil
+		return
 	}
 	switch ready, now, err := install.Readiness(ctx, c.Client, c.Namespace); {
 	case err != nil:
@@ -170,20 +222,18 @@ func (c *cluster) controller(ctx context.Context) []string {
 	default:
 		c.ok(check, "%d of %d replicas are ready in %s", d.Status.AvailableReplicas, d.Status.Replicas, c.Namespace)
 	}
+	c.args = []string{}
 	for _, container := range d.Spec.Template.Spec.Containers {
-		for _, arg := range container.Args {
-			if list, ok := strings.CutPrefix(arg, "--namespaces="); ok {
-				return strings.Split(list, ",")
-			}
-		}
+		c.args = append(c.args, container.Args...)
 	}
-	return nil
+	c.carried = install.Carried(&d)
 }
 
 // controllerRights asks the API server what the controller's service account
 // may do.
-func (c *cluster) controllerRights(ctx context.Context, namespaces []string) {
+func (c *cluster) controllerRights(ctx context.Context) {
 	const check = "controller's permissions"
+	namespaces := c.carried
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
 	}

@@ -4,17 +4,22 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/internal/install"
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/rollout"
 )
@@ -33,11 +38,57 @@ func (c *cluster) rollout(ctx context.Context, obj *serinv1.CanaryRollout) {
 		return
 	}
 	c.ok("spec", "is well-formed")
+	c.carries(ctx, r)
 	if d := c.deployment(ctx, r); d != nil {
-		c.capacity(ctx, r, d)
+		c.capacity(ctx, d)
 	}
 	c.traffic(ctx, r)
 	c.metrics(ctx, r)
+	c.status(obj)
+}
+
+// carries looks at whether anybody carries the rollouts of a namespace, and
+// whether the policy holds the Deployments there.
+func (c *cluster) carries(ctx context.Context, r rollout.Rollout) {
+	namespace := r.Metadata.Namespace
+	if len(c.carried) > 0 && !slices.Contains(c.carried, namespace) {
+		c.add(Missing, "controller", fmt.Sprintf("name it too: `serin install --namespaces %s,%s`", strings.Join(c.carried, ","), namespace),
+			"the controller in %s carries the rollouts of %s alone, so nobody looks after this one", c.Namespace, strings.Join(c.carried, ", "))
+	}
+	if c.bound == nil {
+		return
+	}
+	of := labels.Set{corev1.LabelMetadataName: namespace}
+	var n corev1.Namespace
+	if c.Client.Get(ctx, client.ObjectKey{Name: namespace}, &n) == nil { // a person may not read it; its name is in its labels
+		of = n.Labels
+	}
+	if !c.bound.Matches(of) {
+		c.add(Missing, "admission policy", "run `serin install` again, with every namespace of rollouts where it names some",
+			"the policy is not bound to the namespace %s: a new template would be rolled out to everybody at once", namespace)
+	}
+}
+
+// status says what the controller itself says of the rollout.
+func (c *cluster) status(obj *serinv1.CanaryRollout) {
+	const check = "status"
+	if obj.Status.ObservedGeneration < obj.Generation {
+		c.add(Warning, check, fmt.Sprintf("see `kubectl -n %s logs deployment/%s` if that stays so", c.Namespace, install.Controller), "the controller has not looked at it as it is written now")
+		return
+	}
+	stalled := meta.FindStatusCondition(obj.Status.Conditions, "Stalled")
+	ready := meta.FindStatusCondition(obj.Status.Conditions, "Ready")
+	switch {
+	case stalled != nil && stalled.Reason == "WaitingForPerson":
+		c.add(Warning, check, "do one of these", "a run waits for a person: %s", stalled.Message)
+	case stalled != nil && stalled.Status == metav1.ConditionTrue:
+		c.add(Missing, check, "mend that; the controller looks again by itself", "the controller says %s: %s", stalled.Reason, stalled.Message)
+	case ready == nil:
+	case ready.Status != metav1.ConditionTrue && slices.Contains([]string{"NotHeld", "RolledBack", "Trouble"}, ready.Reason):
+		c.add(Warning, check, "`serin describe "+obj.Name+"` says more", "the controller says %s: %s", ready.Reason, ready.Message)
+	default:
+		c.ok(check, "%s: %s", ready.Reason, ready.Message)
+	}
 }
 
 // named is what the blocks of adapters say of the objects they are about, as
@@ -91,27 +142,21 @@ func (c *cluster) deployment(ctx context.Context, r rollout.Rollout) *appsv1.Dep
 	return &d
 }
 
-// capacity looks at whether the pods can carry the first weight.
-func (c *cluster) capacity(ctx context.Context, r rollout.Rollout, d *appsv1.Deployment) {
+// capacity looks at the number of pods; which weights they make is the route's to
+// say.
+func (c *cluster) capacity(ctx context.Context, d *appsv1.Deployment) {
 	const check = "replicas"
 	replicas := 1
 	if d.Spec.Replicas != nil {
 		replicas = int(*d.Spec.Replicas)
 	}
-	first := 0
-	if len(r.Spec.Plan.Phases) > 0 {
-		first = r.Spec.Plan.Phases[0].Weight
-	}
 	switch {
 	case replicas == 0:
 		c.add(Missing, check, "scale it up", "%s is scaled to 0: nothing serves that a new version could be compared with", d.Name)
-	case r.Spec.Traffic.Kind == "service" && first > 0 && 100/(replicas+1) > first:
-		c.add(Missing, check, fmt.Sprintf("run at least %d replicas, begin with a higher weight, or use a route that has weights", needed(first)),
-			"one canary pod beside %d gets about %d %% of the traffic; the first phase asks for %d %%", replicas, 100/(replicas+1), first)
 	case replicas == 1:
 		c.add(Warning, check, "run two or more, so that one can be missing, and so that the spread between pods can be learnt", "%s has a single replica", d.Name)
 	default:
-		c.ok(check, "%d, enough for %d %%", replicas, first)
+		c.ok(check, "%s has %d", d.Name, replicas)
 	}
 	if d.Status.AvailableReplicas < int32(replicas) {
 		c.add(Warning, check, "see `kubectl describe pod`", "%d of %d are available", d.Status.AvailableReplicas, replicas)
@@ -119,9 +164,6 @@ func (c *cluster) capacity(ctx context.Context, r rollout.Rollout, d *appsv1.Dep
 	c.autoscaler(ctx, d)
 	c.budget(ctx, d)
 }
-
-// needed is how many pods make one of them weigh at most a percentage.
-func needed(weight int) int { return (100+weight-1)/weight - 1 }
 
 func (c *cluster) list(ctx context.Context, gvk schema.GroupVersionKind, namespace string) []unstructured.Unstructured {
 	list := &unstructured.UnstructuredList{}
@@ -165,7 +207,7 @@ func subset(part, whole map[string]string) bool {
 	return true
 }
 
-// services looks at the Services of the two arms.
+// services looks at the Services of the arms, stable's first.
 func (c *cluster) services(ctx context.Context, r rollout.Rollout, names ...string) {
 	for i, name := range names {
 		var s corev1.Service
@@ -186,15 +228,20 @@ func (c *cluster) services(ctx context.Context, r rollout.Rollout, names ...stri
 			c.add(Unknown, "Services", "", "read the Service %s: %v", name, err)
 			continue
 		}
-		ready, err := c.endpoints(ctx, s)
-		switch {
-		case err != nil:
-			c.add(Unknown, "Services", "", "read the endpoints of %s: %v", name, err)
-		case ready == 0 && i == 0:
-			c.add(Missing, "Services", "compare its selector with the labels of the pods", "%s, which is to reach the version that serves, has no ready endpoint", name)
-		default:
-			c.ok("Services", "%s has %d ready endpoints", name, ready)
-		}
+		c.reaches(ctx, s, i == 0)
+	}
+}
+
+// reaches looks at a Service's endpoints; serving: users are to find some.
+func (c *cluster) reaches(ctx context.Context, s corev1.Service, serving bool) {
+	ready, err := c.endpoints(ctx, s)
+	switch {
+	case err != nil:
+		c.add(Unknown, "Services", "", "read the endpoints of %s: %v", s.Name, err)
+	case ready == 0 && serving:
+		c.add(Missing, "Services", "compare its selector with the labels of the pods", "%s, which is to reach the version that serves, has no ready endpoint", s.Name)
+	default:
+		c.ok("Services", "%s has %d ready endpoints", s.Name, ready)
 	}
 }
 

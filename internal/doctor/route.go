@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -14,6 +15,7 @@ import (
 
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/rollout"
+	"serin.dev/serin/internal/traffic"
 )
 
 // traffic looks at the route and the Services behind it.
@@ -30,40 +32,65 @@ func (c *cluster) traffic(ctx context.Context, r rollout.Rollout) {
 	case n.VirtualService != "":
 		kind, name = schema.GroupKind{Group: "networking.istio.io", Kind: "VirtualService"}, n.VirtualService
 	default:
-		if n.Name != "" {
-			c.services(ctx, r, n.Name)
-		}
+		c.plainService(ctx, r, cmp.Or(n.Name, r.Metadata.Name))
 		return
 	}
-	namespace := n.Namespace
-	if namespace == "" {
-		namespace = r.Metadata.Namespace
-	}
-	route := c.route(ctx, kind, namespace, name)
+	namespace := cmp.Or(n.Namespace, r.Metadata.Namespace)
+	there := c.route(ctx, kind, namespace, name)
 	if n.DestinationRule != "" {
-		if c.route(ctx, schema.GroupKind{Group: "networking.istio.io", Kind: "DestinationRule"}, namespace, n.DestinationRule) != nil {
-			c.ok("route", "DestinationRule %s is there", n.DestinationRule)
-		}
+		there = c.route(ctx, schema.GroupKind{Group: "networking.istio.io", Kind: "DestinationRule"}, namespace, n.DestinationRule) && there
 	} else {
-		c.services(ctx, r, stable, canary)
-	}
-	if route == nil {
-		return
-	}
-	if n.DestinationRule == "" {
-		c.namesBoth(route, stable, canary)
+		services := []string{stable, canary}
 		if r.Spec.Plan.Baseline {
-			c.namesBaseline(route, cmp.Or(n.BaselineService, kube.BaselineService(r.Metadata.Name)))
+			services = append(services, cmp.Or(n.BaselineService, kube.BaselineService(r.Metadata.Name)))
 		}
+		c.services(ctx, r, services...)
 	}
-	if strings.HasSuffix(kind.Group, "k8s.io") {
-		c.accepted(route)
+	if c.refusals(ctx, r, there, kind.Kind, namespace, name) {
+		c.asides(ctx, r)
 	}
-	c.asides(ctx, r)
 }
 
-// asides says which requests the route sends past the split. A route that cannot
-// be used was told of by the looks before.
+// plainService looks at the Service by whose pods the traffic is split.
+func (c *cluster) plainService(ctx context.Context, r rollout.Rollout, name string) {
+	var s corev1.Service
+	if c.refusals(ctx, r, true, "Service", r.Metadata.Namespace, name) && c.Client.Get(ctx, client.ObjectKey{Namespace: r.Metadata.Namespace, Name: name}, &s) == nil {
+		c.reaches(ctx, s, true)
+	}
+}
+
+// refusals says what would keep a run from beginning, as the controller would. A
+// route that is not there was told of by the looks before.
+func (c *cluster) refusals(ctx context.Context, r rollout.Rollout, there bool, kind, namespace, name string) (usable bool) {
+	const check = "route"
+	if c.Refusals == nil {
+		return there
+	}
+	problems, err := c.Refusals(ctx, r)
+	for _, p := range problems {
+		c.add(Missing, "plan", p.Mend, "%s %s", p.Field, p.Message)
+	}
+	switch {
+	case !there:
+		return false
+	case apierrors.IsForbidden(err):
+		c.add(Unknown, check, "let an administrator run `serin doctor`", "%v", err)
+		return false
+	case err != nil:
+		// What is to be written stands below the first line.
+		message, write, lines := strings.Cut(strings.TrimPrefix(err.Error(), traffic.ErrRefused.Error()+": "), "\n")
+		mend := fmt.Sprintf("see `kubectl describe %s %s -n %s`", strings.ToLower(kind), name, namespace)
+		if lines {
+			message, mend = strings.TrimSuffix(message, ":"), "this:\n"+write
+		}
+		c.add(Missing, check, mend, "%s", message)
+		return false
+	}
+	c.ok(check, "%s %s can split between the arms", kind, name)
+	return true
+}
+
+// asides says which requests the route sends past the split.
 func (c *cluster) asides(ctx context.Context, r rollout.Rollout) {
 	const check = "beside the split"
 	if c.Asides == nil {
@@ -82,8 +109,8 @@ func (c *cluster) asides(ctx context.Context, r rollout.Rollout) {
 	}
 }
 
-// route reads a route; nil when it is not there, which is said.
-func (c *cluster) route(ctx context.Context, kind schema.GroupKind, namespace, name string) *unstructured.Unstructured {
+// route says where a route is missing.
+func (c *cluster) route(ctx context.Context, kind schema.GroupKind, namespace, name string) (there bool) {
 	const check = "route"
 	mapping, err := c.Client.RESTMapper().RESTMapping(kind)
 	if meta.IsNoMatchError(err) {
@@ -92,109 +119,21 @@ func (c *cluster) route(ctx context.Context, kind schema.GroupKind, namespace, n
 			of = "Istio"
 		}
 		c.add(Missing, check, "install "+of+", or use another kind of route", "the API server does not know %s: %s is not installed", kind.Kind, of)
-		return nil
+		return false
 	}
 	if err != nil {
 		c.add(Unknown, check, "", "ask for the kind %s: %v", kind.Kind, err)
-		return nil
+		return false
 	}
 	obj := &unstructured.Unstructured{}
 	obj.SetGroupVersionKind(mapping.GroupVersionKind)
 	switch err := c.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, obj); {
 	case apierrors.IsNotFound(err):
 		c.add(Missing, check, "create it, or correct spec.traffic", "there is no %s %s in %s", kind.Kind, name, namespace)
-		return nil
+		return false
 	case err != nil:
 		c.add(Unknown, check, "", "read the %s %s: %v", kind.Kind, name, err)
-		return nil
+		return false
 	}
-	return obj
-}
-
-// namesBoth looks for the Services of both arms among a route's destinations.
-func (c *cluster) namesBoth(route *unstructured.Unstructured, stable, canary string) {
-	hosts := map[string]bool{}
-	destinations(route.Object["spec"], hosts)
-	var missing []string
-	for _, name := range []string{stable, canary} {
-		if !hosts[name] {
-			missing = append(missing, name)
-		}
-	}
-	title := fmt.Sprintf("%s %s", route.GetKind(), route.GetName())
-	if len(missing) > 0 {
-		c.add(Missing, "route", fmt.Sprintf("let a rule send to %s with weight 100 and to %s with weight 0", stable, canary), "%s sends nothing to %s", title, strings.Join(missing, " and "))
-		return
-	}
-	c.ok("route", "%s names both arms", title)
-}
-
-// namesBaseline looks for the baseline's Service among a route's destinations.
-func (c *cluster) namesBaseline(route *unstructured.Unstructured, name string) {
-	hosts := map[string]bool{}
-	destinations(route.Object["spec"], hosts)
-	title := fmt.Sprintf("%s %s", route.GetKind(), route.GetName())
-	if !hosts[name] {
-		c.add(Missing, "route", fmt.Sprintf("let the rule that sends to both arms send to %s as well, with weight 0, or take baseline: true out of spec.plan", name),
-			"%s sends nothing to %s, and the plan has a baseline", title, name)
-		return
-	}
-	c.ok("route", "%s names the baseline", title)
-}
-
-// destinations collects the Services that a route sends to, wherever they
-// stand: Istio's destination.host, the Gateway API's backendRefs.
-func destinations(v any, into map[string]bool) {
-	switch v := v.(type) {
-	case map[string]any:
-		if d, ok := v["destination"].(map[string]any); ok {
-			if host, ok := d["host"].(string); ok {
-				short, _, _ := strings.Cut(host, ".")
-				into[short] = true
-			}
-		}
-		if refs, ok := v["backendRefs"].([]any); ok {
-			for _, ref := range refs {
-				if m, ok := ref.(map[string]any); ok {
-					if name, ok := m["name"].(string); ok {
-						into[name] = true
-					}
-				}
-			}
-		}
-		for _, e := range v {
-			destinations(e, into)
-		}
-	case []any:
-		for _, e := range v {
-			destinations(e, into)
-		}
-	}
-}
-
-// accepted looks at what the gateways say of a route.
-func (c *cluster) accepted(route *unstructured.Unstructured) {
-	const check = "route"
-	parents, _, _ := unstructured.NestedSlice(route.Object, "status", "parents")
-	if len(parents) == 0 {
-		c.add(Missing, check, "see that its parentRefs name a Gateway, and that the Gateway's controller runs", "no gateway has taken %s %s", route.GetKind(), route.GetName())
-		return
-	}
-	for _, p := range parents {
-		parent, _ := p.(map[string]any)
-		gateway, _, _ := unstructured.NestedString(parent, "parentRef", "name")
-		conditions, _, _ := unstructured.NestedSlice(parent, "conditions")
-		bad := 0
-		for _, e := range conditions {
-			cond, _ := e.(map[string]any)
-			kind, status := cond["type"], cond["status"]
-			if (kind == "Accepted" || kind == "ResolvedRefs") && status != "True" {
-				bad++
-				c.add(Missing, check, "mend what the gateway says", "the gateway %s says %s is %v of %s: %v", gateway, kind, status, route.GetName(), cond["message"])
-			}
-		}
-		if bad == 0 {
-			c.ok(check, "the gateway %s accepts %s", gateway, route.GetName())
-		}
-	}
+	return true
 }

@@ -4,12 +4,27 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
+	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
+
+// Carried are the namespaces whose rollouts a controller carries, by its own
+// arguments; empty: all.
+func Carried(controller *appsv1.Deployment) []string {
+	for _, container := range controller.Spec.Template.Spec.Containers {
+		for _, arg := range container.Args {
+			if list, ok := strings.CutPrefix(arg, "--namespaces="); ok {
+				return strings.Split(list, ",")
+			}
+		}
+	}
+	return nil
+}
 
 // optional returns the objects that an installation in the same place may have
 // and this one has not: what was switched off since. Last comes what others rest

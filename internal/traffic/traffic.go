@@ -154,3 +154,11 @@ type Preparer interface {
 	// It moves no traffic and is idempotent.
 	Prepare(ctx context.Context) error
 }
+
+// Checker is implemented by routers that can be asked whether a split could be
+// made.
+type Checker interface {
+	// Check says what keeps the router from splitting as its objects are now; nil:
+	// nothing. It writes nothing. What Prepare would create is not asked for.
+	Check(ctx context.Context) error
+}

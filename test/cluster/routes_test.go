@@ -138,11 +138,11 @@ func (s *shop) istioWeighs(want ...int64) {
 func TestIstioObjectsAreUntouchedButForTheirWeights(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
-		name, manifest, traffic string
-		rest, twenty            []int64
+		name, manifest, traffic, preset string
+		rest, twenty                    []int64
 	}{
-		{"hosts", virtualService, "istio: {virtualService: shop}", []int64{100, 0, 100, 0}, []int64{80, 20, 80, 20}},
-		{"subsets", virtualServiceOfSubsets, "istio: {virtualService: shop, destinationRule: shop}", []int64{100, 0}, []int64{80, 20}},
+		{"hosts", virtualService, "istio: {virtualService: shop}", "preset: istio", []int64{100, 0, 100, 0}, []int64{80, 20, 80, 20}},
+		{"subsets", virtualServiceOfSubsets, "istio: {virtualService: shop, destinationRule: shop}", "preset: istioDestination", []int64{100, 0}, []int64{80, 20}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -152,7 +152,7 @@ func TestIstioObjectsAreUntouchedButForTheirWeights(t *testing.T) {
 			if strings.Contains(c.manifest, "kind: DestinationRule") {
 				others["DestinationRule"] = s.object("DestinationRule")
 			}
-			s.roll(longPhases, "gatewayAPI: {httpRoute: shop}", c.traffic, "preset: traefik", "preset: istio")
+			s.roll(longPhases, "gatewayAPI: {httpRoute: shop}", c.traffic, "preset: traefik", c.preset)
 			s.change("v2")
 			s.istioWeighs(c.twenty...)
 			if during := s.object("VirtualService"); !reflect.DeepEqual(withoutWeights(before), withoutWeights(during)) {

@@ -134,37 +134,3 @@ func TestUninstallInTheMiddleOfARun(t *testing.T) {
 	serin(t, "uninstall").ends(t, 0)
 	kubectl(t, "delete", "namespace", ns, "--wait=false")
 }
-
-// What a rollout lacks is named with its mend, until it is there.
-func TestDoctorOnARollout(t *testing.T) {
-	installed(t)
-	ns := namespace(t, "doctored")
-	rollout := strings.NewReplacer("NS", ns, ", finalizers: [serin.dev/rollout]", "").Replace(midRun)
-	rollout = rollout[strings.Index(rollout, "---\napiVersion: serin.dev"):strings.LastIndex(rollout, "---\n")]
-	apply(t, rollout)
-	serin(t, "doctor", "--cluster", "-n", ns).ends(t, 5).says(t,
-		"doctored/shop: Deployment: there is no Deployment shop; create it",
-		"there is no HTTPRoute shop in doctored",
-		"there is no Service shop-stable",
-	)
-	apply(t, fmt.Sprintf(shop, ns, labelled, "v1"))
-	serves(t, ns, "v1")
-	services := strings.NewReplacer("NS", ns, ", pod-template-hash: STABLE", "", ", pod-template-hash: canary1", "").Replace(midRun)
-	apply(t, services[:strings.Index(services, "---\napiVersion: serin.dev")])
-	found := serin(t, "doctor", "--cluster", "-n", ns, "shop").ends(t, 5).says(t,
-		"shop is there and belongs to this rollout", "HTTPRoute shop names both arms", "no gateway has taken HTTPRoute shop",
-	)
-	if strings.Contains(found.out, "there is no ") {
-		t.Errorf("doctor misses what is there:\n%s", found.out)
-	}
-	kubectl(t, "-n", ns, "patch", "httproute", "shop", "--type=json", "-p", `[{"op":"replace","path":"/spec/rules/0/backendRefs/1/name","value":"other"}]`)
-	serin(t, "doctor", "--cluster", "-n", ns, "shop").ends(t, 5).says(t, "HTTPRoute shop sends nothing to shop-canary")
-	// Such a route does not keep Serin from being taken out, nor does a mistake.
-	apply(t, strings.NewReplacer("{name: shop, namespace", "{name: mistaken, namespace", "{deployment: {name: shop}}", "{deployment: {name: other}}",
-		"{httpRoute: shop}}", "{httpRoute: shop, grpcRoute: shop}}").Replace(rollout))
-	serin(t, "uninstall").ends(t, 0).says(t,
-		"canaryrollout/shop in doctored configured: its route is left as it is",
-		"canaryrollout/mistaken in doctored configured: its route is left as it is: its spec has a mistake: spec.traffic.gatewayAPI",
-	)
-	kubectl(t, "delete", "namespace", ns, "--wait=false")
-}

@@ -341,8 +341,32 @@ func (r *Router) Prepare(ctx context.Context) error {
 	if err := errors.Join(r.targets.Prepare(ctx, now.NamesBaseline), r.route.Check(ctx)); err != nil {
 		return err
 	}
-	if err == nil && now.NoBaseline != "" {
-		err = Refuse("%s; or take baseline: true out of spec.plan", now.NoBaseline)
+	if err == nil {
+		err = lacksBaseline(now)
 	}
 	return err
+}
+
+// Check says what keeps the route from splitting now, and writes nothing: also
+// what may mend itself, as while a gateway has not yet answered for the route.
+func (r *Router) Check(ctx context.Context) error {
+	if err := r.route.Check(ctx); err != nil {
+		return err
+	}
+	now, err := r.route.Read(ctx)
+	if err != nil {
+		return err
+	}
+	if now.Trouble != "" {
+		return errors.New(now.Trouble)
+	}
+	_, _, errHeld := r.targets.Held(ctx)
+	return errors.Join(lacksBaseline(now), errHeld)
+}
+
+func lacksBaseline(now Reading) error {
+	if now.NoBaseline == "" {
+		return nil
+	}
+	return Refuse("%s; or take baseline: true out of spec.plan", now.NoBaseline)
 }

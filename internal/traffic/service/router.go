@@ -209,6 +209,9 @@ func (r *Router) Prepare(ctx context.Context) error {
 	return weighted.Refused(selects(service))
 }
 
+// Check implements traffic.Checker: nothing is made here anyway.
+func (r *Router) Check(ctx context.Context) error { return r.Prepare(ctx) }
+
 // selects refuses a Service without a selector of its own.
 func selects(service *corev1.Service) error {
 	if len(arms.WithoutHash(service.Spec.Selector)) == 0 {
@@ -227,4 +230,5 @@ var _ interface {
 	traffic.Router
 	traffic.Rester
 	traffic.Preparer
+	traffic.Checker
 } = (*Router)(nil)

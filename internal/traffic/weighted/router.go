@@ -49,6 +49,9 @@ func (r *Router) Rest(ctx context.Context) error { return Refused(r.arms.Rest(ct
 // Prepare implements traffic.Preparer.
 func (r *Router) Prepare(ctx context.Context) error { return Refused(r.arms.Prepare(ctx)) }
 
+// Check implements traffic.Checker.
+func (r *Router) Check(ctx context.Context) error { return Refused(r.arms.Check(ctx)) }
+
 // Matched implements traffic.Matcher.
 func (r *Router) Matched(ctx context.Context) ([]traffic.Aside, error) { return r.asides(ctx, false) }
 
@@ -60,10 +63,15 @@ func (r *Router) asides(ctx context.Context, copies bool) ([]traffic.Aside, erro
 	var found []traffic.Aside
 	for _, a := range all {
 		if a.Copies == copies {
-			found = append(found, traffic.Aside{Arm: a.Arm, Where: a.Where, Requests: a.Requests(), Open: a.Open(), Copies: a.Copies})
+			found = append(found, Aside(a))
 		}
 	}
 	return found, Refused(err)
+}
+
+// Aside makes an aside the port's.
+func Aside(a arms.Aside) traffic.Aside {
+	return traffic.Aside{Arm: a.Arm, Where: a.Where, Requests: a.Requests(), Open: a.Open(), Copies: a.Copies}
 }
 
 // Refused makes a refusal the port's.
@@ -78,6 +86,7 @@ var _ interface {
 	traffic.Router
 	traffic.Rester
 	traffic.Preparer
+	traffic.Checker
 	traffic.Comparer
 	traffic.Matcher
 	traffic.Mirrorer
