@@ -6,41 +6,27 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"serin.dev/serin/internal/kube/arms"
+	"serin.dev/serin/internal/traffic/traffictest"
+	"serin.dev/serin/internal/traffic/weighted"
 )
 
-// A rule's third backend is the baseline and nothing else.
 func TestARuleMayNameABaseline(t *testing.T) {
-	backend := func(name string, weight int64) any {
-		return map[string]any{"name": name, "port": int64(80), "weight": weight}
-	}
-	find := rules{namespace: "web", services: arms.Services{Namespace: "web", Stable: "shop-stable", Canary: "shop-canary", Baseline: "shop-baseline", Compares: true}}
-	for _, c := range []struct {
-		name     string
-		backends []any
-		refused  bool
-		baseline int64 // -1: none
-	}{
-		{"two", []any{backend("shop-stable", 100), backend("shop-canary", 0)}, false, -1},
-		{"three", []any{backend("shop-stable", 90), backend("shop-canary", 5), backend("shop-baseline", 5)}, false, 5},
-		{"one twice", []any{backend("shop-stable", 90), backend("shop-canary", 5), backend("shop-baseline", 5), backend("shop-baseline", 5)}, true, 0},
-		{"somebody else", []any{backend("shop-stable", 90), backend("shop-canary", 5), backend("shop-old", 5)}, true, 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			route := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"rules": []any{map[string]any{"backendRefs": c.backends}}}}}
-			pairs, err := find.pairs(route)
-			if (err != nil) != c.refused || err != nil && !arms.Refused(err) {
-				t.Fatalf("pairs: %v, want a refusal: %v", err, c.refused)
+	find := rules{namespace: "web", services: arms.Services{
+		Namespace: "web", Stable: traffictest.StableService, Canary: traffictest.CanaryService, Baseline: traffictest.BaselineService, Compares: true,
+	}}
+	traffictest.NamesABaseline(t, func(to []traffictest.Destination) (int64, error) {
+		var backends []any
+		for _, d := range to {
+			backend := map[string]any{"name": d.Service, "port": int64(80), "weight": d.Weight}
+			if d.Namespace != "" {
+				backend["namespace"] = d.Namespace
 			}
-			if c.refused {
-				return
-			}
-			got := int64(-1)
-			if b := pairs[0].Baseline; b != nil {
-				got = b.Value
-			}
-			if len(pairs) != 1 || got != c.baseline {
-				t.Errorf("the pairs are %+v, the baseline's weight %d, want %d", pairs, got, c.baseline)
-			}
-		})
-	}
+			backends = append(backends, backend)
+		}
+		pairs, err := find.pairs(&unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"rules": []any{map[string]any{"backendRefs": backends}}}}})
+		if err != nil || pairs[0].Baseline == nil {
+			return -1, weighted.Refused(err)
+		}
+		return pairs[0].Baseline.Value, nil
+	})
 }

@@ -65,8 +65,8 @@ func TestCallsThroughTraefikConform(t *testing.T) {
 			ReadinessProbe: &corev1.Probe{PeriodSeconds: 1, ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt32(8080)}}},
 		})
 		config := gatewayapi.Config{GRPCRoute: "shop"}
-		r := f.router(t, config)
-		// It makes the two Services; the route that names them comes after.
+		r := f.compared(t, config)
+		// It makes the Services; the route that names them comes after.
 		_ = r.Prepare(t.Context())
 		host := f.Namespace + ".test"
 		f.create(t, f.Namespace, `
@@ -80,6 +80,7 @@ spec:
   - backendRefs:
     - {name: shop-stable, port: 80, weight: 100}
     - {name: shop-canary, port: 80, weight: 0}
+    - {name: shop-baseline, port: 80, weight: 0}
   - matches: [{headers: [{name: x-tester, value: "yes"}]}]
     backendRefs:
     - {name: shop-canary, port: 80}
@@ -104,15 +105,17 @@ spec:
 				return "", fmt.Errorf("answered %v by %v", answer, group)
 			case group[0] == "new":
 				return rollout.Canary, nil
+			case group[0] == "fresh":
+				return rollout.Baseline, nil
 			}
 			return rollout.Stable, nil
 		}
 		groups.Eventually(t, func() error { _, err := call(); return err })
 		return traffictest.Harness{
-			Router: r, StableID: "old", CanaryID: "new", FindsInstances: true, Waits: true,
+			Router: r, StableID: "old", CanaryID: "new", BaselineID: "fresh", FindsInstances: true, Waits: true,
 			Send:     func() (rollout.Arm, error) { return call() },
 			SendAs:   func(rollout.Arm) (rollout.Arm, error) { return call("x-tester", "yes") },
-			Reopen:   func(t *testing.T) traffic.Router { return f.router(t, config) },
+			Reopen:   func(t *testing.T) traffic.Router { return f.open(t, config, true) },
 			Patience: groups.Limit, Requests: 400, Rounds: 9,
 			Lag: 3 * time.Second, // as with requests
 		}

@@ -137,6 +137,14 @@ func groupsOf(t *testing.T, kind string, container corev1.Container) *fixture {
 	return f
 }
 
+// compared adds the group "fresh" and returns the router of a plan with a
+// baseline.
+func (f *fixture) compared(t *testing.T, c gatewayapi.Config) *weighted.Router {
+	t.Helper()
+	f.Scale(t, "fresh", 2)
+	return f.open(t, c, true)
+}
+
 func (f *fixture) create(t *testing.T, namespace, manifest string) {
 	t.Helper()
 	u := &unstructured.Unstructured{}
@@ -219,8 +227,13 @@ func (f *fixture) config() gatewayapi.Config {
 
 func (f *fixture) router(t *testing.T, c gatewayapi.Config) *weighted.Router {
 	t.Helper()
+	return f.open(t, c, false)
+}
+
+func (f *fixture) open(t *testing.T, c gatewayapi.Config, baseline bool) *weighted.Router {
+	t.Helper()
 	cached, live := groups.Cached(t, running.Admin, kube.Scheme())
-	r, err := gatewayapi.New(c, kube.Env{Client: cached, Live: live, Namespace: f.Namespace, Rollout: "shop"})
+	r, err := gatewayapi.New(c, kube.Env{Client: cached, Live: live, Namespace: f.Namespace, Rollout: "shop", Baseline: baseline})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +304,7 @@ func TestRequestsThroughTraefikConform(t *testing.T) {
 		t.Parallel()
 		f := twoGroups(t, "HTTPRoute")
 		host := f.Namespace + ".test"
-		r := f.router(t, f.config())
+		r := f.compared(t, f.config())
 		// The Services are there before the route that names them.
 		if err := r.Prepare(t.Context()); !errors.Is(err, traffic.ErrRefused) {
 			t.Fatalf("Prepare without a route: %v, want ErrRefused", err)
@@ -307,6 +320,7 @@ spec:
   - backendRefs:
     - {name: shop-stable, port: 80, weight: 100}
     - {name: shop-canary, port: 80, weight: 0}
+    - {name: shop-baseline, port: 80, weight: 0}
   - matches:
     - headers: [{name: x-tester, value: "yes"}]
     - headers: [{name: cookie, type: RegularExpression, value: "(^|.*; )tester=yes(;.*|$)"}]
@@ -335,13 +349,15 @@ spec:
 				return rollout.Stable, nil
 			case string(body) == "new":
 				return rollout.Canary, nil
+			case string(body) == "fresh":
+				return rollout.Baseline, nil
 			}
 			return "", fmt.Errorf("answered %s: %s", res.Status, body)
 		}
 		groups.Eventually(t, func() error { _, err := send(nil); return err })
 		var testers atomic.Int64
 		return traffictest.Harness{
-			Router: r, StableID: "old", CanaryID: "new", FindsInstances: true, Waits: true,
+			Router: r, StableID: "old", CanaryID: "new", BaselineID: "fresh", FindsInstances: true, Waits: true,
 			Send: func() (rollout.Arm, error) { return send(nil) },
 			SendAs: func(rollout.Arm) (rollout.Arm, error) {
 				if testers.Add(1)%2 == 0 {
@@ -349,7 +365,7 @@ spec:
 				}
 				return send(http.Header{"Cookie": {"session=1; tester=yes"}})
 			},
-			Reopen:   func(t *testing.T) traffic.Router { return f.router(t, f.config()) },
+			Reopen:   func(t *testing.T) traffic.Router { return f.open(t, f.config(), true) },
 			Patience: groups.Limit, Requests: 400, Rounds: 9,
 			// Traefik takes changes up, after the first, once in two seconds.
 			Lag: 3 * time.Second,

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -208,8 +209,13 @@ func (f *fixture) object(t *testing.T, document string) *unstructured.Unstructur
 // router is one as a new controller has it.
 func (f *fixture) router(t *testing.T, c istio.Config, as *rest.Config) *weighted.Router {
 	t.Helper()
+	return f.open(t, c, as, false)
+}
+
+func (f *fixture) open(t *testing.T, c istio.Config, as *rest.Config, baseline bool) *weighted.Router {
+	t.Helper()
 	cached, live := groups.Cached(t, as, kube.Scheme())
-	r, err := istio.New(c, kube.Env{Client: cached, Live: live, Namespace: f.Namespace, Rollout: "shop"})
+	r, err := istio.New(c, kube.Env{Client: cached, Live: live, Namespace: f.Namespace, Rollout: "shop", Baseline: baseline})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -236,18 +242,25 @@ func (f *fixture) read(ctx context.Context, kind, name string) (*unstructured.Un
 
 // weights are those of stable and canary in one list of routes.
 func weights(u *unstructured.Unstructured, field string, i int) (stable, canary int) {
-	list, _, _ := unstructured.NestedSlice(u.Object, "spec", field)
-	for _, entry := range list[i].(map[string]any)["route"].([]any) {
+	by := armWeights(u, place{field, i})
+	return by["stable"], by["canary"]
+}
+
+// armWeights are the weights of one route, by the arm that its destinations name.
+func armWeights(u *unstructured.Unstructured, p place) map[string]int {
+	list, _, _ := unstructured.NestedSlice(u.Object, "spec", p.field)
+	by := map[string]int{}
+	for _, entry := range list[p.i].(map[string]any)["route"].([]any) {
 		entry := entry.(map[string]any)
 		n, _ := entry["weight"].(int64)
 		d := entry["destination"].(map[string]any)
-		if strings.Contains(fmt.Sprint(d["host"], d["subset"]), "canary") {
-			canary = int(n)
-		} else {
-			stable = int(n)
+		for _, arm := range []string{"stable", "canary", "baseline"} {
+			if strings.Contains(fmt.Sprint(d["host"], d["subset"]), arm) {
+				by[arm] = int(n)
+			}
 		}
 	}
-	return stable, canary
+	return by
 }
 
 // place is one route of a VirtualService.
@@ -267,9 +280,51 @@ func both(u *unstructured.Unstructured, places ...place) (stable, canary int, er
 	return stable, canary, err
 }
 
+// inHosts are the routes of both arms in the host form.
+var inHosts = []place{{"http", 1}, {"http", 2}, {"tls", 0}, {"tcp", 0}}
+
 // countHosts is what proxies would make of the objects in the host form.
-func (f *fixture) countHosts(n int) (int, error) {
-	return f.count(n, place{"http", 1}, place{"http", 2}, place{"tls", 0}, place{"tcp", 0})
+func (f *fixture) countHosts(n int) (int, error) { return f.count(n, inHosts...) }
+
+// hostsCompared is the host form with a baseline in every route of both arms,
+// behind the others in some and first in others.
+func hostsCompared() string {
+	s := strings.NewReplacer(
+		"    - destination: {host: shop-canary.NAMESPACE.svc.cluster.local, port: {number: 80}}\n      weight: 0\n",
+		"    - destination: {host: shop-canary.NAMESPACE.svc.cluster.local, port: {number: 80}}\n      weight: 0\n    - destination: {host: shop-baseline, port: {number: 80}}\n      weight: 0\n",
+		"    - destination: {host: shop-canary}\n      weight: 0\n",
+		"    - destination: {host: shop-baseline.NAMESPACE.svc.cluster.local}\n      weight: 0\n    - destination: {host: shop-canary}\n      weight: 0\n",
+	).Replace(hosts)
+	// Those of connections, whose canary has no weight written.
+	return strings.ReplaceAll(s, "      weight: 100\n    - destination: {host: shop-canary}\n", "      weight: 100\n    - destination: {host: shop-baseline}\n    - destination: {host: shop-canary}\n")
+}
+
+// countCompared says how many of n requests a group answers when proxies follow
+// the host form with a baseline.
+func (f *fixture) countCompared(group string) func(n int) (int, error) {
+	return func(n int) (int, error) {
+		ctx, cancel := context.WithTimeout(context.Background(), groups.Limit)
+		defer cancel()
+		u, err := f.read(ctx, "VirtualService", "myapp")
+		if err != nil {
+			return 0, err
+		}
+		first := armWeights(u, inHosts[0])
+		for _, p := range inHosts[1:] {
+			if other := armWeights(u, p); !maps.Equal(first, other) {
+				return 0, fmt.Errorf("%v says %v, %v %v", inHosts[0], first, p, other)
+			}
+		}
+		var all []groups.Arm
+		for _, arm := range []string{"stable", "canary", "baseline"} {
+			reach, err := f.Reach(ctx, "shop-"+arm)
+			if err != nil {
+				return 0, err
+			}
+			all = append(all, groups.Arm{Weight: first[arm], Reach: reach})
+		}
+		return groups.Count(n, group, all...)
+	}
 }
 
 func (f *fixture) countConnections(n int) (int, error) {
@@ -349,6 +404,23 @@ func TestHostsConform(t *testing.T) {
 		t.Parallel()
 		f := start(t, hosts)
 		return harness(t, f, config(), f.countHosts)
+	})
+}
+
+func TestHostsWithABaselineConform(t *testing.T) {
+	t.Parallel()
+	traffictest.Run(t, func(t *testing.T) traffictest.Harness {
+		t.Parallel()
+		f := start(t, hostsCompared())
+		f.Scale(t, "fresh", 2)
+		h := harness(t, f, config(), f.countCompared("new"))
+		h.BaselineID, h.CountBaseline = "fresh", f.countCompared("fresh")
+		open := func(t *testing.T) traffic.Router { return f.open(t, config(), running.Admin, true) }
+		h.Router, h.Reopen = open(t), open
+		if err := h.Router.(traffic.Preparer).Prepare(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return h
 	})
 }
 

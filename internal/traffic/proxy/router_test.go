@@ -56,7 +56,7 @@ func TestProxyConforms(t *testing.T) {
 		address := func() string { return "http://" + current.Listen() }
 		return traffictest.Harness{
 			Router: current,
-			Stable: instances.Stable, Canary: instances.Canary,
+			Stable: instances.Stable, Canary: instances.Canary, Baseline: instances.Baseline,
 			Exact:  true,
 			Send:   traffictest.Send(t, address),
 			SendAs: traffictest.SendAs(address, cfg.ForceHeader),

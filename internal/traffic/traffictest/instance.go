@@ -23,20 +23,21 @@ const (
 // Instances is a set of servers that say who they are, for routers that can
 // reach this process.
 type Instances struct {
-	Stable, Canary []rollout.Instance
+	Stable, Canary, Baseline []rollout.Instance
 
 	mu      sync.Mutex
 	arrived chan string   // the instance that holds a request
 	release chan struct{} // closed to let it answer
 }
 
-// Start starts two instances of each arm.
+// Start starts two instances of each arm, and of a baseline.
 func Start(t *testing.T) *Instances {
 	t.Helper()
 	s := &Instances{}
 	for n := range 2 {
 		s.Stable = append(s.Stable, s.start(t, rollout.Stable, n))
 		s.Canary = append(s.Canary, s.start(t, rollout.Canary, n))
+		s.Baseline = append(s.Baseline, s.start(t, rollout.Baseline, n))
 	}
 	return s
 }

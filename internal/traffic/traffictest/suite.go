@@ -26,6 +26,11 @@ type Harness struct {
 	// StableID and CanaryID name the arms' groups, for a router that finds
 	// instances by itself.
 	StableID, CanaryID string
+	// Baseline is fresh instances of stable's version, and BaselineID names their
+	// group; without either the router takes none here. With one of them it is a
+	// traffic.Comparer.
+	Baseline   []rollout.Instance
+	BaselineID string
 	// Send sends one request as a user does and says which arm answered.
 	// It may be called at once from many goroutines.
 	Send func() (rollout.Arm, error)
@@ -49,6 +54,8 @@ type Harness struct {
 	// Count says how many of n requests the canary answers, where that is known
 	// without sending them one by one; nil means Send.
 	Count func(n int) (canary int, err error)
+	// CountBaseline is Count for the baseline.
+	CountBaseline func(n int) (baseline int, err error)
 	// Arrange, when it is not nil, makes the canary's instances for a weight
 	// before it is applied: for a router that splits by their number.
 	Arrange func(t *testing.T, weight int)
@@ -89,6 +96,7 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 		{"no request fails while the weight changes under load", switchesUnderLoad},
 		{"a weight that cannot be is refused and the split stays", refusesWeights},
 		{"testers reach the canary whatever the weight, and nobody else does", leadsTesters},
+		{"a baseline gets what it is asked for, out of stable's part", compares},
 		{"a promoted split is told as such", tellsPromoted},
 		{"a request in flight is finished where it is", finishesInFlight},
 		{"requests at a removed instance are told and finished", drains},
@@ -182,23 +190,36 @@ func (s *suite) observe(t *testing.T) traffic.Observed {
 // send sends n requests and counts those that the canary answered.
 func (s *suite) send(t *testing.T, n int) (canary int) {
 	t.Helper()
+	canary, _ = s.sendApart(t, n)
+	return canary
+}
+
+// sendApart is send, and counts the baseline's answers too.
+func (s *suite) sendApart(t *testing.T, n int) (canary, baseline int) {
+	t.Helper()
 	if s.Count != nil {
 		canary, err := s.Count(n)
+		if err == nil && s.CountBaseline != nil {
+			baseline, err = s.CountBaseline(n)
+		}
 		if err != nil {
 			t.Fatalf("users' requests fail: %v", err)
 		}
-		return canary
+		return canary, baseline
 	}
 	for range n {
 		arm, err := s.Send()
 		if err != nil {
 			t.Fatalf("a user's request failed: %v", err)
 		}
-		if arm == rollout.Canary {
+		switch arm {
+		case rollout.Canary:
 			canary++
+		case rollout.Baseline:
+			baseline++
 		}
 	}
-	return canary
+	return canary, baseline
 }
 
 // checkShare checks the canary's count of n requests at a weight.
@@ -345,6 +366,64 @@ func leadsTesters(t *testing.T, s *suite) {
 		if o := s.observe(t); s.FindsInstances && !slices.Contains(o.Unsplit, rollout.Canary) {
 			t.Errorf("observed %+v, want it told that the canary gets requests past the split", o)
 		}
+	}
+}
+
+func compares(t *testing.T, s *suite) {
+	if s.Baseline == nil && s.BaselineID == "" {
+		t.Skip("this router takes no baseline here")
+	}
+	if _, ok := s.Router.(traffic.Comparer); !ok {
+		t.Fatal("the router does not say that it takes a baseline")
+	}
+	gets := func(weight, baseline int) {
+		t.Helper()
+		canary, fresh := s.sendApart(t, s.Requests)
+		s.checkShare(t, weight, canary, s.Requests)
+		s.checkShare(t, baseline, fresh, s.Requests)
+	}
+	s.apply(t, s.at(0))
+	gets(0, 0)
+	for _, weight := range []int{20, 33, 5} {
+		s.compare(t, weight, weight)
+		gets(weight, weight)
+	}
+	// Given up, it leaves its part to stable, and the canary has what it had.
+	s.compare(t, 5, 0)
+	gets(5, 0)
+	s.compare(t, 33, 33)
+	s.apply(t, s.at(0))
+	gets(0, 0)
+	s.compare(t, 33, 33)
+	s.apply(t, s.at(100))
+	over := s.promoted(0)
+	over.Canary = nil
+	if o := s.apply(t, over); o.Baseline != 0 {
+		t.Errorf("observed %+v, want nothing to the baseline once the canary is stable", o)
+	}
+	if _, fresh := s.sendApart(t, s.Requests/10); fresh > 0 {
+		t.Errorf("the baseline got %d requests after the canary had become stable", fresh)
+	}
+}
+
+// compare makes a split with a baseline and waits until requests follow it. A
+// baseline gets its part when it can be reached, which Apply does not wait for.
+func (s *suite) compare(t *testing.T, weight, baseline int) {
+	t.Helper()
+	split := s.at(weight)
+	split.BaselineWeight, split.Baseline, split.BaselineID = baseline, s.Baseline, s.BaselineID
+	deadline := time.Now().Add(s.Patience)
+	for {
+		s.move(t, split)
+		o := s.observe(t)
+		if o.Baseline == baseline && o.InEffect {
+			time.Sleep(s.Lag)
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("weight %d with %d for the baseline is not in effect after %v: %+v", weight, baseline, s.Patience, o)
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
 
