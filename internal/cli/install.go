@@ -38,7 +38,8 @@ func (c *command) install() *cobra.Command {
 that holds a Deployment when its template changes, the controller and its
 permissions. It prints a line for each object, can be repeated, and waits until the
 controller is ready. What an earlier installation was asked for and this one is not,
-such as a NetworkPolicy, it takes away.
+such as a NetworkPolicy, it takes away; a namespace is not left while a run goes on
+there.
 
 With --namespaces Serin carries the rollouts of these namespaces only, with Roles
 there and no ClusterRole. What only an administrator may write (--part cluster) can
@@ -137,11 +138,18 @@ func (c *command) carryOutInstall(ctx context.Context, i installing) error {
 		}
 	}
 	how := install.ApplyOptions{DryRun: i.dryRun, Force: i.force, Told: told}
-	if err := conn.Explain(install.Apply(ctx, cl, objects, how)); err != nil {
-		return err
+	left, err := install.Left(ctx, cl, i.Options)
+	if err == nil {
+		err = install.CheckLeft(ctx, cl, left)
 	}
-	if err := conn.Explain(install.Prune(ctx, cl, i.Options, how)); err != nil {
-		return err
+	if err == nil {
+		err = install.Apply(ctx, cl, objects, how)
+	}
+	if err == nil {
+		err = install.Prune(ctx, cl, i.Options, left, how)
+	}
+	if err != nil {
+		return conn.Explain(err)
 	}
 	if *i.out != asText {
 		if err := print(c.out, *i.out, results, nil); err != nil {

@@ -4,27 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
-	appsv1 "k8s.io/api/apps/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
-
-// Carried are the namespaces whose rollouts a controller carries, by its own
-// arguments; empty: all.
-func Carried(controller *appsv1.Deployment) []string {
-	for _, container := range controller.Spec.Template.Spec.Containers {
-		for _, arg := range container.Args {
-			if list, ok := strings.CutPrefix(arg, "--namespaces="); ok {
-				return strings.Split(list, ",")
-			}
-		}
-	}
-	return nil
-}
 
 // optional returns the objects that an installation in the same place may have
 // and this one has not: what was switched off since. Last comes what others rest
@@ -64,8 +49,8 @@ func optional(o Options) ([]Object, error) {
 // one has not: a NetworkPolicy, a PodDisruptionBudget, the permissions for all
 // namespaces where there are some only now, or those in a namespace that is no
 // longer one of them. What is not Serin's, or belongs to a Serin in another
-// namespace, stays.
-func Prune(ctx context.Context, c client.Client, options Options, o ApplyOptions) error {
+// namespace, stays. left are the namespaces that are carried no longer (see Left).
+func Prune(ctx context.Context, c client.Client, options Options, left []string, o ApplyOptions) error {
 	objects, err := optional(options)
 	if err != nil {
 		return err
@@ -74,7 +59,7 @@ func Prune(ctx context.Context, c client.Client, options Options, o ApplyOptions
 	if err != nil {
 		return err
 	}
-	former, err := formerRoles(ctx, c, options.WithDefaults())
+	former, err := formerRoles(ctx, c, options.WithDefaults(), left, o.Told)
 	if err != nil {
 		return err
 	}
@@ -101,7 +86,7 @@ func Prune(ctx context.Context, c client.Client, options Options, o ApplyOptions
 		}
 		o.Told(result(obj, Deleted, "no longer asked for"))
 	}
-	return nil
+	return tellLeft(ctx, c, left, o.Told)
 }
 
 // boundHere reports whether the permissions for all namespaces, if there are any,
@@ -135,9 +120,9 @@ func bindsOnly(binding *unstructured.Unstructured, namespace string) bool {
 }
 
 // formerRoles are the permissions in namespaces that an earlier installation in
-// the same place had and this one has not. Who may not see all namespaces takes
-// none away.
-func formerRoles(ctx context.Context, c client.Client, o Options) ([]Object, error) {
+// the same place had and this one has not. Who may not see all namespaces looks in
+// those that are left, and is told of what may not be seen there either.
+func formerRoles(ctx context.Context, c client.Client, o Options, left []string, told func(Result)) ([]Object, error) {
 	if o.Part == Cluster {
 		return nil, nil
 	}
@@ -145,7 +130,22 @@ func formerRoles(ctx context.Context, c client.Client, o Options) ([]Object, err
 	bindings.SetGroupVersionKind(rbacv1.SchemeGroupVersion.WithKind("RoleBindingList"))
 	err := c.List(ctx, bindings, client.MatchingLabels{partOfLabel: partOf, nameLabel: Controller})
 	if apierrors.IsForbidden(err) {
-		return nil, nil
+		bindings.Items, err = nil, nil
+		for _, n := range left {
+			binding, errPlain := plain(o.rolesIn(n)[1])
+			if errPlain != nil {
+				return nil, errPlain
+			}
+			live, errRead := read(ctx, c, binding)
+			switch {
+			case apierrors.IsForbidden(errRead):
+				told(result(binding, Kept, "no longer asked for, and you may not read it: let who owns the namespace delete what has the label "+partOfLabel+"="+partOf))
+			case errRead != nil:
+				return nil, fmt.Errorf("read %s: %w", Title(binding), errRead)
+			case live != nil:
+				bindings.Items = append(bindings.Items, *live)
+			}
+		}
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list the RoleBindings of earlier installations: %w", err)

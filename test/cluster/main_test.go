@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == sampleArg {
 		os.Exit(sample(os.Args[2:]))
 	}
+	if len(os.Args) > 1 && os.Args[1] == meshArg {
+		os.Exit(serveMesh())
+	}
 	self, err := os.Executable()
 	if err == nil {
 		program, err = build()
@@ -56,7 +59,7 @@ func TestMain(m *testing.M) {
 	log.SetLogger(logr.Discard())
 	o := plane.Full()
 	o.Manifests = []string{filepath.Join(istio, "kubernetes", "customresourcedefinitions.gen.yaml")}
-	o.Kubelet.Programs = map[string][]string{"sample": {self, sampleArg}, "serin": {program}}
+	o.Kubelet.Programs = map[string][]string{"sample": {self, sampleArg}, "mesh": {self, meshArg}, "serin": {program}}
 	os.Exit(plane.Run(m, o, &cluster))
 }
 

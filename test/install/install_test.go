@@ -191,6 +191,59 @@ func TestFewerNamespacesTakeTheClusterRoleAway(t *testing.T) {
 	}
 }
 
+// Who owns some namespaces and may not see the others narrows an installation
+// too: the permissions in the namespace that is left go.
+func TestOwnersOfNamespacesNarrowThem(t *testing.T) {
+	serin(t, "uninstall").ends(t, 0)
+	eventually(t, gone(t, "namespace", install.Namespace))
+	kept, left := namespace(t, "kept"), namespace(t, "left")
+	serin(t, "install", "--version", version, "--namespaces", kept+","+left, "--part", "cluster").ends(t, 0)
+	owner := as(t, "otto")
+	for _, ns := range []string{kept, left, install.Namespace} {
+		kubectl(t, "-n", ns, "create", "rolebinding", "otto", "--clusterrole=cluster-admin", "--user=otto")
+	}
+	narrow := func(namespaces string) told {
+		t.Helper()
+		return serinWith(t, owner, "install", "--version", version, "--namespaces", namespaces, "--part", "namespace")
+	}
+	narrow(kept+","+left).ends(t, 0)
+	narrow(kept).ends(t, 0).says(t, "rolebinding/serin-controller in left deleted: no longer asked for", "role/serin-edit in left deleted")
+	roles := func(ns string) string {
+		return kubectl(t, "get", "role,rolebinding", "-n", ns, "-o", "name", "-l", "app.kubernetes.io/part-of=serin")
+	}
+	if out := roles(left); out != "" {
+		t.Errorf("there are %s", out)
+	}
+	if roles(kept) == "" {
+		t.Error("the permissions in the namespace that stays went too")
+	}
+	// What may not be seen there is told.
+	narrow(kept+","+left).ends(t, 0)
+	kubectl(t, "-n", left, "delete", "rolebinding", "otto")
+	narrow(kept).ends(t, 0).says(t, "rolebinding/serin-controller in left kept: no longer asked for, and you may not read it")
+	serin(t, "uninstall").ends(t, 0)
+	eventually(t, gone(t, "namespace", install.Namespace))
+}
+
+// A namespace is not left in the middle of a run: nobody would judge the canary
+// that has its share of the requests there.
+func TestANamespaceIsNotLeftInTheMiddleOfARun(t *testing.T) {
+	installed(t)
+	few, busy := namespace(t, "quiet"), namespace(t, "busy")
+	objects := strings.NewReplacer("NS", busy, ", finalizers: [serin.dev/rollout]", "", "finalizers: [serin.dev/run], ", "").Replace(midRun)
+	apply(t, objects[strings.Index(objects, "---\napiVersion: serin.dev"):])
+	refused := serin(t, "install", "--version", version, "--namespaces", few).ends(t, 4).says(t, "shop-1 in busy (serin rollback shop -n busy)", "--namespaces")
+	if refused.out != "" {
+		t.Errorf("it was refused and did %s", refused.out)
+	}
+	installed(t, "--namespaces", few+","+busy).says(t, "clusterrole/serin-controller deleted")
+	serin(t, "install", "--version", version, "--namespaces", few).ends(t, 4)
+	kubectl(t, "-n", busy, "patch", "canaryrun", "shop-1", "--type=merge", "--subresource=status", "-p", `{"status":{"phase":"rolledBack","endedAt":"2026-01-01T01:00:00.000000Z"}}`)
+	installed(t, "--namespaces", few).says(t, "canaryrollout/shop in busy kept: nobody carries it now")
+	installed(t)
+	kubectl(t, "delete", "namespace", few, busy, "--wait=false")
+}
+
 // The namespace enforces the strictest of the pod security standards, and the
 // API server takes the controller's pod there.
 func TestTheControllerIsARestrictedPod(t *testing.T) {
