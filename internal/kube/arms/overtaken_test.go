@@ -48,6 +48,9 @@ func (f *table) HeldBaseline(context.Context) (string, error) { return f.baselin
 func (f *table) Reach(_ context.Context, arm rollout.Arm) (map[string]int, error) {
 	switch arm {
 	case rollout.Stable:
+		if f.stable == "" {
+			return map[string]int{"old": 2}, nil
+		}
 		return map[string]int{f.stable: 2}, nil
 	case rollout.Baseline:
 		return map[string]int{f.baseline: f.fresh}, nil

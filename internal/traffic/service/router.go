@@ -91,7 +91,7 @@ func (r *Router) next(ctx context.Context, service *corev1.Service, from state, 
 		return to, errors.New("which pods stable is, is not known yet")
 	case s.Weight == 0:
 		to.selected = to.stable
-		return to, nil
+		return to, r.others(ctx, service, from, to)
 	case to.canary == "":
 		return to, errors.New("the weight stays: which pods the canary is, is not known yet")
 	case s.Weight == rollout.Full:
@@ -102,6 +102,19 @@ func (r *Router) next(ctx context.Context, service *corev1.Service, from state, 
 		return to, nil
 	}
 	return to, r.permits(ctx, service, to)
+}
+
+// others refuses the first hold of a Service that reaches pods, and none of those
+// that serve: its users would find nobody then.
+func (r *Router) others(ctx context.Context, service *corev1.Service, from, to state) error {
+	if from.known || from.selected != "" {
+		return nil // a run goes on; the way back is asked nothing
+	}
+	own, others, err := r.counted(ctx, service, to.stable)
+	if err != nil || own > 0 || others == 0 {
+		return nil
+	}
+	return arms.Refuse("%s stays as it is: it reaches %d pods, and none of those that serve, with pod-template-hash %s; compare its selector with the labels of the Deployment's pods", r, others, to.stable)
 }
 
 // full takes stable's pods out of the traffic once the canary's that are ready

@@ -90,6 +90,7 @@ func Run(t *testing.T, start func(t *testing.T) Harness) {
 		run  func(t *testing.T, s *suite)
 	}{
 		{"before the first split nothing is known", knowsNothing},
+		{"what leads to other pods than stable's is left as it is", leavesOthers},
 		{"users see the share that was asked for", splits},
 		{"the same split again changes nothing", isIdempotent},
 		{"at weight 0 the canary gets no request", goesBackAtOnce},
@@ -244,6 +245,21 @@ func knowsNothing(t *testing.T, s *suite) {
 	if o := s.observe(t); o.Known || o.Weight != 0 || o.Promoted {
 		t.Errorf("observed %+v before any split, want nothing known and weight 0", o)
 	}
+}
+
+func leavesOthers(t *testing.T, s *suite) {
+	if !s.FindsInstances {
+		t.Skip("this router is told its instances")
+	}
+	err := s.Router.Apply(t.Context(), traffic.Split{StableID: "nobody", CanaryID: s.CanaryID})
+	if !errors.Is(err, traffic.ErrRefused) {
+		t.Errorf("Apply: %v, want ErrRefused, as no pod that users reach is stable's", err)
+	}
+	if o := s.observe(t); o.Known {
+		t.Errorf("observed %+v, want nothing held", o)
+	}
+	time.Sleep(s.Lag)
+	s.send(t, s.Requests/10) // which are answered
 }
 
 func splits(t *testing.T, s *suite) {
