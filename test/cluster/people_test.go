@@ -277,6 +277,32 @@ func TestARolloutIsDeletedInTheMiddleOfARun(t *testing.T) {
 	}
 }
 
+// A mistake that the API server takes keeps nobody from rolling back, and leaves
+// nothing behind when the rollout goes.
+func TestARolloutWithAMistakeIsRolledBackAndDeleted(t *testing.T) {
+	t.Parallel()
+	s := open(t, 2)
+	s.roll(longPhases)
+	users := send(t, s.host, 20)
+	s.change("v2")
+	s.weighs(20)
+	s.kubectl("patch", "canaryrollout", "shop", "--type=merge", "-p", `{"spec":{"traffic":{"gatewayAPI":{"grpcRoute":"shop"}}}}`)
+	s.says(0, "this is v2", "logs", "shop", "--arm", "canary")
+	s.says(2, "", "rollback", "shop", "--wait")
+	s.tells("shop", "Stalled", "Invalid", "grpcRoute")
+	s.kubectl("delete", "canaryrollout", "shop", "--wait=true", "--timeout=60s")
+	if d := s.deployment(); d.Labels[serinv1.RolloutLabel] != "" {
+		t.Errorf("the Deployment keeps the labels %v", d.Labels)
+	}
+	for _, name := range []string{"shop-stable", "shop-canary"} {
+		var service corev1.Service
+		if s.get(name, &service); len(service.Spec.Selector) != 1 {
+			t.Errorf("%s is held to %v", name, service.Spec.Selector)
+		}
+	}
+	s.unharmed(users)
+}
+
 func TestARunIsDeletedInTheMiddle(t *testing.T) {
 	t.Parallel()
 	s := open(t, 2)
