@@ -152,13 +152,13 @@ func (r *Router) split(ctx context.Context, s Split) error {
 	}
 	now, errRead := r.route.Read(ctx)
 	if s.Weight == 0 || errRead == nil && s.Weight <= now.Least {
-		errs := []error{errBack, r.set(ctx, s.Weight, r.compared(ctx, s, now))}
-		switch others := r.others(ctx, s, stable, canary); {
-		case errHeld != nil:
+		first := r.last == nil && stable == "" && canary == ""
+		errs := []error{errBack, r.set(ctx, s.Weight, r.compared(ctx, s, now)), errHeld}
+		if errHeld == nil && first {
+			errHeld = r.others(ctx, s.Stable)
 			errs = append(errs, errHeld)
-		case others != nil:
-			errs = append(errs, others)
-		default:
+		}
+		if errHeld == nil {
 			errs = append(errs, r.hold(ctx, s, stable, canary))
 		}
 		return errors.Join(errs...)
@@ -190,17 +190,14 @@ func (r *Router) split(ctx context.Context, s Split) error {
 // group that it is to be held to: it leads to somebody else's, whose users would
 // find nobody then. While anything is held, a run goes on, and the way back is
 // asked nothing.
-func (r *Router) others(ctx context.Context, s Split, stable, canary string) error {
-	if s.Stable == "" || stable != "" || canary != "" || r.last != nil {
-		return nil
-	}
+func (r *Router) others(ctx context.Context, group string) error {
 	reach, err := r.targets.Reach(ctx, rollout.Stable)
-	if err != nil || reach[s.Stable] > 0 {
+	if err != nil || group == "" || reach[group] > 0 {
 		return nil // an arm that is not there yet is made
 	}
 	for _, n := range reach {
 		if n > 0 {
-			return Refuse("the stable arm stays as it is: it reaches %d pods, and none of those that serve, with %s; compare its Service's selector with the labels of the Deployment's pods", n, named(s.Stable))
+			return Refuse("the stable arm stays as it is: it reaches %d pods, and none of those that serve, with %s; compare its Service's selector with the labels of the Deployment's pods", n, named(group))
 		}
 	}
 	return nil
