@@ -150,10 +150,10 @@ func (c *cluster) capacity(ctx context.Context, d *appsv1.Deployment) {
 	if d.Spec.Replicas != nil {
 		replicas = int(*d.Spec.Replicas)
 	}
-	switch {
-	case replicas == 0:
+	switch replicas {
+	case 0:
 		c.add(Missing, check, "scale it up", "%s is scaled to 0: nothing serves that a new version could be compared with", d.Name)
-	case replicas == 1:
+	case 1:
 		c.add(Warning, check, "run two or more, so that one can be missing, and so that the spread between pods can be learnt", "%s has a single replica", d.Name)
 	default:
 		c.ok(check, "%s has %d", d.Name, replicas)

@@ -12,6 +12,8 @@ import (
 	"fmt"
 	"log/slog"
 
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
 	"serin.dev/serin/internal/rollout"
 )
 
@@ -191,9 +193,17 @@ func (r *Router) split(ctx context.Context, s Split) error {
 // find nobody then. While anything is held, a run goes on, and the way back is
 // asked nothing.
 func (r *Router) others(ctx context.Context, group string) error {
+	if group == "" {
+		return nil
+	}
 	reach, err := r.targets.Reach(ctx, rollout.Stable)
-	if err != nil || group == "" || reach[group] > 0 {
+	switch {
+	case apierrors.IsNotFound(err):
 		return nil // an arm that is not there yet is made
+	case err != nil:
+		return err
+	case reach[group] > 0:
+		return nil
 	}
 	for _, n := range reach {
 		if n > 0 {

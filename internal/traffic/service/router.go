@@ -112,7 +112,7 @@ func (r *Router) others(ctx context.Context, service *corev1.Service, from, to s
 	}
 	own, others, err := r.counted(ctx, service, to.stable)
 	if err != nil || own > 0 || others == 0 {
-		return nil
+		return err
 	}
 	return arms.Refuse("%s stays as it is: it reaches %d pods, and none of those that serve, with pod-template-hash %s; compare its selector with the labels of the Deployment's pods", r, others, to.stable)
 }
