@@ -160,5 +160,6 @@ func TestDoctorFindsWhatKeepsARunFromBeginning(t *testing.T) {
 	if labels := deployment(t, ns).Labels; labels[serinv1.RolloutLabel] != "shop" {
 		t.Errorf("doctor wrote: the labels are %v", labels)
 	}
+	kubectl(t, "-n", ns, "delete", "canaryrollout", "shop") // the tests after this one begin without any
 	kubectl(t, "delete", "namespace", ns, another, "--wait=false")
 }
