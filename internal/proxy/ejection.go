@@ -18,7 +18,9 @@ type ejection struct {
 	failed atomic.Bool  // there is something for connected to forget
 
 	mu       sync.Mutex
-	failures int // in a row
+	failures int       // in a row
+	first    time.Time // of them
+	tried    time.Time // when a request that waits was let through last
 	rounds   int
 	since    time.Time // when the present round began
 }
@@ -52,6 +54,9 @@ func (e *ejection) refused(started, now time.Time) (ejected bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.failed.Store(true)
+	if e.failures == 0 {
+		e.first = now
+	}
 	e.failures++
 	if e.failures < e.after || e.rounds > 0 && started.Before(e.since) {
 		return false
@@ -64,4 +69,32 @@ func (e *ejection) refused(started, now time.Time) (ejected bool) {
 	e.since = now
 	e.until.Store(now.Add(out).UnixNano())
 	return e.rounds == 1
+}
+
+// refusing is for how long nobody could connect, 0 when somebody just could.
+func (e *ejection) refusing(now time.Time) time.Duration {
+	if !e.failed.Load() {
+		return 0
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.failures == 0 {
+		return 0
+	}
+	return now.Sub(e.first)
+}
+
+// turn says whether a request that waits may try again: when somebody could connect
+// meanwhile, and else one of them each holdPause.
+func (e *ejection) turn(now time.Time) bool {
+	if !e.failed.Load() {
+		return true
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.failures > 0 && now.Sub(e.tried) < holdPause {
+		return false
+	}
+	e.tried = now
+	return true
 }

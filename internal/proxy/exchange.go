@@ -113,12 +113,15 @@ func (x *exchange) failed(c class, unsent, replayable bool) (again bool) {
 		x.fail(c)
 	}
 	safe := unsent || replayable && c == classReset
-	if !safe || x.forced || x.tries >= maxTries {
+	if !safe || x.forced {
 		return false
 	}
-	next := x.alternative(now)
+	var next *instance
+	if x.tries < maxTries {
+		next = x.alternative(now)
+	}
 	if next == nil {
-		return false
+		return c == classConnect && unsent && (x.arm == Stable || x.at != x.counted) && x.hold()
 	}
 	x.at.up.pending.Add(-1)
 	x.at = next

@@ -20,7 +20,8 @@ type Proxy struct {
 	ledger ledger
 	certs  *certificates // nil: plain text
 
-	requests succession // on the direct path
+	requests succession   // on the direct path
+	held     atomic.Int64 // requests that wait for stable
 
 	mu        sync.Mutex // serializes Update
 	upstreams map[string]*upstream
