@@ -134,44 +134,8 @@ func (s *shop) record(run string) (text []byte) {
 // crashPhases leave time for a controller to come back.
 const crashPhases = "[{weight: 10, duration: 10s}, {weight: 50, duration: 10s}, {weight: 100, duration: 8s}]"
 
-// A controller that is killed again and again, in every stage of its run, brings
-// it to the same end.
-func TestTheControllerIsKilledInTheMiddleOfARelease(t *testing.T) {
-	s := open(t, 2)
-	s.roll(crashPhases)
-	users := send(t, s.host, 50)
-	s.change("v2")
-	last, kills := "", 0
-	eventually(t, 4*time.Minute, func() error {
-		runs := s.runs()
-		if len(runs) == 0 {
-			return fmt.Errorf("there is no run: %+v", s.rollout().Status)
-		}
-		now := runs[0].Status
-		if now.EndedAt != nil {
-			return nil
-		}
-		if now.Phase != last { // it has come to somewhere else
-			last = now.Phase
-			killAll(t)
-			kills++
-		}
-		return fmt.Errorf("after %d kills the run is at %q: %s", kills, now.Phase, now.Reason)
-	})
-	if kills < 4 {
-		t.Errorf("the controller was killed %d times only", kills)
-	}
-	s.released(1, 2)
-	s.unharmed(users)
-	s.recorded("shop-1")
-	if got := s.weights(); got[0] != 100 || got[1] != 0 {
-		t.Errorf("at rest the weights are %v", got)
-	}
-	if n := len(s.runs()); n != 1 {
-		t.Errorf("there are %d runs", n)
-	}
-}
-
+// A controller that is killed again and again on the way back brings it to the same
+// end, and its run into the archive.
 func TestTheControllerIsKilledInTheMiddleOfARollback(t *testing.T) {
 	s := open(t, 2)
 	s.roll(longPhases)
@@ -273,7 +237,7 @@ func TestTheAPIServerIsAway(t *testing.T) {
 	s.change("v2")
 	s.weighs(20)
 	cluster.APIServer.Kill()
-	time.Sleep(20 * time.Second)
+	time.Sleep(time.Minute)
 	s.restartAPIServer()
 	s.says(0, "", "promote", "shop")
 	s.weighs(50)
@@ -281,7 +245,7 @@ func TestTheAPIServerIsAway(t *testing.T) {
 	if err := cluster.APIServer.Freeze(); err != nil { // somewhere on the way back
 		t.Fatal(err)
 	}
-	time.Sleep(20 * time.Second)
+	time.Sleep(time.Minute)
 	if err := cluster.APIServer.Thaw(); err != nil {
 		t.Fatal(err)
 	}

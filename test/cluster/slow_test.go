@@ -135,6 +135,29 @@ func (l *later) Close() error {
 func (s *shop) carriedThrough(proxy *httptest.Server) {
 	t := s.t
 	t.Helper()
+	s.away()
+	cmd := s.besideThe(proxy)()
+	said := cmd.Stdout.(*bytes.Buffer)
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		err := cmd.Wait()
+		if t.Failed() || err != nil {
+			lines := strings.SplitAfter(said.String(), "\n")
+			t.Log(err, strings.Join(lines[max(0, len(lines)-200):], ""))
+		}
+		if err != nil {
+			t.Errorf("the controller ended with %v", err)
+		}
+	})
+	if err := cluster.WaitForHTTP(t.Context(), "http://10.88.250.3:8082/readyz"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// away takes the installed controller away for the test.
+func (s *shop) away() {
+	t := s.t
+	t.Helper()
 	s.kubectlIn("serin-system", "scale", "deployment/serin-controller", "--replicas=0")
 	t.Cleanup(func() {
 		if err := apply(); err != nil {
@@ -147,6 +170,13 @@ func (s *shop) carriedThrough(proxy *httptest.Server) {
 		}
 		return nil
 	})
+}
+
+// besideThe returns what starts a controller outside of the cluster that reaches
+// the API server through a proxy, with the rights of the installed one.
+func (s *shop) besideThe(proxy *httptest.Server) func() *exec.Cmd {
+	t := s.t
+	t.Helper()
 	as, err := cluster.ServiceAccount(t.Context(), "serin-system", "serin-controller")
 	if err != nil {
 		t.Fatal(err)
@@ -162,28 +192,17 @@ func (s *shop) carriedThrough(proxy *httptest.Server) {
 	if err := clientcmd.WriteToFile(config, file); err != nil {
 		t.Fatal(err)
 	}
-	var said bytes.Buffer
-	cmd := exec.Command(program, "controller", "--leader-elect=false", "--archive", archive, "--metrics-bind-address=0",
-		"--health-probe-bind-address=10.88.250.3:8082", "--prometheus-url", plane.PrometheusURL)
-	cmd.Env = append(os.Environ(), "KUBECONFIG="+file)
-	cmd.Stdout, cmd.Stderr = &said, &said
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		err := cmd.Wait()
-		if t.Failed() || err != nil {
-			lines := strings.SplitAfter(said.String(), "\n")
-			t.Log(err, strings.Join(lines[max(0, len(lines)-200):], ""))
+	return func() *exec.Cmd {
+		cmd := exec.Command(program, "controller", "--leader-elect=false", "--archive", archive, "--metrics-bind-address=0",
+			"--health-probe-bind-address=10.88.250.3:8082", "--prometheus-url", plane.PrometheusURL)
+		cmd.Env = append(os.Environ(), "KUBECONFIG="+file)
+		said := &bytes.Buffer{}
+		cmd.Stdout, cmd.Stderr = said, said
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
 		}
-		if err != nil {
-			t.Errorf("the controller ended with %v", err)
-		}
-	})
-	if err := cluster.WaitForHTTP(t.Context(), "http://10.88.250.3:8082/readyz"); err != nil {
-		t.Fatal(err)
+		return cmd
 	}
 }
 
