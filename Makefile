@@ -64,8 +64,8 @@ race: ## the concurrent packages under the race detector (needs gcc)
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(addprefix ./internal/,runner server proxy/... traffic/... metrics/... workload/... gate/... notify/... store/... archive/... cli/...)
 
 .PHONY: soak
-soak: ## the fault simulator over SEEDS=1000000 seeds
-	$(GO) test -timeout 12h ./test/faults -run TestFaults -v -faults.seeds=$(or $(SEEDS),1000000)
+soak: ## the fault simulator over SEEDS=1000000 seeds, from FIRST=1 on
+	$(GO) test -timeout 12h ./test/faults -run TestFaults -v -faults.seeds=$(or $(SEEDS),1000000) -faults.first=$(or $(FIRST),1)
 
 .PHONY: check
 check: ## formatting, vet, linters, generated files up to date

@@ -16,6 +16,7 @@ import (
 
 var (
 	seeds = flag.Uint64("faults.seeds", 10000, "how many seeds to run")
+	from  = flag.Uint64("faults.first", 1, "the first of them")
 	only  = flag.Uint64("faults.seed", 0, "run this seed alone and print its dialogue")
 )
 
@@ -55,11 +56,11 @@ func TestFaults(t *testing.T) {
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for {
-				seed := next.Add(1)
+				seed := *from + next.Add(1) - 1
 				mu.Lock()
 				enough := failures >= 3
 				mu.Unlock()
-				if seed > *seeds || enough {
+				if seed-*from >= *seeds || enough {
 					return
 				}
 				faults := scheduleOf(seed)
