@@ -39,7 +39,7 @@ func main() {
 		Recorded:       cli.Recorder(app.Recorded),
 		Unmakeable:     app.Unmakeable,
 		Instances:      app.Instances,
-		Cluster:        cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Open: app.Cluster, Revert: app.Revert, Parse: app.ClusterParser(), Metrics: app.ClusterMetrics, Asides: app.ClusterAsides, Refusals: app.ClusterRefusals},
+		Cluster:        cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Open: app.Cluster, Revert: app.Revert, Restart: app.Restart, Parse: app.ClusterParser(), Metrics: app.ClusterMetrics, Asides: app.ClusterAsides, Refusals: app.ClusterRefusals},
 		Code:           code,
 	}
 	os.Exit(p.Main(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

@@ -20,6 +20,7 @@ import (
 	"serin.dev/serin/internal/server"
 	"serin.dev/serin/internal/store"
 	"serin.dev/serin/internal/store/crd"
+	"serin.dev/serin/internal/workload"
 )
 
 // clusterView is a cluster as a person sees it with their own credentials: the
@@ -44,6 +45,15 @@ func Revert(ctx context.Context, connection *kube.Connection, name string) (stri
 		return "", err
 	}
 	return v.revert(ctx, name)
+}
+
+// Restart has new pods of what serves released, and says which run does.
+func Restart(ctx context.Context, connection *kube.Connection, name string) (string, error) {
+	v, err := openCluster(connection)
+	if err != nil {
+		return "", err
+	}
+	return v.restart(ctx, name)
 }
 
 func openCluster(connection *kube.Connection) (*clusterView, error) {
@@ -195,9 +205,8 @@ func (v *clusterView) Release(ctx context.Context, name string, c server.Candida
 	if len(c.Command) > 0 {
 		return store.Run{}, fmt.Errorf("on a cluster a version is an image's tag, and the Deployment says how it is started; leave the command out: %w", server.ErrRefusedCandidate)
 	}
-	if active, err := v.store.Active(ctx, name); err == nil {
-		return store.Run{}, fmt.Errorf("%s has the run %s to %s, which has not ended; wait for it, or roll it back with \"serin rollback %s\": %w",
-			name, active.ID, active.CanaryVersion, name, store.ErrActive)
+	if err := v.mustRest(ctx, name); err != nil {
+		return store.Run{}, err
 	}
 	before, err := v.store.Runs(ctx, name, 1)
 	if err != nil {
@@ -207,6 +216,19 @@ func (v *clusterView) Release(ctx context.Context, name string, c server.Candida
 		return store.Run{}, v.explain(err)
 	}
 	return v.begun(ctx, name, before)
+}
+
+// mustRest wraps store.ErrActive when a rollout has a run that goes on.
+func (v *clusterView) mustRest(ctx context.Context, name string) error {
+	active, err := v.store.Active(ctx, name)
+	switch {
+	case err == nil:
+		return fmt.Errorf("%s has the run %s to %s, which has not ended; wait for it, or roll it back with \"serin rollback %s\": %w",
+			name, active.ID, active.CanaryVersion, name, store.ErrActive)
+	case !errors.Is(err, store.ErrNotFound):
+		return v.explain(err)
+	}
+	return nil
 }
 
 // beginTime is how long a run may take to begin once the Deployment asks for
@@ -270,6 +292,47 @@ func (v *clusterView) revert(ctx context.Context, name string) (string, error) {
 		return "", v.explain(err)
 	}
 	return fmt.Sprintf("%s asks for %s again, which serves; %s is not asked for any more", name, serves.Version, at.Canary.Version), nil
+}
+
+// restart makes a rollout's Deployment ask for new pods of what serves, and waits
+// for the run that releases them.
+func (v *clusterView) restart(ctx context.Context, name string) (string, error) {
+	r, err := v.find(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if err := v.mustRest(ctx, name); err != nil {
+		return "", err
+	}
+	env := builtin.ClusterEnv{Env: kube.Env{Client: v.client, Namespace: r.Metadata.Namespace, Rollout: r.Metadata.Name}}
+	at, err := builtin.Inspect(ctx, r, env)
+	if err != nil {
+		return "", v.explain(err)
+	}
+	switch {
+	case at.Changed():
+		return "", fmt.Errorf("%s asks for %s, which does not serve: a restart would be one of that; put %s back first (serin revert %s): %w",
+			name, at.Canary.Version, at.Stable.Version, name, server.ErrRefusedCandidate)
+	case at.PausedBy != "":
+		return "", fmt.Errorf("the Deployment of %s is paused by %s: no run begins until it is resumed (kubectl rollout resume): %w", name, at.PausedBy, server.ErrRefusedCandidate)
+	case at.Why != "":
+		return "", fmt.Errorf("%s cannot be restarted: %s; %s: %w", name, at.Why, at.Do, server.ErrRefusedCandidate)
+	}
+	before, err := v.store.Runs(ctx, name, 1)
+	if err != nil {
+		return "", v.explain(err)
+	}
+	if err := builtin.Restart(ctx, r, env); err != nil {
+		if errors.Is(err, workload.ErrRefused) { // somebody asked for a version meanwhile
+			err = kindred{err, server.ErrRefusedCandidate}
+		}
+		return "", v.explain(err)
+	}
+	run, err := v.begun(ctx, name, before)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s: run %d (%s) releases new pods of %s like any version; serin promote %s --full ends every phase without waiting", name, run.Number, run.ID, at.Stable.Version, name), nil
 }
 
 // object reads a rollout as it is, mistakes and all.

@@ -202,6 +202,15 @@ func Revert(ctx context.Context, r rollout.Rollout, env ClusterEnv) (serinv1.Rev
 	return d.Revert(ctx)
 }
 
+// Restart makes a rollout's Deployment ask for new pods of what serves.
+func Restart(ctx context.Context, r rollout.Rollout, env ClusterEnv) error {
+	d, err := newTarget(r, env)
+	if err != nil {
+		return err
+	}
+	return d.Restart(ctx)
+}
+
 // Release lets a held Deployment go on.
 func Release(ctx context.Context, r rollout.Rollout, env ClusterEnv) error {
 	d, err := newTarget(r, env)

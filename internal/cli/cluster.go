@@ -37,6 +37,8 @@ type Cluster struct {
 	Open func(*kube.Connection) (server.Backend, error)
 	// Revert makes a rollout's Deployment ask for what serves, and says so.
 	Revert func(ctx context.Context, c *kube.Connection, rollout string) (string, error)
+	// Restart has new pods of what serves released, and says which run does.
+	Restart func(ctx context.Context, c *kube.Connection, rollout string) (string, error)
 }
 
 // targetFlags adds the flags that say which cluster is meant, in kubectl's

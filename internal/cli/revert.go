@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -25,19 +26,48 @@ On one machine nothing is held: release the older version with "serin release".`
 			if !c.onCluster() {
 				return usage("revert is about a cluster: name it with --context or --namespace. On this machine, release the older version: `serin release %s --version V`", args[0])
 			}
-			ctx, _, stop := untilSignal(cmd.Context())
-			defer stop()
-			connection, err := kube.Connect(c.target, "serin/"+c.Version)
-			if err != nil {
-				return err
-			}
-			did, err := c.Cluster.Revert(ctx, connection, args[0])
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(c.out, did)
-			return err
+			return c.onDeployment(cmd.Context(), args[0], c.Cluster.Revert)
 		},
 	}
 	return cmd
+}
+
+func (c *command) restart() *cobra.Command {
+	return &cobra.Command{
+		Use:   "restart NAME",
+		Short: "Have new pods of the version that serves released",
+		Long: `Restart asks for new pods of the version that serves, as kubectl rollout restart
+does, which refuses to while the Deployment is held. The new pods are released like
+any version: a run tests them, and they take over at its end. The command returns
+when that run has begun. It is refused, with exit code 4, while a run goes on and
+while the Deployment asks for a version that does not serve.
+
+It is for a cluster; on one machine nothing is held.`,
+		Example: `  serin restart shop --context production
+  serin restart shop -n web && serin promote shop -n web --full --wait`,
+		Args:              oneName,
+		ValidArgsFunction: c.completeName,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !c.onCluster() {
+				return usage("restart is about a cluster: name it with --context or --namespace")
+			}
+			return c.onDeployment(cmd.Context(), args[0], c.Cluster.Restart)
+		},
+	}
+}
+
+// onDeployment does something about a rollout's Deployment and prints what.
+func (c *command) onDeployment(ctx context.Context, name string, do func(context.Context, *kube.Connection, string) (string, error)) error {
+	ctx, _, stop := untilSignal(ctx)
+	defer stop()
+	connection, err := kube.Connect(c.target, "serin/"+c.Version)
+	if err != nil {
+		return err
+	}
+	did, err := do(ctx, connection, name)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(c.out, did)
+	return err
 }

@@ -133,7 +133,7 @@ reached, 1 anything else.`,
 		grouped("release", c.demo(), c.run(), c.serve(), c.release(), c.controller())...,
 	)
 	root.AddCommand(grouped("read", c.get(), c.describe(), c.history(), c.report(), c.logs())...)
-	root.AddCommand(grouped("act", c.promote(), c.pause(), c.resume(), c.rollback(), c.revert(), c.complaint())...)
+	root.AddCommand(grouped("act", c.promote(), c.pause(), c.resume(), c.rollback(), c.revert(), c.restart(), c.complaint())...)
 	root.AddCommand(grouped("decide", c.judge(), c.replay(), c.lint(), c.simulate(), c.backtest(), c.doctor())...)
 	root.AddCommand(grouped("cluster", c.install(), c.uninstall())...)
 	root.AddCommand(c.version(), c.shop())

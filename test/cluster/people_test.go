@@ -166,6 +166,44 @@ func TestAPersonCarriesAReleaseWithCommands(t *testing.T) {
 	s.unharmed(users)
 }
 
+// New pods of the version that serves are released like any version, and never
+// in place of a version that is asked for.
+func TestAPersonRestartsWhatServes(t *testing.T) {
+	t.Parallel()
+	s := open(t, 2)
+	s.roll(longPhases)
+	users := send(t, s.host, 20)
+	s.tells("shop", "Ready", "Serving", "v1 serves")
+	before := s.pods()
+	s.says(0, "run 1 (shop-1) releases new pods of v1", "restart", "shop")
+	s.weighs(20)
+	s.says(4, "has the run shop-1", "restart", "shop")
+	// kubectl refuses, and what it advises does not let the hold go.
+	s.kubectl("rollout", "resume", "deployment/shop")
+	if _, err := cluster.Kubectl(t.Context(), "rollout", "restart", "deployment/shop", "-n", s.namespace); err == nil || !strings.Contains(err.Error(), "paused") {
+		t.Errorf("kubectl rollout restart in the middle of a run: %v; want it refused", err)
+	}
+	s.says(0, "", "promote", "shop", "--full", "--wait")
+	s.released(1, 2)
+	for _, p := range s.pods() {
+		if slices.Contains(before, p) {
+			t.Errorf("%s was there before the restart", p)
+		}
+	}
+
+	// kubectl does the same between runs.
+	s.kubectl("rollout", "restart", "deployment/shop")
+	s.weighs(20)
+	s.says(2, "", "rollback", "shop", "--wait")
+	s.rolledBack(2, "")
+	s.says(4, "serin revert shop", "restart", "shop")
+	s.says(0, "", "revert", "shop")
+	s.tells("shop", "Ready", "Serving", "v1")
+	s.says(0, "run 3", "restart", "shop")
+	s.says(2, "", "rollback", "shop", "--wait")
+	s.unharmed(users)
+}
+
 func TestAThirdVersionReplacesTheCanary(t *testing.T) {
 	t.Parallel()
 	s := open(t, 2)

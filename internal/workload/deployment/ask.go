@@ -65,16 +65,24 @@ func (t *Target) template(ctx context.Context, set string) (map[string]any, erro
 // restartedAt is the annotation that kubectl rollout restart writes.
 const restartedAt = "kubectl.kubernetes.io/restartedAt"
 
-// Restart has the Deployment ask for new pods of the same version, as kubectl
-// rollout restart would, which refuses to on a held Deployment. They are
-// released like any version.
+// Restart has the Deployment ask for new pods of the version that serves, as
+// kubectl rollout restart would, which refuses to on a held Deployment. They are
+// released like any version, so that none serves untested. It wraps
+// workload.ErrRefused when the Deployment asks for another version, which would
+// otherwise be restarted in place of the one that serves.
 func (t *Target) Restart(ctx context.Context) error {
 	now := t.env.now().UTC().Format(time.RFC3339)
 	return t.mutate(ctx, "restart", func(d *appsv1.Deployment) ([]kube.Op, error) {
 		annotations := d.Spec.Template.Annotations
-		switch {
-		case annotations[restartedAt] == now:
-			return nil, nil
+		sets, err := t.sets(ctx, d)
+		if err != nil {
+			return nil, err
+		}
+		switch s, err := Judge(d, sets); {
+		case err != nil:
+			return nil, err
+		case s.Changed():
+			return nil, fmt.Errorf("%w: it asks for %s, and %s serves", workload.ErrRefused, s.Canary.Version, s.Stable.Version)
 		case annotations == nil:
 			return []kube.Op{{Op: "add", Path: "/spec/template/metadata/annotations", Value: map[string]string{restartedAt: now}}}, nil
 		}

@@ -3,6 +3,7 @@
 package deployment_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/internal/workload"
 	"serin.dev/serin/internal/workload/deployment"
 )
 
@@ -160,11 +162,18 @@ func TestAHeldDeploymentCanBeRevertedAndRestarted(t *testing.T) {
 	if after := w.podNames(); !slices.Equal(before, after) {
 		t.Errorf("pods were %v and are %v", before, after)
 	}
-	for range 2 { // the second time it is held already
-		if err := person.Restart(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		w.inspect("a restart is held", func(s deployment.Situation) bool { return s.Changed() && s.Held })
+	if err := person.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	asked := w.inspect("a restart is held", func(s deployment.Situation) bool { return s.Changed() && s.Held })
+	// What does not serve yet is not restarted in place of what does.
+	w.image("sample:v2")
+	asked = w.inspect("a third template is held", func(s deployment.Situation) bool { return s.Canary.Hash != asked.Canary.Hash })
+	if err := person.Restart(t.Context()); !errors.Is(err, workload.ErrRefused) || !contains(err.Error(), "v2", "v1 serves") {
+		t.Errorf("restarted with v2 asked for and v1 serving: %v; want it refused", err)
+	}
+	if s := w.inspect("it asks for v2 still", deployment.Situation.Changed); s.Canary != asked.Canary {
+		t.Errorf("it asks for %+v, want %+v", s.Canary, asked.Canary)
 	}
 }
 
