@@ -66,11 +66,12 @@ type CanaryRunSpec struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="is pinned when the run begins and never changes"
 	Begin []byte `json:"begin,omitempty"`
 	// Intents are what people ask of the run, the newest last. Add one to act:
-	// its id must be new.
+	// its id must be new. 100 of them leave no room but for a rollback.
 	// +optional
 	// +listType=map
 	// +listMapKey=id
-	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:MaxItems=110
+	// +kubebuilder:validation:XValidation:rule="size(self.filter(i, i.intent != 'rollback')) <= 100",message="the run holds 100 intents: only a rollback is taken now"
 	// +kubebuilder:validation:XValidation:rule="oldSelf.all(o, self.exists(i, i.id == o.id))",message="an intent cannot be taken back; add one that undoes it, such as resume after pause"
 	Intents []Intent `json:"intents,omitempty"`
 }
@@ -139,7 +140,7 @@ type CanaryRunStatus struct {
 	EndedAt *metav1.MicroTime `json:"endedAt,omitempty"`
 	// Answers say what became of the intents.
 	// +optional
-	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:MaxItems=110
 	Answers []Answer `json:"answers,omitempty"`
 	// Archived says that record and report are in the archive; Report is where.
 	// +optional
@@ -175,7 +176,7 @@ type CanaryRunStatus struct {
 	// Heard are the ids of the intents that have their line in the record.
 	// +optional
 	// +listType=set
-	// +kubebuilder:validation:MaxItems=100
+	// +kubebuilder:validation:MaxItems=110
 	Heard []string `json:"heard,omitempty"`
 	// Undelivered counts the messages to people that are still to be delivered.
 	// +optional

@@ -204,6 +204,22 @@ func TestAPersonRestartsWhatServes(t *testing.T) {
 	s.unharmed(users)
 }
 
+func TestARunThatWasAskedForALotIsRolledBackByAPerson(t *testing.T) {
+	t.Parallel()
+	s := open(t, 2)
+	s.roll(longPhases)
+	s.change("v2")
+	s.weighs(20)
+	var asked []string
+	for i := range 100 {
+		asked = append(asked, fmt.Sprintf(`{"id":"%d","intent":"pause"}`, i))
+	}
+	s.kubectl("patch", "canaryrun", "shop-1", "--type=merge", "-p", `{"spec":{"intents":[`+strings.Join(asked, ",")+`]}}`)
+	s.says(5, "only a rollback is taken now", "resume", "shop")
+	s.says(2, "", "rollback", "shop", "--reason", "enough", "--wait")
+	s.rolledBack(1, "enough")
+}
+
 func TestAThirdVersionReplacesTheCanary(t *testing.T) {
 	t.Parallel()
 	s := open(t, 2)

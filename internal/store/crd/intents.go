@@ -37,13 +37,15 @@ func (s *Store) AddIntent(ctx context.Context, run string, i rollout.Intent) err
 			return nil, nil
 		case i.Kind == rollout.Complain && len(o.Spec.Intents) >= maxComplaints:
 			return nil, errManyComplaints
+		case i.Kind != rollout.Rollback && others(o.Spec.Intents) >= maxIntents:
+			return nil, errManyIntents
 		case len(o.Spec.Intents) == 0:
 			return []kube.Op{{Op: "add", Path: kube.Pointer("spec", "intents"), Value: []serinv1.Intent{written(i)}}}, nil
 		}
 		return []kube.Op{{Op: "add", Path: kube.Pointer("spec", "intents", "-"), Value: written(i)}}, nil
 	})
 	switch {
-	case errors.Is(err, store.ErrEnded), errors.Is(err, errManyComplaints):
+	case errors.Is(err, store.ErrEnded), errors.Is(err, errManyComplaints), errors.Is(err, errManyIntents):
 		return fmt.Errorf("ask run %s to %s: %w", run, i.Kind, err)
 	case err != nil:
 		return fmt.Errorf("ask run %s to %s: %w", run, i.Kind, explain(err, "patch", runs))
@@ -69,6 +71,22 @@ func (s *Store) AddIntent(ctx context.Context, run string, i rollout.Intent) err
 const maxComplaints = 60
 
 var errManyComplaints = fmt.Errorf("%w for more complaints in the run; count them where they arrive, and let analysis read that", store.ErrFull)
+
+// maxIntents is how many intents other than rollbacks a run may have: a rollback
+// always has room. The schema says the same.
+const maxIntents = 100
+
+var errManyIntents = fmt.Errorf("%w for more intents in the run, which holds %d: only a rollback is taken now", store.ErrFull, maxIntents)
+
+// others counts the intents that are no rollback.
+func others(intents []serinv1.Intent) (n int) {
+	for _, i := range intents {
+		if i.Intent != string(rollout.Rollback) {
+			n++
+		}
+	}
+	return n
+}
 
 func written(i rollout.Intent) serinv1.Intent {
 	out := serinv1.Intent{ID: i.ID, Intent: string(i.Kind), Actor: i.Actor, Reason: i.Reason, Full: i.Full, Arm: string(i.Arm)}

@@ -265,6 +265,48 @@ func TestALookIsOneRequestAndIdlingNone(t *testing.T) {
 	}
 }
 
+// However much a run was asked for, a rollback has room.
+func TestARollbackHasRoomInARunFullOfIntents(t *testing.T) {
+	t.Parallel()
+	namespace, config := newNamespace(t)
+	s := crd.New(crd.Options{Client: clientFor(t, config), Namespace: namespace})
+	must(t, s.Create(t.Context(), storetest.NewRun(t, "shop", "shop-1"), []record.Line{storetest.Line("header")}, nil))
+	var asked []string
+	for i := range 100 {
+		asked = append(asked, fmt.Sprintf(`{"id":"%d","intent":"pause"}`, i))
+	}
+	kubectl := func(patch string) error {
+		_, err := cluster.Kubectl(t.Context(), "-n", namespace, "patch", "crun", "shop-1", "--type=json", "-p", patch)
+		return err
+	}
+	must(t, kubectl(`[{"op":"add","path":"/spec/intents","value":[`+strings.Join(asked, ",")+`]}]`))
+	const full = "only a rollback is taken now"
+	if err := kubectl(`[{"op":"add","path":"/spec/intents/-","value":{"id":"more","intent":"resume"}}]`); err == nil || !strings.Contains(err.Error(), full) {
+		t.Errorf("the 101st intent: %v, want %q", err, full)
+	}
+	if err := s.AddIntent(t.Context(), "shop-1", rollout.Intent{ID: "more", Kind: rollout.Resume}); !errors.Is(err, store.ErrFull) || !strings.Contains(err.Error(), full) {
+		t.Errorf("the 101st intent: %v, want %q", err, full)
+	}
+	must(t, s.AddIntent(t.Context(), "shop-1", rollout.Intent{ID: "back", Kind: rollout.Rollback, Actor: "li"}))
+	must(t, kubectl(`[{"op":"add","path":"/spec/intents/-","value":{"id":"again","intent":"rollback"}}]`))
+	open, err := s.Intents(t.Context(), "shop-1")
+	must(t, err)
+	if len(open) != 102 || open[100].ID != "back" || open[100].Kind != rollout.Rollback {
+		t.Fatalf("%d intents are open, want 102 and the last but one the rollback", len(open))
+	}
+	var answers []engine.Answer
+	for _, i := range open {
+		answers = append(answers, engine.Answer{ID: i.ID, Accepted: true})
+	}
+	r, err := s.Load(t.Context(), "shop-1")
+	must(t, err)
+	_, err = s.Save(t.Context(), r, store.Change{Answered: answers})
+	must(t, err)
+	if open, err = s.Intents(t.Context(), "shop-1"); err != nil || len(open) > 0 {
+		t.Errorf("%d intents are open after their answers: %v", len(open), err)
+	}
+}
+
 func TestAnIntentWrittenWithKubectl(t *testing.T) {
 	t.Parallel()
 	namespace, config := newNamespace(t)
