@@ -65,7 +65,7 @@ func (c *command) dial(t kube.Target) (*kube.Connection, client.Client, error) {
 // is none.
 func clusterCode(err error) int {
 	switch {
-	case errors.Is(err, kube.ErrTarget), errors.Is(err, install.ErrConflict), errors.Is(err, install.ErrDowngrade), errors.Is(err, install.ErrAbandoned):
+	case errors.Is(err, kube.ErrTarget), errors.Is(err, install.ErrConflict), errors.Is(err, install.ErrDowngrade), errors.Is(err, install.ErrAbandoned), errors.Is(err, install.ErrOther):
 		return exitUsage
 	case apierrors.IsForbidden(err), apierrors.IsUnauthorized(err), apierrors.IsInvalid(err):
 		return exitUsage

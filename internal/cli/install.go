@@ -39,7 +39,8 @@ that holds a Deployment when its template changes, the controller and its
 permissions. It prints a line for each object, can be repeated, and waits until the
 controller is ready. What an earlier installation was asked for and this one is not,
 such as a NetworkPolicy, it takes away; a namespace is not left while a run goes on
-there.
+there. A cluster has one Serin: where another namespace has a controller, nothing is
+written.
 
 With --namespaces Serin carries the rollouts of these namespaces only, with Roles
 there and no ClusterRole. What only an administrator may write (--part cluster) can
@@ -71,7 +72,7 @@ then be applied apart from the rest (--part namespace).`,
 	f.IntSliceVar(&i.ports, "network-policy-ports", install.ConfinedPorts, "TCP ports that it may reach then: the API server's, Prometheus's, and those of notifiers, tests and hooks")
 	f.StringVar(&i.PriorityClass, "priority-class", "", "PriorityClass of the controller's pods")
 	f.BoolVar(&i.dryRun, "dry-run", false, "let the API server check everything and write nothing; with -o yaml print the objects instead")
-	f.BoolVar(&i.force, "force-conflicts", false, "take over fields that others have set")
+	f.BoolVar(&i.force, "force-conflicts", false, "take over fields that others have set, and what a Serin in another namespace has")
 	f.BoolVar(&i.wait, "wait", true, "wait until the controller is ready")
 	f.DurationVar(&i.timeout, "timeout", 5*time.Minute, "how long to wait")
 	i.out = outputFlag(cmd)
@@ -141,6 +142,9 @@ func (c *command) carryOutInstall(ctx context.Context, i installing) error {
 	left, err := install.Left(ctx, cl, i.Options)
 	if err == nil {
 		err = install.CheckLeft(ctx, cl, left)
+	}
+	if err == nil && !i.force {
+		err = install.CheckOther(ctx, cl, i.Options)
 	}
 	if err == nil {
 		err = install.Apply(ctx, cl, objects, how)

@@ -42,7 +42,7 @@ func TestInstallingAgainChangesNothing(t *testing.T) {
 }
 
 func TestADryRunWritesNothing(t *testing.T) {
-	serin(t, "install", "--version", version, "--namespace", "dry", "--dry-run").ends(t, 0).says(t, "namespace/dry created (dry run)", "deployment/serin-controller in dry created")
+	serin(t, "install", "--version", version, "--namespace", "dry", "--dry-run", "--force-conflicts").ends(t, 0).says(t, "namespace/dry created (dry run)", "deployment/serin-controller in dry created")
 	if out := kubectl(t, "get", "namespaces", "-o", "name"); strings.Contains(out, "namespace/dry") {
 		t.Error("a dry run made the namespace")
 	}
@@ -160,7 +160,7 @@ func TestFewerNamespacesTakeTheClusterRoleAway(t *testing.T) {
 		return strings.Join(strings.Fields(kubectl(t, "get", "clusterrole,clusterrolebinding", "-o", "name", "-l", "app.kubernetes.io/part-of=serin")), " ")
 	}
 	before := roles()
-	serin(t, "install", "--version", version, "--namespace", "elsewhere", "--namespaces", few).ends(t, 0)
+	serin(t, "install", "--version", version, "--namespace", "elsewhere", "--namespaces", few, "--force-conflicts").ends(t, 0)
 	if after := roles(); after != before {
 		t.Errorf("another installation left %s of %s", after, before)
 	}
@@ -189,6 +189,43 @@ func TestFewerNamespacesTakeTheClusterRoleAway(t *testing.T) {
 	if after := roles(); after != before {
 		t.Errorf("for all namespaces again there are %s, and were %s", after, before)
 	}
+}
+
+// What a cluster has once is not taken from a Serin in another namespace, whose
+// Deployments nobody could let go then.
+func TestASecondSerinIsRefused(t *testing.T) {
+	installed(t)
+	some := namespace(t, "some")
+	once := func() string {
+		return kubectl(t, "get", "mutatingadmissionpolicy/serin-hold", "mutatingadmissionpolicybinding/serin-hold", "clusterrolebinding/serin-controller", "-o",
+			"jsonpath={range .items[*]}{.metadata.name} {.metadata.resourceVersion}{\"\\n\"}{end}")
+	}
+	before := once()
+	for name, args := range map[string][]string{
+		"for all namespaces": nil,
+		"for some":           {"--namespaces", some},
+		"its cluster part":   {"--namespaces", some, "--part", "cluster"},
+		"as a dry run":       {"--dry-run"},
+	} {
+		refused := serin(t, append([]string{"install", "--version", version, "--namespace", "second"}, args...)...).ends(t, 4).says(t,
+			"the controller in serin-system", "serin install --namespace serin-system", "serin uninstall --namespace serin-system", "--force-conflicts")
+		if refused.out != "" {
+			t.Errorf("%s: it was refused and did %s", name, refused.out)
+		}
+	}
+	if after := once(); after != before {
+		t.Errorf("it was refused and wrote\n%s\nthat were\n%s", after, before)
+	}
+	if out := kubectl(t, "get", "namespaces", "-o", "name"); strings.Contains(out, "namespace/second") {
+		t.Error("it was refused and made its namespace")
+	}
+	// Without its controller an installation is nobody's.
+	kubectl(t, "-n", install.Namespace, "delete", "deployment", install.Controller)
+	serin(t, "install", "--version", version, "--namespace", "second").ends(t, 0).says(t, "the controller is ready")
+	serin(t, "install", "--version", version).ends(t, 4).says(t, "the controller in second")
+	installed(t, "--force-conflicts")
+	kubectl(t, "delete", "namespace", "second", some, "--wait=false")
+	installed(t)
 }
 
 // Who owns some namespaces and may not see the others narrows an installation

@@ -52,7 +52,7 @@ func Hold(serin string) (*admissionv1.MutatingAdmissionPolicy, *admissionv1.Muta
 				}},
 			},
 			MatchConditions: []admissionv1.MatchCondition{
-				{Name: "by-others-than-serin", Expression: "request.userInfo.username != " + literal(serin)},
+				{Name: "by-others-than-serin", Expression: byOthers + literal(serin)},
 				{Name: "still-labelled", Expression: fmt.Sprintf("has(object.metadata.labels) && %s in object.metadata.labels", literal(serinv1.RolloutLabel))},
 				{Name: "not-paused", Expression: "!" + paused("object")},
 				{Name: "template-changed-or-hold-dropped", Expression: "object.spec.template != oldObject.spec.template || " + paused("oldObject")},
@@ -74,6 +74,19 @@ func Hold(serin string) (*admissionv1.MutatingAdmissionPolicy, *admissionv1.Muta
 		Spec:       admissionv1.MutatingAdmissionPolicyBindingSpec{PolicyName: Name},
 	}
 	return policy, binding
+}
+
+// byOthers begins the expression that names the account that Serin runs as.
+const byOthers = "request.userInfo.username != "
+
+// Account returns the account that Hold was called with, from the expression of
+// one of the policy's match conditions; empty: the expression names none.
+func Account(expression string) string {
+	name, ok := strings.CutPrefix(expression, byOthers)
+	if !ok {
+		return ""
+	}
+	return strings.NewReplacer(`\\`, `\`, `\'`, `'`).Replace(strings.Trim(name, "'"))
 }
 
 func typeMeta(kind string) metav1.TypeMeta {
