@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -154,14 +155,23 @@ func (v *clusterView) rollout(ctx context.Context, obj *serinv1.CanaryRollout) (
 	return out, nil
 }
 
-// asides says which requests go past the split; what cannot be read is left out.
+// asides says which requests go past the split, or why that is not known: who may
+// edit a namespace need not be allowed to read its routes. A rollout with a mistake
+// has a problem that says so.
 func (v *clusterView) asides(ctx context.Context, obj *serinv1.CanaryRollout, out *server.Rollout) {
 	r, err := rolloutOf(obj, nil)
 	if err != nil {
 		return
 	}
-	if asides, err := ClusterAsides(v.client)(ctx, r); err == nil {
-		out.Asides = inWords(asides)
+	asides, err := ClusterAsides(v.client)(ctx, r)
+	out.Asides = inWords(asides)
+	var refused apierrors.APIStatus
+	switch {
+	case apierrors.IsForbidden(err) && errors.As(err, &refused):
+		out.AsidesUnknown = "may not be read: " + refused.Status().Message + "; ask for the permission, or ask who has it"
+	case err != nil:
+		why, _, _ := strings.Cut(err.Error(), "\n")
+		out.AsidesUnknown = "cannot be read: " + why
 	}
 }
 

@@ -43,7 +43,9 @@ func (c *command) describe() *cobra.Command {
 		Short: "Say how a run is: phase, weight, checks, holds, decisions",
 		Long: `Describe tells of the run of a rollout that goes on, or of its latest: the phase,
 the weight asked for and seen, each check with its ratio and evidence, what holds
-it and what to do about that, and the last decisions in words.
+it and what to do about that, and the last decisions in words. Requests that go to
+a version whatever the weight, such as testers', are told where the route may be
+read, and otherwise that it may not be.
 
 NAME is a rollout, or the id of a run.`,
 		Example: `  serin describe shop
@@ -119,6 +121,9 @@ func (d described) text(w io.Writer) error {
 		line("Serving", "%s", serving)
 		for _, a := range d.Rollout.Asides {
 			line("Besides", "%s", a)
+		}
+		if why := d.Rollout.AsidesUnknown; why != "" {
+			line("Besides", "which requests go to a version whatever the weight %s", why)
 		}
 		if d.Rollout.Problem != "" && (!d.inPlace || !r.Ended()) {
 			line("Problem", "%s", d.Rollout.Problem)

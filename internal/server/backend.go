@@ -63,6 +63,8 @@ type Rollout struct {
 	// Asides says which requests reach a version whatever the weight is, as the
 	// route has it.
 	Asides []string `json:"asides,omitempty" doc:"Requests that reach a version whatever the weight, such as testers'"`
+	// AsidesUnknown says why Asides are not known; empty: they are.
+	AsidesUnknown string `json:"asidesUnknown,omitempty" doc:"Why the requests that reach a version whatever the weight are not known"`
 	// Problem says what keeps the rollout from working, and what to do.
 	Problem string `json:"problem,omitempty" doc:"What keeps it from working, and what to do"`
 }

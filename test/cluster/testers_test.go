@@ -42,7 +42,9 @@ func TestTestersSeeTheCanary(t *testing.T) {
 	last := "    - {name: shop-canary, port: 80, weight: 0}"
 	s := open(t, 2, last, last+testers)
 	s.roll(longPhases)
-	s.editor = cluster.Kubeconfig // the cluster's own role edit does not let one read routes
+	// The cluster's own role edit does not let one read routes.
+	edit := s.person("edit")
+	s.editor = cluster.Kubeconfig
 	const said = "requests with header x-tester: yes go to canary whatever the weight (HTTPRoute "
 	doctor := func() {
 		t.Helper()
@@ -78,6 +80,14 @@ func TestTestersSeeTheCanary(t *testing.T) {
 		}
 	}
 	s.says(0, said, "describe", "shop")
+	s.editor = edit
+	const unread = `which requests go to a version whatever the weight may not be read: httproutes.gateway.networking.k8s.io "shop" is forbidden`
+	s.says(0, unread, "describe", "shop")
+	s.says(0, `"asidesUnknown": "may not be read: `, "describe", "shop", "-o", "json")
+	if out, _ := s.serin("describe", "shop"); strings.Contains(out, said) || strings.Contains(out, "service account (serin install") {
+		t.Errorf("who may not read the route is told\n%s", out)
+	}
+	s.editor = cluster.Kubeconfig
 	doctor()
 	time.Sleep(6 * time.Second) // some ticks with more requests than the weight gives
 	if run := s.runs()[0]; run.Status.Verdict == "hold" || run.Status.EndedAt != nil {
