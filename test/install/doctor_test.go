@@ -4,10 +4,13 @@ package install
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/test/plane"
 )
 
 // What a rollout lacks is named with its mend, until it is there.
@@ -162,4 +165,90 @@ func TestDoctorFindsWhatKeepsARunFromBeginning(t *testing.T) {
 	}
 	kubectl(t, "-n", ns, "delete", "canaryrollout", "shop") // the tests after this one begin without any
 	kubectl(t, "delete", "namespace", ns, another, "--wait=false")
+}
+
+// What a route through Istio, or one in another namespace, lacks is found and
+// named, from the missing kinds on.
+func TestDoctorFindsWhatIstioAndOtherNamespacesLack(t *testing.T) {
+	installed(t)
+	ns, infra := namespace(t, "meshed"), namespace(t, "infra")
+	apply(t, fmt.Sprintf(shop, ns, labelled, "v1"))
+	serves(t, ns, "v1")
+	rollout := func(traffic string) {
+		t.Helper()
+		apply(t, "{apiVersion: serin.dev/v1alpha1, kind: CanaryRollout, metadata: {name: shop, namespace: "+ns+"}, spec: {workload: {deployment: {name: shop}}, traffic: "+traffic+"}}")
+	}
+	// finds runs doctor, which says every text, and none of those after "".
+	finds := func(when string, texts ...string) {
+		t.Helper()
+		found, want := serin(t, "doctor", "--cluster", "-n", ns, "shop").ends(t, 5).out, true
+		for _, text := range texts {
+			if text == "" {
+				want = false
+			} else if strings.Contains(found, text) != want {
+				t.Errorf("%s: that doctor says %q is %t, want %t:\n%s", when, text, !want, want, found)
+			}
+		}
+	}
+	const unknown = "Istio is not installed"
+	rollout("{istio: {virtualService: shop, destinationRule: shop}}")
+	finds("without Istio", "the API server does not know VirtualService: "+unknown, "install Istio", "the API server does not know DestinationRule")
+
+	api, err := plane.ModuleDir(t.Context(), "istio.io/api")
+	if err != nil {
+		t.Fatal(err)
+	}
+	definitions, err := os.ReadFile(filepath.Join(api, "kubernetes", "customresourcedefinitions.gen.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	kinds := []string{"crd/virtualservices.networking.istio.io", "crd/destinationrules.networking.istio.io"}
+	for _, definition := range strings.Split(string(definitions), "\n---\n") {
+		if strings.Contains(definition, "\n  name: virtualservices.") || strings.Contains(definition, "\n  name: destinationrules.") {
+			apply(t, definition)
+		}
+	}
+	kubectl(t, append([]string{"wait", "--for=condition=Established", "--timeout=30s"}, kinds...)...)
+	finds("without its objects", "there is no VirtualService shop in meshed", "there is no DestinationRule shop in meshed", "", unknown)
+
+	const istio = `
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: shop, namespace: NS}
+spec: {hosts: [shop], http: [{route: [{destination: {host: shop, subset: stable}, weight: 100}, {destination: {host: shop, subset: canary}, weight: 0}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: shop, namespace: NS}
+spec: {selector: {app: shop}, ports: [{port: 80}]}
+---
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: shop, namespace: NS}
+spec:
+  host: shop
+  subsets:
+  - {name: stable, labels: {app: shop}}
+`
+	objects := strings.ReplaceAll(istio, "NS", ns)
+	apply(t, objects)
+	const lacks, usable = "DestinationRule meshed/shop has no subset named canary; add it", "VirtualService shop can split between the arms"
+	finds("without a subset", lacks, "", usable, "there is no VirtualService", "there is no DestinationRule")
+	apply(t, objects+"  - {name: canary, labels: {app: shop}}\n")
+	finds("with both subsets", usable, "", lacks)
+	kubectl(t, append([]string{"delete"}, kinds...)...)
+
+	rollout("{gatewayAPI: {httpRoute: shop, namespace: " + infra + "}}")
+	services := strings.NewReplacer("NS", ns, ", pod-template-hash: STABLE", "", ", pod-template-hash: canary1", "").Replace(midRun)
+	apply(t, services[:strings.Index(services, "---\napiVersion: gateway")])
+	apply(t, `{apiVersion: gateway.networking.k8s.io/v1, kind: HTTPRoute, metadata: {name: shop, namespace: infra}, spec: {parentRefs: [{name: gateway}],
+  rules: [{backendRefs: [{name: shop-stable, namespace: meshed, port: 80, weight: 100}, {name: shop-canary, namespace: meshed, port: 80, weight: 0}]}]}}`)
+	const ungranted = "no ReferenceGrant allows it. Create one in meshed with from: {group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: infra}"
+	finds("without a ReferenceGrant", "a HTTPRoute in namespace infra may not reach Service meshed/shop-stable", ungranted)
+	apply(t, `{apiVersion: gateway.networking.k8s.io/v1beta1, kind: ReferenceGrant, metadata: {name: infra, namespace: meshed},
+  spec: {from: [{group: gateway.networking.k8s.io, kind: HTTPRoute, namespace: infra}], to: [{group: "", kind: Service}]}}`)
+	finds("with it", "HTTPRoute infra/shop: Gateway gateway has not answered for it", "", "ReferenceGrant")
+
+	kubectl(t, "-n", ns, "delete", "canaryrollout", "shop") // the tests after this one begin without any
+	kubectl(t, "delete", "namespace", ns, infra, "--wait=false")
 }
