@@ -121,17 +121,31 @@ func (p *program) receiver(rolloutName, name string) (notify.Notifier, error) {
 	return nil, fmt.Errorf("%s names no notifier %q any more: %w", h.file, name, notify.ErrRejected)
 }
 
-// close releases everything. Processes go on running.
+// closeTime bounds how long the end of the program waits for what is still to be
+// written down.
+const closeTime = 10 * time.Second
+
+// close releases everything. Processes go on running. A disk that hangs, in a system
+// call that nothing ends, keeps nobody from ending the program.
 func (p *program) close() error {
 	p.mu.Lock()
 	homes := p.homes
 	p.homes = map[string]*home{}
 	p.mu.Unlock()
-	var errs []error
-	for _, h := range homes {
-		errs = append(errs, h.close())
+	closed := make(chan error, 1)
+	go func() {
+		var errs []error
+		for _, h := range homes {
+			errs = append(errs, h.close())
+		}
+		closed <- errors.Join(append(errs, p.store.Close())...)
+	}()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(closeTime):
+		return fmt.Errorf("a disk has not taken what is to be written down for %s, so the next start may not know all of it", closeTime)
 	}
-	return errors.Join(append(errs, p.store.Close())...)
 }
 
 // The rest implements server.Backend.
