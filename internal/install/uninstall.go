@@ -52,7 +52,8 @@ type Router interface {
 // Uninstall takes Serin out of a cluster at any time, also in the middle of
 // runs and without a controller that works. Users are served by the version
 // that served before, by ordinary Deployments and routes. It can be called
-// again after any error.
+// again after any error. Where what a cluster has once is that of a Serin in another
+// namespace, nothing is touched, and the error wraps ErrOther.
 //
 // The order matters: the routes go back first; then nobody works against what
 // follows, as the controller's rights are taken; a Deployment goes on only once
@@ -60,6 +61,9 @@ type Router interface {
 // gone.
 func Uninstall(ctx context.Context, c client.Client, o UninstallOptions) error {
 	u := &uninstall{c: c, UninstallOptions: o, latest: map[client.ObjectKey]*serinv1.CanaryRun{}, failed: map[client.ObjectKey]bool{}}
+	if err := checkTaken(ctx, c, o.Namespace); err != nil {
+		return err
+	}
 	if err := u.find(ctx); err != nil {
 		return err
 	}

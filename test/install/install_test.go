@@ -224,6 +224,12 @@ func TestASecondSerinIsRefused(t *testing.T) {
 	serin(t, "install", "--version", version, "--namespace", "second").ends(t, 0).says(t, "the controller is ready")
 	serin(t, "install", "--version", version).ends(t, 4).says(t, "the controller in second")
 	installed(t, "--force-conflicts")
+	// What was taken over from is not taken out together with what took over.
+	before = once()
+	serin(t, "uninstall", "--namespace", "second").ends(t, 4).says(t, "the controller in serin-system", "serin uninstall --namespace serin-system")
+	if after := once(); after != before {
+		t.Errorf("it was refused and wrote\n%s\nthat were\n%s", after, before)
+	}
 	kubectl(t, "delete", "namespace", "second", some, "--wait=false")
 	installed(t)
 }
