@@ -4,12 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
-	"net/http/httptest"
-	"os"
-	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -25,41 +19,12 @@ import (
 // store that the test stands before.
 func twoVersions(t *testing.T, before func(store.Store) store.Store) (*program, *home) {
 	t.Helper()
-	answer := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
-	t.Cleanup(answer.Close)
-	state := t.TempDir()
-	file := filepath.Join(state, "shop.yaml")
-	if err := os.WriteFile(file, []byte(fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
-kind: CanaryRollout
-metadata: {name: shop}
-spec:
-  workload:
-    endpoints:
-      stable: {version: v1, urls: [%q]}
-      canary: {version: v2, urls: [%q]}
-  traffic: {proxy: {listen: "127.0.0.1:0"}}
-  plan: {phases: [{weight: 25, duration: 1h}], drain: 1s}
-`, answer.URL, strings.Replace(answer.URL, "127.0.0.1", "localhost", 1))), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	rollouts, _, err := ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := openProgram(Options{State: filepath.Join(state, "state")})
-	if err != nil {
-		t.Fatal(err)
-	}
+	p, h, _ := opened(t, before, `      canary: {version: v2, urls: ["http://localhost:PORT"]}`, "")
 	t.Cleanup(func() {
 		if err := p.close(); err != nil {
 			t.Error(err)
 		}
 	})
-	p.store = before(p.store)
-	h, err := p.add(*rollouts[0], file, inherited{})
-	if err != nil {
-		t.Fatal(err)
-	}
 	if err := h.settle(t.Context()); err != nil {
 		t.Fatal(err)
 	}

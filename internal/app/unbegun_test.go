@@ -3,7 +3,7 @@ package app
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,42 +19,54 @@ import (
 	"serin.dev/serin/internal/workload"
 )
 
-// misled opens a program with a rollout whose workload is at another version than
-// its run, and whose hook cannot be built.
-func misled(t *testing.T, status engine.Status) (*program, *home, store.Run) {
+// opened opens a program with a rollout whose stable version answers, at a port, over
+// a store that the test stands before unless that is nil. canary is a line of its
+// workload, rest are lines of its spec; PORT in them is the port.
+func opened(t *testing.T, before func(store.Store) store.Store, canary, rest string) (p *program, h *home, port string) {
 	t.Helper()
 	answer := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(answer.Close)
-	state := t.TempDir()
-	file := filepath.Join(state, "shop.yaml")
-	if err := os.WriteFile(file, []byte(fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
+	_, port, err := net.SplitHostPort(answer.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join([]string{`apiVersion: serin.dev/v1alpha1
 kind: CanaryRollout
 metadata: {name: shop}
 spec:
   workload:
     endpoints:
-      stable: {version: v1, urls: [%q]}
-  traffic: {proxy: {listen: "127.0.0.1:0"}}
-  plan: {phases: [{weight: 25, duration: 1h}], drain: 1s}
-  hooks: [{name: tell, at: onRollback, http: {url: "http://127.0.0.1:1/"}}]
-  notify: [{name: team, cloudevents: {url: "http://127.0.0.1:1/"}}]
-`, answer.URL)), 0o600); err != nil {
+      stable: {version: v1, urls: ["http://127.0.0.1:PORT"]}`, canary, `  traffic: {proxy: {listen: "127.0.0.1:0"}}
+  plan: {phases: [{weight: 25, duration: 1h}], drain: 1s}`, rest, ""}, "\n")
+	state := t.TempDir()
+	file := filepath.Join(state, "shop.yaml")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "PORT", port)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	rollouts, _, err := ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := openProgram(Options{State: filepath.Join(state, "state")})
-	if err != nil {
+	if p, err = openProgram(Options{State: filepath.Join(state, "state")}); err != nil {
 		t.Fatal(err)
 	}
-	h, err := p.add(*rollouts[0], file, inherited{})
-	if err != nil {
+	if before != nil {
+		p.store = before(p.store)
+	}
+	if h, err = p.add(*rollouts[0], file, inherited{}); err != nil {
 		t.Fatal(err)
 	}
+	return p, h, port
+}
+
+// misled opens a program with a rollout whose workload is at another version than
+// its run, and whose hook cannot be built.
+func misled(t *testing.T, status engine.Status) (*program, *home, store.Run) {
+	t.Helper()
+	p, h, port := opened(t, nil, "", `  hooks: [{name: tell, at: onRollback, http: {url: "http://127.0.0.1:1/"}}]
+  notify: [{name: team, cloudevents: {url: "http://127.0.0.1:1/"}}]`)
 	version := func(name string) workload.Version {
-		return workload.Version{Version: name, URLs: []string{strings.Replace(answer.URL, "127.0.0.1", "localhost", 1)}}
+		return workload.Version{Version: name, URLs: []string{"http://localhost:" + port}}
 	}
 	// The workload is at another version than the run in the store is about.
 	if err := h.parts.Workload.BeginRun(version("v3")); err != nil {

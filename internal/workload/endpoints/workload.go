@@ -152,18 +152,6 @@ func (w *Workload) notify() {
 	}
 }
 
-// Forget drops what is remembered about runs: the file's versions count again.
-func (w *Workload) Forget() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.stable = w.watch(w.stable, nil, 0)
-	w.canary = w.watch(w.canary, nil, 0)
-	w.memory = w.initialMemory()
-	var err error
-	<-w.disk.Remove(w.memoryFile(), func(e error) { err = fmt.Errorf("forgetting %s: %w", w.env.Rollout, e) })
-	return err
-}
-
 // Close implements workload.Workload.
 func (w *Workload) Close() error {
 	w.mu.Lock()

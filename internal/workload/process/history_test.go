@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"serin.dev/serin/internal/rollout"
 	"serin.dev/serin/internal/workload"
 	"serin.dev/serin/internal/workload/process"
@@ -120,5 +122,47 @@ func TestARestartForgetsNothingOfTheHour(t *testing.T) {
 	w = open(t, cfg, dir)
 	if got := history(t, w, now); got != nil {
 		t.Errorf("of v1 is remembered for v3: %+v", got)
+	}
+
+	// Nor is that of a group whose number another one has by now.
+	apply(t, w, workload.Want{Stable: 100})
+	until(t, w, "v3 is ready", stableReady)
+	if want, now = used(t, w, 6); want == nil {
+		t.Fatal("nothing is kept of v3")
+	}
+	must(t, w.StopAll(t.Context()))
+	must(t, w.Close())
+	must(t, os.Remove(memoryPath(dir)))
+	for range 2 {
+		w = open(t, cfg, dir)
+		if got := history(t, w, now); got != nil {
+			t.Errorf("without a memory something is remembered for v1: %+v", got)
+		}
+		must(t, w.Close())
+	}
+}
+
+// A disk that hangs while what stable uses is kept holds up no end of Serin.
+func TestTheHourHoldsUpNoEnd(t *testing.T) {
+	dir := t.TempDir()
+	w := open(t, config(), dir)
+	apply(t, w, workload.Want{Stable: 100})
+	until(t, w, "stable is ready", stableReady)
+	file := filepath.Join(dir, "state", "hour.jsonl")
+	must(t, unix.Mkfifo(file, 0o600)) // nobody reads it, so that it is never opened
+	defer func() {
+		reader, err := os.OpenFile(file, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		must(t, err)
+		must(t, reader.Close())
+		must(t, os.Remove(file))
+	}()
+	used(t, w, 2)
+	closed := make(chan error)
+	go func() { closed <- w.Close() }()
+	select {
+	case err := <-closed:
+		must(t, err)
+	case <-time.After(30 * time.Second):
+		t.Fatal("the workload is not closed")
 	}
 }

@@ -27,6 +27,7 @@ type hour struct {
 	torn  bool
 	// failing says that the latest write failed, which is told once.
 	failing bool
+	ended   chan struct{} // closed when nothing is written any more
 }
 
 const (
@@ -36,6 +37,8 @@ const (
 	mostHourBytes = 4 << 20
 	// hourBacklog is how many entries may wait for the disk.
 	hourBacklog = 8
+	// hourPatience is how long the end of the workload waits for the disk.
+	hourPatience = time.Second
 )
 
 // hourLine is a line of the file.
@@ -47,7 +50,7 @@ type hourLine struct {
 }
 
 func newHour(w *Workload) hour {
-	return hour{w: w, path: filepath.Join(w.env.StateDir, "hour.jsonl"), entries: make(chan entry, hourBacklog)}
+	return hour{w: w, path: filepath.Join(w.env.StateDir, "hour.jsonl"), entries: make(chan entry, hourBacklog), ended: make(chan struct{})}
 }
 
 // load reads the entries of the last hour of the group that serves. A line that
@@ -100,8 +103,25 @@ func plausible(use map[string]float64, most float64) bool {
 	return len(use) <= rollout.HistoryInstances
 }
 
+// forget drops what an earlier Serin kept, of groups that had other numbers.
+func (h *hour) forget() {
+	if err := os.Remove(h.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		h.w.log.Warn("what stable used in the last hour could not be removed", "error", err)
+	}
+}
+
+// wait waits for those that are being written when the workload is closed, not for
+// a disk that hangs: what it takes later is a line more.
+func (h *hour) wait() {
+	select {
+	case <-h.ended:
+	case <-time.After(hourPatience):
+	}
+}
+
 // keep writes entries until the workload is closed, and then those that wait.
 func (h *hour) keep() {
+	defer close(h.ended)
 	for {
 		select {
 		case e := <-h.entries:

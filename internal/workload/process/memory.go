@@ -83,17 +83,17 @@ func (w *Workload) initialMemory() memory {
 	return m
 }
 
-// recall loads the memory, or begins one from the file.
-func (w *Workload) recall() error {
+// recall loads the memory, or begins one from the file; known: there was one.
+func (w *Workload) recall() (known bool, err error) {
 	initial := w.initialMemory()
 	m, found, err := statefile.Load(w.memoryFile(), memoryFormat, func(m memory) bool { return m.Serving.ID > 0 })
 	if err != nil {
-		return fmt.Errorf("reading which version of %s serves: %w", w.env.Rollout, err)
+		return false, fmt.Errorf("reading which version of %s serves: %w", w.env.Rollout, err)
 	}
 	if !found {
 		w.memory = initial
 		<-w.remember()
-		return nil
+		return false, nil
 	}
 	if w.env.Fresh {
 		// New numbers, so that instances of before are strangers.
@@ -104,7 +104,7 @@ func (w *Workload) recall() error {
 		initial.LastID += m.LastID
 		w.memory = initial
 		<-w.remember()
-		return nil
+		return true, nil
 	}
 	w.memory = m
 	saved := make(chan struct{})
@@ -118,7 +118,7 @@ func (w *Workload) recall() error {
 		w.log.Info("the file's stable version is not the one that serves; the one that serves is kept",
 			"file", w.cfg.Stable.Version, "serves", m.Serving.Version.Version)
 	}
-	return nil
+	return true, nil
 }
 
 // newGroup numbers a new group.

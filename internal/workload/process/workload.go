@@ -120,15 +120,20 @@ func New(cfg Config, env Env) (*Workload, error) {
 	if err := w.prepareFolders(); err != nil {
 		return nil, err
 	}
-	if err := w.recall(); err != nil {
+	known, err := w.recall()
+	if err != nil {
 		w.unlock()
 		return nil, err
 	}
 	w.hour = newHour(w)
-	w.usage.log = w.hour.load(time.Now(), w.memory.Serving.ID)
+	if known {
+		w.usage.log = w.hour.load(time.Now(), w.memory.Serving.ID)
+	} else {
+		w.hour.forget()
+	}
 	w.takeOver()
 	w.running.Go(w.rotateLogs)
-	w.running.Go(w.hour.keep)
+	go w.hour.keep()
 	return w, nil
 }
 
@@ -267,7 +272,7 @@ func (w *Workload) notify() {
 }
 
 // StopAll asks every instance to end and waits until all are gone, or ctx ends.
-// Which version serves is still remembered; Forget drops that too.
+// Which version serves is still remembered.
 func (w *Workload) StopAll(ctx context.Context) error {
 	w.mu.Lock()
 	if w.closed {
@@ -287,21 +292,6 @@ func (w *Workload) StopAll(ctx context.Context) error {
 	return nil
 }
 
-// Forget drops what is remembered about runs: the file's versions count again.
-// It is refused while instances are running; call StopAll before.
-func (w *Workload) Forget() error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if len(w.instances) > 0 {
-		return fmt.Errorf("forgetting %s: %s is still running; stop it first: %w", w.env.Rollout, w.instances[0].name, workload.ErrRefused)
-	}
-	w.memory = w.initialMemory()
-	w.groups = map[int]*group{}
-	var err error
-	<-w.disk.Remove(w.memoryFile(), func(e error) { err = fmt.Errorf("forgetting %s: %w", w.env.Rollout, e) })
-	return err
-}
-
 // Close implements workload.Workload. The instances go on running; the next
 // New on the same folder takes them over.
 func (w *Workload) Close() error {
@@ -314,6 +304,7 @@ func (w *Workload) Close() error {
 	w.mu.Unlock()
 	w.cancel()
 	w.running.Wait()
+	w.hour.wait()
 	w.disk.Drain() // the next one reads it
 	w.unlock()
 	return nil
