@@ -54,6 +54,10 @@ type home struct {
 	// sampled is when stable's use was last noted at rest.
 	sampled time.Time
 
+	// found is the answer of a settle that serve has not gone on from yet: the store
+	// may be out of reach a moment later.
+	found *found
+
 	// aside are what goes on after a run and ends with the program.
 	aside sync.WaitGroup
 
@@ -71,6 +75,12 @@ type home struct {
 	problem string
 	// trouble is what did not go well in the latest look at the run.
 	trouble string
+}
+
+// found is a run that goes on, or why there is none.
+type found struct {
+	run store.Run
+	err error
 }
 
 // inherited is what a home begins with.
@@ -122,66 +132,66 @@ func (h *home) load(ctx context.Context, run string) (store.Run, error) {
 }
 
 // serve keeps the rollout going until ctx is done: at rest, or carrying a run.
-// once, when not nil, ends it after the first run that ends, and is told of it.
-func (h *home) serve(ctx context.Context, once func(store.Run)) error {
-	if err := h.settle(ctx); err != nil {
+//
+// A run that has been read is carried to its end whether or not the store can be
+// read again. So when it cannot, there is none, or one that nobody has carried yet
+// and that has no traffic.
+func (h *home) serve(ctx context.Context) error {
+	run, err := h.settled(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
-	resting := false // no run has gone on since this was known
 	for ctx.Err() == nil {
-		run, err := h.active(ctx)
-		switch {
-		case err == nil:
-			resting = false
-			ended, err := h.carry(ctx, run)
-			if err != nil {
+		if err == nil {
+			if _, err := h.carry(ctx, run); err != nil {
 				return err
 			}
-			if once != nil {
-				once(ended)
-				return nil
+		} else {
+			if !errors.Is(err, store.ErrNotFound) {
+				h.log.Warn("the store cannot be read", "error", err)
 			}
-		case errors.Is(err, store.ErrNotFound):
-			resting = true
 			h.rest(ctx)
-		case resting:
-			h.log.Warn("the store cannot be read", "error", err)
-			h.rest(ctx)
-		default:
-			// A run may be going on: what it wants, or what it has made stable, is
-			// not undone because nobody can read of it.
-			h.log.Warn("the store cannot be read; all is left as it is", "error", err)
-			h.pause(ctx)
 		}
+		run, err = h.active(ctx)
 	}
 	return ctx.Err()
 }
 
+// settled is what settle has found, before or else now.
+func (h *home) settled(ctx context.Context) (store.Run, error) {
+	if h.found == nil {
+		return h.settle(ctx)
+	}
+	found := h.found
+	h.found = nil
+	return found.run, found.err
+}
+
 // settle makes the workload agree with the store after a restart: a run that
-// ended, or never began, while the workload had not been told.
-func (h *home) settle(ctx context.Context) error {
+// ended, or never began, while the workload had not been told. It returns the run
+// that goes on; the error wraps store.ErrNotFound when there is none.
+func (h *home) settle(ctx context.Context) (store.Run, error) {
 	h.turn.Lock()
 	defer h.turn.Unlock()
-	_, err := h.active(ctx)
-	if err == nil {
-		return nil
-	}
-	if !errors.Is(err, store.ErrNotFound) {
-		return err
+	run, none := h.active(ctx)
+	if !errors.Is(none, store.ErrNotFound) {
+		return run, none
 	}
 	promoted := false
 	listing, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	if runs, err := h.store.Runs(listing, h.name(), 1); err != nil {
-		return err
-	} else if len(runs) == 1 && runs[0].State.Status == engine.Promoted {
+	runs, err := h.store.Runs(listing, h.name(), 1)
+	if err != nil {
+		return run, err
+	}
+	if len(runs) == 1 && runs[0].State.Status == engine.Promoted {
 		status, err := h.parts.Workload.Observe(ctx)
 		promoted = err == nil && status.Canary.Version == runs[0].CanaryVersion
 	}
 	if err := h.parts.Workload.EndRun(promoted); err != nil {
-		return fmt.Errorf("end the run before: %w", err)
+		return run, fmt.Errorf("end the run before: %w", err)
 	}
-	return nil
+	return run, none
 }
 
 // rest looks once at a rollout that has no run, and waits for the next look.
@@ -424,10 +434,11 @@ func runID(name string, at time.Time) string {
 func (h *home) carry(ctx context.Context, run store.Run) (store.Run, error) {
 	h.setRun(run.ID)
 	defer h.setRun("")
-	for again := true; again; {
+	known := &run // as good as what the store holds, at first
+	for again := true; again; known = nil {
 		w, following, cancel, err := h.workload(ctx, run)
 		if err == nil {
-			err = h.follow(following, run, w)
+			err = h.follow(following, run, known, w)
 		}
 		again = err != nil && following.Err() != nil && ctx.Err() == nil
 		cancel()
@@ -477,10 +488,11 @@ func (h *home) untold() string {
 	return h.run
 }
 
-// follow takes a run over a workload to its end, or until ctx is done.
-func (h *home) follow(ctx context.Context, run store.Run, w workload.Workload) error {
+// follow takes a run over a workload to its end, or until ctx is done. known is
+// the run as it was just read, else nil.
+func (h *home) follow(ctx context.Context, run store.Run, known *store.Run, w workload.Workload) error {
 	ports := runner.Ports{Store: h.store, Router: h.parts.Router, Workload: w, Metrics: h.parts.Metrics}
-	opts := runner.Options{Logger: h.opts.Logger, Wake: h.wake.Wake, Link: func(store.Run) string { return h.reportPath(run.ID) }}
+	opts := runner.Options{Logger: h.opts.Logger, Known: known, Wake: h.wake.Wake, Link: func(store.Run) string { return h.reportPath(run.ID) }}
 	r, done := newRunner(run, filepath.Dir(h.file), h.keeper(), ports, opts)
 	defer done()
 	return r.Loop(ctx, h.wake, h.parts.Changed(), func(look runner.Look, err error) {

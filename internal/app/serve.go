@@ -196,15 +196,17 @@ func (d *daemon) open(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: %w", err, ErrConfig)
 	}
 	for _, h := range d.homes {
-		if err := h.settle(ctx); err != nil {
+		run, err := h.settle(ctx)
+		switch {
+		case err == nil:
+			// A run that goes on is the runner's: what it wants is not touched here.
+			h.carryOver(ctx)
+		case errors.Is(err, store.ErrNotFound):
+			h.keepStable(ctx)
+		default:
 			return err
 		}
-		// A run that goes on is the runner's: what it wants is not touched here.
-		if _, err := h.active(ctx); errors.Is(err, store.ErrNotFound) {
-			h.keepStable(ctx)
-		} else {
-			h.carryOver(ctx)
-		}
+		h.found = &found{run, err}
 	}
 	return nil
 }
@@ -226,7 +228,7 @@ func (d *daemon) start(ctx context.Context) {
 // keep serves one home; trouble with it is not trouble for the others.
 func (d *daemon) keep(ctx context.Context, h *home) {
 	for ctx.Err() == nil {
-		err := h.serve(ctx, nil)
+		err := h.serve(ctx)
 		if err == nil || ctx.Err() != nil {
 			return
 		}

@@ -103,7 +103,7 @@ func TestARunThatCannotBeBegunHearsARollback(t *testing.T) {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = h.serve(ctx, nil)
+		_ = h.serve(ctx)
 	}()
 	defer func() {
 		stop()

@@ -63,6 +63,9 @@ type Options struct {
 	Synchronous bool
 	// Link returns where people can read about the run.
 	Link func(store.Run) string
+	// Known is the run as its store was just found to hold it. It is gone on with
+	// if the store cannot be read by the first step.
+	Known *store.Run
 	// Wake is called when figures have arrived between two steps.
 	Wake func()
 }
@@ -254,9 +257,15 @@ func (r *Runner) load(ctx context.Context) error {
 		return nil
 	}
 	run, err := call(ctx, r, &r.loads, func(ctx context.Context) (store.Run, error) { return r.ports.Store.Load(ctx, r.id) })
-	if err != nil {
+	switch {
+	case err == nil:
+	case errors.Is(err, store.ErrNotFound) || r.opts.Known == nil:
 		return fmt.Errorf("load run %s: %w", r.id, err)
+	default:
+		r.opts.Logger.Warn("the store cannot be read; the run goes on as it was read before", "run", r.id, "error", err)
+		run = *r.opts.Known
 	}
+	r.opts.Known = nil // another load is about what somebody else has stored
 	r.run, r.loaded = run, true
 	r.unsaved, r.backlog, r.sent = nil, store.Change{}, store.Change{}
 	r.resumed = true
