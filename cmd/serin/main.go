@@ -38,6 +38,7 @@ func main() {
 		Shop:           shop.Main,
 		Recorded:       cli.Recorder(app.Recorded),
 		Unmakeable:     app.Unmakeable,
+		Claims:         app.Claims,
 		Instances:      app.Instances,
 		Cluster:        cli.Cluster{Permissions: app.Permissions, Router: app.ClusterRouter, Open: app.Cluster, Revert: app.Revert, Restart: app.Restart, Parse: app.ClusterParser(), Metrics: app.ClusterMetrics, Asides: app.ClusterAsides, Refusals: app.ClusterRefusals},
 		Code:           code,

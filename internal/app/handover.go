@@ -100,9 +100,12 @@ func (d *daemon) handOver(ctx context.Context) error {
 	serving := d.homes
 	for {
 		d.homes = nil
-		again := d.open(ctx)
+		again := d.open()
 		if again == nil {
-			break
+			if again = d.settle(ctx); again == nil {
+				break
+			}
+			again = errors.Join(again, d.close())
 		}
 		d.homes = serving // for their proxies to be closed, or taken over
 		log.Error("the state cannot be taken back; it is tried again", "error", again)
@@ -185,6 +188,9 @@ func (d *daemon) succeed() error {
 	if err != nil {
 		_ = successor.Kill()
 		_, _ = successor.Wait()
+		if errors.Is(err, io.EOF) {
+			err = errors.New("it has ended, after saying why")
+		}
 		return fmt.Errorf("the successor did not come up: %w", err)
 	}
 	d.notify(fmt.Sprintf("MAINPID=%d", pid))

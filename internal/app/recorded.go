@@ -16,6 +16,12 @@ func Unmakeable(r rollout.Rollout, stable int) []rollout.Problem {
 	return builtin.Unmakeable(r, stable)
 }
 
+// Claims returns what notes which addresses a rollout in a file listens on, and
+// says which of them a rollout that it was told of before has.
+func Claims() func(file string, r rollout.Rollout) []rollout.Problem {
+	return new(builtin.Addresses).Claim
+}
+
 // ScenarioSchema is the JSON Schema of a file of scenarios.
 func ScenarioSchema() ([]byte, error) {
 	return builtin.FileSchema(simulate.File{}, "https://serin.dev/schema/scenarios.json", "Serin scenarios",

@@ -49,13 +49,11 @@ func Serve(ctx context.Context, opts Options, dir string, so ServeOptions) (err 
 		sockets = kept
 	}
 	d := &daemon{opts: opts, so: so, dir: dir, files: files, from: inherited{sockets: sockets}}
-	if err := d.open(ctx); err != nil {
+	if err := d.open(); err != nil {
 		return err
 	}
-	for _, h := range d.homes {
-		if err := h.parts.Router.Start(ctx); err != nil {
-			return errors.Join(fmt.Errorf("%w: %w", err, ErrUnreachable), d.closeRouters(ctx), d.close())
-		}
+	if err := d.begin(ctx); err != nil {
+		return errors.Join(err, d.closeRouters(ctx), d.close())
 	}
 	for _, names := range sockets {
 		for _, f := range names {
@@ -129,6 +127,7 @@ func rolloutFiles(dir string) ([]rolloutFile, error) {
 	var files []rolloutFile
 	var errs []error
 	seen := map[string]string{}
+	claim := Claims()
 	for _, path := range paths {
 		rollouts, warnings, err := ReadFile(path)
 		if err != nil {
@@ -140,6 +139,9 @@ func rolloutFiles(dir string) ([]rolloutFile, error) {
 				errs = append(errs, fmt.Errorf("%s and %s both describe %q; keep one: %w", other, path, r.Metadata.Name, ErrConfig))
 			}
 			seen[r.Metadata.Name] = path
+			for _, p := range claim(path, *r) {
+				errs = append(errs, fmt.Errorf("%s: %s of %q: %s; %s: %w", path, p.Field, r.Metadata.Name, p.Message, p.Mend, ErrConfig))
+			}
 		}
 		files = append(files, rolloutFile{path: path, rollouts: rollouts, warnings: warnings})
 	}
@@ -163,8 +165,27 @@ type daemon struct {
 	running sync.WaitGroup
 }
 
+// begin has every proxy serve. What could keep one from it is found out before the
+// first process is started.
+func (d *daemon) begin(ctx context.Context) error {
+	for _, h := range d.homes {
+		if err := h.parts.Router.Bind(ctx); err != nil {
+			return fmt.Errorf("%w: %w", err, ErrUnreachable)
+		}
+	}
+	if err := d.settle(ctx); err != nil {
+		return err
+	}
+	for _, h := range d.homes {
+		if err := h.parts.Router.Start(ctx); err != nil {
+			return fmt.Errorf("%w: %w", err, ErrUnreachable)
+		}
+	}
+	return nil
+}
+
 // open builds everything and takes the locks; nothing serves yet.
-func (d *daemon) open(ctx context.Context) (err error) {
+func (d *daemon) open() (err error) {
 	p, err := openProgram(d.opts)
 	if err != nil {
 		return err
@@ -195,6 +216,12 @@ func (d *daemon) open(ctx context.Context) (err error) {
 	if d.api, err = server.Listen(server.DaemonSocket(d.opts.State)); err != nil {
 		return fmt.Errorf("%w: %w", err, ErrConfig)
 	}
+	return nil
+}
+
+// settle goes on where an earlier program ended: with the run that it left, or with
+// stable.
+func (d *daemon) settle(ctx context.Context) error {
 	for _, h := range d.homes {
 		run, err := h.settle(ctx)
 		switch {

@@ -27,7 +27,9 @@ type Workload interface {
 // Router is what a router inside this process offers.
 type Router interface {
 	traffic.Router
-	// Start binds its addresses, or takes the inherited ones, and serves.
+	// Bind binds its addresses, or takes the inherited ones: who connects waits.
+	Bind(ctx context.Context) error
+	// Start serves there; it binds what has not been bound.
 	Start(ctx context.Context) error
 	// Listen is the address users reach.
 	Listen() string

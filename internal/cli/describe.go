@@ -196,6 +196,9 @@ func (d described) checks(b *strings.Builder) {
 		ratio := "-"
 		if c.Ratio > 0 {
 			ratio = fmt.Sprintf("%.3g×", c.Ratio)
+			if c.Ratio >= 1000 {
+				ratio = ">1000×"
+			}
 			if c.Low > 0 && c.High > 0 {
 				ratio += fmt.Sprintf(" [%.3g, %.3g]", c.Low, c.High)
 			}

@@ -134,6 +134,10 @@ func (c *command) lintAll(ctx context.Context, path string, expect traffic) (lin
 	}
 	result := linted{OK: true, Rollouts: []planned{}, Problems: []mistake{}}
 	owner := map[string]string{}
+	claim := func(string, rollout.Rollout) []rollout.Problem { return nil }
+	if c.Claims != nil {
+		claim = c.Claims()
+	}
 	for _, name := range files {
 		data, err := c.readFile(name)
 		if err != nil {
@@ -166,6 +170,9 @@ func (c *command) lintAll(ctx context.Context, path string, expect traffic) (lin
 				}
 				found = append(found, rollout.Locate(name, data, i, foresee(*r, t))...)
 			}
+			claimed := claim(name, *r)
+			result.OK = result.OK && len(claimed) == 0
+			found = append(found, rollout.Locate(name, data, i, claimed)...)
 			if before, taken := owner[r.Metadata.Name]; taken {
 				result.OK = false
 				found = append(found, rollout.Located{File: name, Line: 1, Column: 1, Problem: rollout.Problem{

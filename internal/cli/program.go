@@ -46,6 +46,9 @@ type Program struct {
 	// Unmakeable says which weights of a rollout so many instances of stable
 	// cannot make; 0: nobody knows how many there are.
 	Unmakeable func(r rollout.Rollout, stable int) []rollout.Problem
+	// Claims returns what says which addresses of a rollout another one, that it was
+	// told of before, listens on.
+	Claims func() func(file string, r rollout.Rollout) []rollout.Problem
 	// Instances is how many instances of stable a rollout's file names; 0 when
 	// it does not say.
 	Instances func(r rollout.Rollout) int

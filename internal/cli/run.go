@@ -104,10 +104,15 @@ func (c *command) runAndShow(ctx context.Context, hurry <-chan struct{}, f forma
 			c.showRun(follow, d, o.State, run)
 		}()
 	}
-	o.Ended = func(store.Run) {
+	var told *error // what came of telling the run's end, once that is told
+	o.Ended = func(run store.Run) {
 		select {
 		case <-shown:
 		case <-time.After(catchUp):
+		}
+		if o.Keep { // this program does not end with the run
+			err := c.tellRun(context.WithoutCancel(ctx), f, run)
+			told = &err
 		}
 	}
 	type ended struct {
@@ -130,7 +135,17 @@ func (c *command) runAndShow(ctx context.Context, hurry <-chan struct{}, f forma
 		if e.err != nil {
 			return e.err
 		}
-		return c.tellEnd(context.WithoutCancel(ctx), f, e.RunEnd)
+		if told == nil {
+			err := c.tellRun(context.WithoutCancel(ctx), f, e.Run)
+			told = &err
+		}
+		switch {
+		case *told != nil:
+			return *told
+		case e.Waited:
+			return &exit{exitWaiting, errors.New("the run was given up while it waited for a person")}
+		}
+		return end(e.Run.State)
 	}
 }
 
@@ -155,27 +170,22 @@ func (c *command) showRun(ctx context.Context, d *display, state string, run sto
 	}
 }
 
-func (c *command) tellEnd(ctx context.Context, f format, e RunEnd) error {
-	switch {
-	case f != asText:
-		// As the API tells it, which is how every command does.
-		l, r, err := c.connectToRun(ctx, e.Run.ID, 0)
-		if err != nil {
-			return err
+// tellRun prints a run that has ended.
+func (c *command) tellRun(ctx context.Context, f format, run store.Run) error {
+	if f == asText {
+		if run.Report == "" {
+			return nil
 		}
-		defer l.close()
-		if err := print(c.out, f, r, nil); err != nil {
-			return err
-		}
-	case e.Run.Report != "":
-		if _, err := fmt.Fprintf(c.out, "%s\n", e.Run.Report); err != nil {
-			return err
-		}
+		_, err := fmt.Fprintf(c.out, "%s\n", run.Report)
+		return err
 	}
-	if e.Waited {
-		return &exit{exitWaiting, errors.New("the run was given up while it waited for a person")}
+	// As the API tells it, which is how every command does.
+	l, r, err := c.connectToRun(ctx, run.ID, 0)
+	if err != nil {
+		return err
 	}
-	return end(e.Run.State)
+	defer l.close()
+	return print(c.out, f, r, nil)
 }
 
 // logger returns the program's log. Where a run is shown, its changes are told

@@ -108,7 +108,9 @@ func validateNotifiers(list []Notifier) []Problem {
 	taken := map[string]int{}
 	for i, n := range list {
 		at := fmt.Sprintf("spec.notify[%d]", i)
-		all = append(all, validateName(at+".name", n.Name, taken, i)...)
+		if n.Name != "" || n.Kind != "" { // without an adapter it has not got the adapter's name
+			all = append(all, validateName(at+".name", n.Name, taken, i)...)
+		}
 		for k, e := range n.Events {
 			if slices.Index(n.Events, e) < k {
 				all = append(all, Problem{Field: fmt.Sprintf("%s.events[%d]", at, k), Message: fmt.Sprintf("%s is written twice", e), Mend: "keep one"})

@@ -24,10 +24,12 @@ type Hook struct {
 // Chore is a piece of Serin's own work; it returns what it did in one line.
 type Chore func(ctx context.Context, run store.Run, status workload.Status) (string, error)
 
-// choreTimeout bounds one chore; the engine waits no longer.
+// choreTimeout bounds one chore with its retries, as it may need what comes back, such
+// as room on a disk; the engine waits no longer.
 const choreTimeout = 45 * time.Second
 
-// retryPause is the wait before a failed hook is called again.
+// retryPause is the wait before a failed hook is called again, and before a failed
+// chore is the first time.
 const retryPause = time.Second
 
 // BackgroundJobs runs hooks and chores in goroutines of its own.
@@ -99,12 +101,21 @@ func (b *BackgroundJobs) do(j engine.Job, run store.Run, status workload.Status)
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, choreTimeout)
 	defer cancel()
-	message, err := chore(ctx, run, status)
-	if err != nil {
+	for pause := retryPause; ; pause *= 2 {
+		message, err := chore(ctx, run, status)
+		if err == nil {
+			return engine.JobResult{Key: j.Key, Passed: true, Message: message}
+		}
 		b.log.Warn("chore failed", "run", run.ID, "chore", j.Kind, "error", err)
-		return engine.JobResult{Key: j.Key, Message: err.Error()}
+		if until, _ := ctx.Deadline(); !time.Now().Add(pause).Before(until) {
+			return engine.JobResult{Key: j.Key, Message: err.Error()}
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return engine.JobResult{Key: j.Key, Message: err.Error()}
+		}
 	}
-	return engine.JobResult{Key: j.Key, Passed: true, Message: message}
 }
 
 func (b *BackgroundJobs) call(j engine.Job, run store.Run, status workload.Status) engine.JobResult {

@@ -3,7 +3,6 @@ package runner
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/record"
@@ -27,10 +26,8 @@ func (r *Runner) save(ctx context.Context, o engine.Observation, d engine.Decisi
 	r.keep(o, d)
 	r.backlog = joined(r.backlog, change)
 	r.bound()
-	if r.unsaved = r.write(ctx); r.unsaved != nil {
-		return fmt.Errorf("save run %s: %w", r.id, r.unsaved)
-	}
-	return nil
+	r.unsaved = r.write(ctx)
+	return r.unsaved
 }
 
 // write saves the state in force with all that is to be stored with it.

@@ -3,6 +3,7 @@ package runner
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -59,6 +60,36 @@ func TestAHookIsCalledAgainBeforeItCountsAsFailed(t *testing.T) {
 		}
 		jobs.Close()
 	})
+}
+
+// What Serin keeps of a run is tried again for as long as the run waits for it: a
+// full disk may have room a moment later.
+func TestAChoreIsTriedAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		works  time.Duration // from when on
+		passed bool
+	}{"room after a while": {20 * time.Second, true}, "never any room": {time.Hour, false}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				st, run := stored(t)
+				begun := time.Now()
+				chores := map[engine.JobKind]Chore{engine.JobLogs: func(context.Context, store.Run, workload.Status) (string, error) {
+					if time.Since(begun) < c.works {
+						return "", errors.New("no space left")
+					}
+					return "kept", nil
+				}}
+				jobs := NewJobs(nil, chores, st, slog.New(slog.DiscardHandler), nothing)
+				jobs.Start(engine.Job{Key: "logs", Kind: engine.JobLogs}, run, workload.Status{})
+				time.Sleep(choreTimeout)
+				synctest.Wait()
+				if got := jobs.Results(); len(got) != 1 || got[0].Passed != c.passed || got[0].Message == "" {
+					t.Errorf("results %+v, want one that passed: %v", got, c.passed)
+				}
+				jobs.Close()
+			})
+		})
+	}
 }
 
 func TestAHookCutOffByTheEndOfTheProgramHasNoResult(t *testing.T) {

@@ -1,6 +1,7 @@
 package machine
 
 import (
+	"bytes"
 	"database/sql"
 	"net"
 	"os"
@@ -120,7 +121,31 @@ func TestAPortThatIsTaken(t *testing.T) {
 			t.Errorf("%s exits with %d:\n%s%s", args[0], code, out, errs)
 		}
 	}
-	h.killInstances() // what serve keeps up for the next start
+	h.nothingRuns() // not even stable: the program has never served
+}
+
+// Two rollouts of one folder want the same address, as two files do that do not name
+// one: both are named, before anything is started.
+func TestTwoRolloutsOnOneAddress(t *testing.T) {
+	h := newHome(t)
+	h.write(plan{})
+	text, err := os.ReadFile(h.file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := filepath.Join(filepath.Dir(h.file), "tools.yaml")
+	if err := os.WriteFile(other, bytes.Replace(text, []byte("name: shop"), []byte("name: tools"), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"lint", "-f", filepath.Dir(h.file)}, {"serve", "-f", filepath.Dir(h.file)}} {
+		code, out, errs := h.serin(args...)
+		for _, want := range []string{h.addr, filepath.Base(h.file), "tools.yaml", "spec.traffic.proxy.listen", "another port"} {
+			if code != 4 || !strings.Contains(out+errs, want) {
+				t.Errorf("%s exits with %d and does not say %q:\n%s%s", args[0], code, want, out, errs)
+			}
+		}
+	}
+	h.nothingRuns()
 }
 
 func TestASecondRunOfTheSameRollout(t *testing.T) {

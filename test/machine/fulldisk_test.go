@@ -109,7 +109,8 @@ func TestAFullDiskHoldsTheWeight(t *testing.T) {
 	h.runsAreWhole()
 }
 
-// On a full disk a rollback is carried out at once, whoever wants it.
+// On a full disk a rollback is carried out at once, whoever wants it; what is to be
+// kept of the canary is kept when there is room again.
 func TestAFullDiskDoesNotHinderARollback(t *testing.T) {
 	for name, rollBack := range map[string]func(h *home, broken string){
 		"by the judge": func(h *home, broken string) {
@@ -151,6 +152,11 @@ func TestAFullDiskDoesNotHinderARollback(t *testing.T) {
 			run.endsUnseen(v, 2)
 			h.nothingRuns()
 			h.runsAreWhole()
+			for _, kept := range []string{"evidence.json", "logs/*v2*"} {
+				if found, err := filepath.Glob(filepath.Join(h.state, "archive", "shop", "*", kept)); err != nil || len(found) == 0 {
+					t.Errorf("%s is not in the archive (%v)", kept, err)
+				}
+			}
 		})
 	}
 }

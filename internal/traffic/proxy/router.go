@@ -59,8 +59,9 @@ type Router struct {
 	metrics *http.Server // set by Start, nil without /metrics
 
 	mu              sync.Mutex
-	listener        net.Listener // set by Start
+	listener        net.Listener // set by Bind
 	metricsListener net.Listener
+	started         bool // the proxy closes what it accepts on
 
 	applied  bool
 	promoted bool
@@ -204,9 +205,14 @@ func (r *Router) draining() int {
 	return n
 }
 
-// Start binds the addresses, unless they were inherited, and serves until
-// Close. It returns when connections are accepted.
-func (r *Router) Start(ctx context.Context) error {
+// Bind binds the addresses, unless they were inherited. Who connects waits for
+// Start.
+func (r *Router) Bind(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.listener != nil {
+		return nil
+	}
 	users, err := r.listen(ctx, UsersSocket, r.cfg.Listen, "listen")
 	if err != nil {
 		return err
@@ -218,8 +224,19 @@ func (r *Router) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	r.mu.Lock()
 	r.listener, r.metricsListener = users, scrapes
+	return nil
+}
+
+// Start binds what has not been bound, and serves until Close. It returns when
+// connections are accepted.
+func (r *Router) Start(ctx context.Context) error {
+	if err := r.Bind(ctx); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	users, scrapes := r.listener, r.metricsListener
+	r.started = true
 	r.mu.Unlock()
 	r.serve("proxy", func() error { return r.proxy.Serve(users) })
 	if scrapes != nil {
@@ -272,7 +289,7 @@ func (r *Router) listen(ctx context.Context, name, address, field string) (net.L
 // Failed receives an error when serving ends although nobody called Close.
 func (r *Router) Failed() <-chan error { return r.failed }
 
-// Listen is the address that users reach: the configured one, and once Start
+// Listen is the address that users reach: the configured one, and once Bind
 // has returned the one in use.
 func (r *Router) Listen() string {
 	r.mu.Lock()
@@ -318,6 +335,15 @@ func (r *Router) Files() (map[string]*os.File, error) {
 // Close stops accepting and finishes the requests in flight until ctx ends.
 // The weight stays remembered.
 func (r *Router) Close(ctx context.Context) error {
+	r.mu.Lock()
+	if !r.started {
+		for _, ln := range []net.Listener{r.listener, r.metricsListener} {
+			if ln != nil {
+				ln.Close()
+			}
+		}
+	}
+	r.mu.Unlock()
 	err := r.proxy.Shutdown(ctx)
 	if r.metrics != nil {
 		err = errors.Join(err, r.metrics.Shutdown(ctx))
