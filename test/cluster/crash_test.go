@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +19,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	serinv1 "serin.dev/serin/api/v1alpha1"
 	"serin.dev/serin/internal/engine"
 	"serin.dev/serin/internal/record"
 )
@@ -171,7 +173,55 @@ func TestTheControllerIsKilledInTheMiddleOfARollback(t *testing.T) {
 	})
 }
 
-// Another replica takes over from a leader that is killed.
+// unbroken asks of a run's record that no look is missing in it and none there
+// twice, and returns the decisions.
+func (s *shop) unbroken(run serinv1.CanaryRun) (all []record.Decision) {
+	s.t.Helper()
+	var lines int64
+	answered := map[string]int{}
+	err := record.Read(bytes.NewReader(s.record(run.Name)), func(e record.Entry) error {
+		lines++
+		switch {
+		case e.Gap != nil:
+			s.t.Errorf("line %d: %d looks are missing", e.Line, e.Gap.Gap)
+		case e.Decision != nil:
+			if n := len(all); n > 0 && !e.Decision.At.After(all[n-1].At) {
+				s.t.Errorf("line %d: the decision of %s comes after that of %s", e.Line, e.Decision.At, all[n-1].At)
+			}
+			for _, a := range e.Decision.Answered {
+				answered[a.ID]++
+			}
+			all = append(all, *e.Decision)
+		}
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if lines != run.Status.LinesTotal {
+		s.t.Errorf("%d lines are archived and %d were written", lines, run.Status.LinesTotal)
+	}
+	for _, i := range run.Spec.Intents {
+		if answered[i.ID] != 1 {
+			s.t.Errorf("who asked to %s was answered %d times", i.Intent, answered[i.ID])
+		}
+	}
+	return all
+}
+
+// phasesOf are the phases that were entered, in their order.
+func phasesOf(decisions []record.Decision) (entered []int) {
+	for _, d := range decisions {
+		if n := len(entered); strings.HasPrefix(d.Position, string(engine.Progressing)) && (n == 0 || entered[n-1] != d.Phase) {
+			entered = append(entered, d.Phase)
+		}
+	}
+	return entered
+}
+
+// Another replica takes over from a leader that is killed, twice. The release
+// comes to the same end as without: no step is taken twice, what a person asked
+// for while nobody led is done, and the pods that were tested serve.
 func TestAnotherReplicaTakesOver(t *testing.T) {
 	s := open(t, 2)
 	scale := func(n int) {
@@ -188,19 +238,37 @@ func TestAnotherReplicaTakesOver(t *testing.T) {
 	}
 	scale(2)
 	defer scale(1)
-	s.roll(crashPhases)
+	s.roll("[{weight: 10, duration: 5m}, {weight: 50, duration: 10s}, {weight: 100, duration: 8s}]")
+	weights := s.history()
 	users := send(t, s.host, 50)
 	s.change("v2")
 	s.weighs(10)
-	first := s.killLeader()
+	first := s.podsOf("v2")
+	killed := s.killLeader()
+	s.says(0, "", "promote", "shop")
 	s.weighs(50)
-	if now := s.leader(); now == first {
+	if now := s.leader(); now == killed {
 		t.Errorf("%s leads on", now)
 	}
 	s.killLeader()
+	s.weighs(100)
+	tested := s.podsOf("v2")
 	s.released(1, 2)
 	s.unharmed(users)
+	if now := s.pods(); !slices.Equal(now, tested) || len(first) != 1 || !slices.Contains(now, first[0]) {
+		t.Errorf("%v serve; in the first phase %v were tested, and in the last %v", now, first, tested)
+	}
+	if got := fmt.Sprint(weights()); got != "[0 10 50 100 0]" {
+		t.Errorf("the canary's weights were %s", got)
+	}
 	s.recorded("shop-1")
+	runs := s.runs()
+	if len(runs) != 1 || runs[0].Spec.Number != 1 || len(runs[0].Spec.Intents) != 1 {
+		t.Fatalf("there is to be run 1, of which one thing was asked: %+v", runs)
+	}
+	if got := phasesOf(s.unbroken(runs[0])); !slices.Equal(got, []int{1, 2, 3}) {
+		t.Errorf("the phases %v were entered", got)
+	}
 }
 
 // leader returns the pod that leads.
