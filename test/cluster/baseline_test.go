@@ -229,7 +229,7 @@ func TestARouteMayNameTheBaselineBeforeThePlanDoes(t *testing.T) {
 func TestARouteWithoutTheBaselineIsRefused(t *testing.T) {
 	t.Parallel()
 	s := open(t, 2)
-	s.apply(strings.NewReplacer("PHASES", quickPhases).Replace(strings.NewReplacer(withBaseline...).Replace(rolloutManifest)))
+	s.apply(rolloutOf(quickPhases, withBaseline...))
 	eventually(t, limit, func() error {
 		c := condition(s.rollout().Status.Conditions, "Stalled")
 		if c == nil || !strings.Contains(c.Message, "shop-baseline") || !strings.Contains(c.Message, "weight: 0") {

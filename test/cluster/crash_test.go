@@ -139,11 +139,7 @@ const crashPhases = "[{weight: 10, duration: 10s}, {weight: 50, duration: 10s}, 
 // A controller that is killed again and again on the way back brings it to the same
 // end, and its run into the archive.
 func TestTheControllerIsKilledInTheMiddleOfARollback(t *testing.T) {
-	s := open(t, 2)
-	s.roll(longPhases)
-	users := send(t, s.host, 50)
-	s.change("v2")
-	s.weighs(20)
+	s, users := inARun(t, 50)
 	s.says(0, "", "rollback", "shop")
 	last := ""
 	eventually(t, limit, func() error {
@@ -299,11 +295,7 @@ func (s *shop) killLeader() string {
 
 // While the API server is away what serves goes on, and the run afterwards.
 func TestTheAPIServerIsAway(t *testing.T) {
-	s := open(t, 2)
-	s.roll(longPhases)
-	users := send(t, s.host, 50)
-	s.change("v2")
-	s.weighs(20)
+	s, users := inARun(t, 50)
 	cluster.APIServer.Kill()
 	time.Sleep(time.Minute)
 	s.restartAPIServer()

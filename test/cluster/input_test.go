@@ -12,11 +12,6 @@ import (
 	"serin.dev/serin/test/plane"
 )
 
-// as writes the shop's rollout otherwise. It need not become ready.
-func (s *shop) as(instead ...string) string {
-	return strings.NewReplacer("PHASES", longPhases).Replace(strings.NewReplacer(instead...).Replace(rolloutManifest))
-}
-
 const (
 	ownRoute = "gatewayAPI: {httpRoute: shop}"
 	// ownToken has the controller send its own token to whoever answers at url.
@@ -50,7 +45,7 @@ func TestBadInputIsSaidAndStableServes(t *testing.T) {
 			[]string{"spec.analysis.metrics.prometheus", "/var/run/secrets/kubernetes.io/serviceaccount/token", "/etc/serin/credentials"},
 		},
 	} {
-		s.apply(s.as(c.instead...))
+		s.apply(rolloutOf(longPhases, c.instead...))
 		for _, part := range c.says {
 			s.tells("shop", "Stalled", c.reason, strings.ReplaceAll(part, "NS", s.namespace))
 		}
@@ -62,7 +57,7 @@ func TestBadInputIsSaidAndStableServes(t *testing.T) {
 	s.roll(longPhases)
 
 	// A field that there is not is refused before it is there.
-	file := s.file(strings.Replace(s.as(), "holdTimeout", "holdTimeouts", 1))
+	file := s.file(strings.Replace(rolloutOf(longPhases), "holdTimeout", "holdTimeouts", 1))
 	if out, err := cluster.Kubectl(t.Context(), "apply", "-f", file); err == nil || !strings.Contains(err.Error(), "spec.plan.holdTimeouts") {
 		t.Errorf("an unknown field: %v: %s", err, out)
 	}
@@ -89,26 +84,33 @@ func TestBadInputIsSaidAndStableServes(t *testing.T) {
 // from deleting the rollout: then everything is its owner's again.
 func TestAMistakeInTheMiddleOfARunKeepsNobodyFromGoingBack(t *testing.T) {
 	t.Parallel()
-	s := open(t, 2)
-	s.roll(longPhases)
-	users := send(t, s.host, 20)
-	s.change("v2")
-	s.weighs(20)
-	s.apply(s.as(`url: "`+plane.PrometheusURL+`"`, ownToken))
-	time.Sleep(2 * tick)
-	if run := s.runs()[0]; run.Status.EndedAt != nil || run.Status.Weight != 20 {
-		t.Errorf("the run is at %q, weight %d: %s", run.Status.Phase, run.Status.Weight, run.Status.Reason)
+	for _, c := range []struct {
+		name, field string
+		instead     []string
+	}{
+		{"in its metrics", "spec.analysis.metrics.prometheus", []string{`url: "` + plane.PrometheusURL + `"`, ownToken}},
+		{"in its route", "grpcRoute", []string{ownRoute, "gatewayAPI: {httpRoute: shop, grpcRoute: shop}"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s, users := inARun(t, 20)
+			s.apply(rolloutOf(longPhases, c.instead...))
+			time.Sleep(2 * tick)
+			if run := s.runs()[0]; run.Status.EndedAt != nil || run.Status.Weight != 20 {
+				t.Errorf("the run is at %q, weight %d: %s", run.Status.Phase, run.Status.Weight, run.Status.Reason)
+			}
+			s.says(0, "this is v2", "logs", "shop", "--arm", "canary")
+			s.says(2, "", "rollback", "shop", "--wait")
+			s.rolledBack(1, "")
+			s.tells("shop", "Stalled", "Invalid", c.field)
+			s.kubectl("delete", "canaryrollout", "shop", "--wait=true", "--timeout=60s")
+			s.forgotten("shop")
+			s.change("v1") // an ordinary Deployment goes where it is told to
+			s.kubectl("rollout", "resume", "deployment/shop")
+			s.unheld(2)
+			s.unharmed(users)
+		})
 	}
-	s.says(0, "this is v2", "logs", "shop", "--arm", "canary")
-	s.says(2, "", "rollback", "shop", "--wait")
-	s.rolledBack(1, "")
-	s.tells("shop", "Stalled", "Invalid", "spec.analysis.metrics.prometheus")
-	s.kubectl("delete", "canaryrollout", "shop", "--wait=true", "--timeout=60s")
-	s.forgotten("shop")
-	s.change("v1") // an ordinary Deployment goes where it is told to
-	s.kubectl("rollout", "resume", "deployment/shop")
-	s.unheld(2)
-	s.unharmed(users)
 }
 
 // forgotten asks that nothing holds a Deployment or its Services any more.
@@ -135,7 +137,7 @@ func TestADeploymentThatIsNamedNoMoreIsLetGo(t *testing.T) {
 		t.Fatalf("the copy has no label: %s", other)
 	}
 	s.apply(other)
-	s.apply(strings.Replace(s.as(), "deployment: {name: shop}", "deployment: {name: other}", 1))
+	s.apply(strings.Replace(rolloutOf(longPhases), "deployment: {name: shop}", "deployment: {name: other}", 1))
 	eventually(t, limit, func() error {
 		labels, err := cluster.Kubectl(t.Context(), "get", "deployment", "-n", s.namespace, "-o", `jsonpath={range .items[*]}{.metadata.name}={.metadata.labels.serin\.dev/rollout} {end}`)
 		if err == nil && strings.TrimSpace(labels) != "other=shop shop=" {
@@ -145,7 +147,7 @@ func TestADeploymentThatIsNamedNoMoreIsLetGo(t *testing.T) {
 	})
 	s.change("v2") // and nobody holds it
 	s.unheld(2)
-	s.apply(s.as())
+	s.apply(rolloutOf(longPhases))
 	s.tells("shop", "Ready", "Serving", "v2 serves")
 	eventually(t, limit, func() error {
 		labels, err := cluster.Kubectl(t.Context(), "get", "deployment", "other", "-n", s.namespace, "-o", "jsonpath={.metadata.labels}")

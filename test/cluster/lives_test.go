@@ -4,22 +4,18 @@ package cluster
 
 import (
 	"bytes"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
-
-	"k8s.io/client-go/rest"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
 )
@@ -84,51 +80,36 @@ func (l *lives) meet(what string) (carried, heard bool) {
 	return carried, heard
 }
 
-func (l *lives) proxy(t *testing.T) *httptest.Server {
+func (l *lives) way(t *testing.T) *httptest.Server {
 	t.Helper()
-	to, err := url.Parse(cluster.Admin.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport, err := rest.TransportFor(rest.AnonymousClientConfig(cluster.Admin)) // the caller's credentials go through
-	if err != nil {
-		t.Fatal(err)
-	}
-	forward := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, Transport: transport, FlushInterval: -1,
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		var body []byte
-		if r.Method != http.MethodGet {
-			var err error
-			if body, err = io.ReadAll(r.Body); err != nil {
-				panic(http.ErrAbortHandler)
+	return way(t, func(through *httputil.ReverseProxy) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var body []byte
+			if r.Method != http.MethodGet {
+				var err error
+				if body, err = io.ReadAll(r.Body); err != nil {
+					panic(http.ErrAbortHandler)
+				}
+				r.Body = io.NopCloser(bytes.NewReader(body))
 			}
-			r.Body = io.NopCloser(bytes.NewReader(body))
-		}
-		l.mu.Lock()
-		what := l.effect(r, body)
-		if what == "" {
-			l.mu.Unlock()
-			forward.ServeHTTP(w, r)
-			return
-		}
-		defer l.mu.Unlock()
-		switch carried, heard := l.meet(what); {
-		case heard:
-			forward.ServeHTTP(w, r)
-			return
-		case carried:
-			forward.ServeHTTP(httptest.NewRecorder(), r.WithContext(t.Context()))
-		}
-		panic(http.ErrAbortHandler)
-	}))
-	server.EnableHTTP2 = true
-	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	server.StartTLS()
-	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	return server
+			l.mu.Lock()
+			what := l.effect(r, body)
+			if what == "" {
+				l.mu.Unlock()
+				through.ServeHTTP(w, r)
+				return
+			}
+			defer l.mu.Unlock()
+			switch carried, heard := l.meet(what); {
+			case heard:
+				through.ServeHTTP(w, r)
+				return
+			case carried:
+				through.ServeHTTP(httptest.NewRecorder(), r.WithContext(t.Context()))
+			}
+			panic(http.ErrAbortHandler)
+		})
+	})
 }
 
 // until lives on, one controller after another, until there is nothing left to ask
@@ -156,7 +137,7 @@ func TestTheControllerIsKilledAtEveryEffect(t *testing.T) {
 	s := open(t, 2)
 	s.away()
 	l := &lives{phases: map[string]string{}, ended: map[string]int{}}
-	start := s.besideThe(l.proxy(t))
+	start := s.besideThe(l.way(t))
 	t.Cleanup(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
@@ -165,7 +146,7 @@ func TestTheControllerIsKilledAtEveryEffect(t *testing.T) {
 		}
 	})
 	// How quick both are is not what is tried, and hard to tell with so little of it.
-	s.apply(strings.NewReplacer("PHASES", crashPhases, ", {name: latency, type: responseTime}", "").Replace(rolloutManifest))
+	s.apply(rolloutOf(crashPhases, ", {name: latency, type: responseTime}", ""))
 	l.until(t, s, start, func() error {
 		if s.deployment().Labels[serinv1.RolloutLabel] != "shop" {
 			return fmt.Errorf("the Deployment has no label")

@@ -226,8 +226,7 @@ func TestAWeightThatThePodsCannotMakeIsSaid(t *testing.T) {
 	t.Parallel()
 	s := open(t, 4)
 	s.apply(plainService)
-	s.apply(strings.NewReplacer("PHASES", "[{weight: 5, duration: 10s}, {weight: 50, duration: 10s}]").Replace(
-		strings.NewReplacer("gatewayAPI: {httpRoute: shop}", "service: {name: shop}", "preset: traefik", "preset: otel").Replace(rolloutManifest)))
+	s.apply(rolloutOf("[{weight: 5, duration: 10s}, {weight: 50, duration: 10s}]", ownRoute, "service: {name: shop}", "preset: traefik", "preset: otel"))
 	says := func(want bool) {
 		t.Helper()
 		eventually(t, limit, func() error {

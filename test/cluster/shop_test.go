@@ -136,11 +136,17 @@ func (s *shop) serves(replicas int) {
 	})
 }
 
-// roll describes how the shop is released, and waits until that is known. Pairs
-// of what stands in the manifest and what is to stand there can be given.
+// rolloutOf writes how the shop is released. Pairs of what stands in the manifest
+// and what is to stand there can be given.
+func rolloutOf(phases string, instead ...string) string {
+	return strings.NewReplacer("PHASES", phases).Replace(strings.NewReplacer(instead...).Replace(rolloutManifest))
+}
+
+// roll describes how the shop is released, as rolloutOf writes it, and waits until
+// that is known.
 func (s *shop) roll(phases string, instead ...string) {
 	s.t.Helper()
-	s.apply(strings.NewReplacer("PHASES", phases).Replace(strings.NewReplacer(instead...).Replace(rolloutManifest)))
+	s.apply(rolloutOf(phases, instead...))
 	eventually(s.t, limit, func() error {
 		r := s.rollout()
 		if c := condition(r.Status.Conditions, "Ready"); c == nil || c.Status != metav1.ConditionTrue {

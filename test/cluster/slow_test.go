@@ -3,69 +3,39 @@
 package cluster
 
 import (
-	"bytes"
-	"crypto/tls"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
-	"net/url"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-
 	"serin.dev/serin/internal/engine"
-	"serin.dev/serin/test/plane"
 )
 
 // slowWatches is a way to the API server on which everything is as quick as
 // ever, but for what watches tell: that comes so much later.
 func slowWatches(t *testing.T, late time.Duration) *httptest.Server {
 	t.Helper()
-	to, err := url.Parse(cluster.Admin.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	transport, err := rest.TransportFor(rest.AnonymousClientConfig(cluster.Admin)) // the caller's credentials go through
-	if err != nil {
-		t.Fatal(err)
-	}
 	var watches atomic.Int64
-	proxy := &httputil.ReverseProxy{
-		Rewrite:       func(r *httputil.ProxyRequest) { r.SetURL(to) },
-		Transport:     transport,
-		FlushInterval: -1,
-		ModifyResponse: func(r *http.Response) error {
-			if r.Request.URL.Query().Get("watch") == "true" {
-				watches.Add(1)
-				r.Body = newLater(r.Body, late)
-			}
-			return nil
-		},
-	}
 	t.Cleanup(func() {
 		if watches.Load() == 0 {
 			t.Error("nothing was watched through the proxy")
 		}
 	})
-	server := httptest.NewUnstartedServer(proxy)
-	server.EnableHTTP2 = true // many watches, one connection
-	server.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-	server.StartTLS()
-	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	return server
+	return way(t, func(through *httputil.ReverseProxy) http.Handler {
+		through.ModifyResponse = func(r *http.Response) error {
+			if r.Request.URL.Query().Get("watch") == "true" {
+				watches.Add(1)
+				r.Body = newLater(r.Body, late)
+			}
+			return nil
+		}
+		return through
+	})
 }
 
 // later hands on what is read so much later.
@@ -128,82 +98,6 @@ func (l *later) Read(into []byte) (int, error) {
 func (l *later) Close() error {
 	l.close.Do(func() { close(l.closed) })
 	return l.ReadCloser.Close()
-}
-
-// carriedThrough has a controller outside of the cluster, with the rights of the
-// installed one, which is away meanwhile, reach the API server through a proxy.
-func (s *shop) carriedThrough(proxy *httptest.Server) {
-	t := s.t
-	t.Helper()
-	s.away()
-	cmd := s.besideThe(proxy)()
-	said := cmd.Stdout.(*bytes.Buffer)
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		err := cmd.Wait()
-		if t.Failed() || err != nil {
-			lines := strings.SplitAfter(said.String(), "\n")
-			t.Log(err, strings.Join(lines[max(0, len(lines)-200):], ""))
-		}
-		if err != nil {
-			t.Errorf("the controller ended with %v", err)
-		}
-	})
-	if err := cluster.WaitForHTTP(t.Context(), "http://10.88.250.3:8082/readyz"); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// away takes the installed controller away for the test.
-func (s *shop) away() {
-	t := s.t
-	t.Helper()
-	s.kubectlIn("serin-system", "scale", "deployment/serin-controller", "--replicas=0")
-	t.Cleanup(func() {
-		if err := apply(); err != nil {
-			t.Error(err)
-		}
-	})
-	eventually(t, limit, func() error {
-		if n := len(controllers(t)); n > 0 {
-			return fmt.Errorf("%d controllers run", n)
-		}
-		return nil
-	})
-}
-
-// besideThe returns what starts a controller outside of the cluster that reaches
-// the API server through a proxy, with the rights of the installed one.
-func (s *shop) besideThe(proxy *httptest.Server) func() *exec.Cmd {
-	t := s.t
-	t.Helper()
-	as, err := cluster.ServiceAccount(t.Context(), "serin-system", "serin-controller")
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "kubeconfig")
-	config := clientcmdapi.Config{
-		Clusters: map[string]*clientcmdapi.Cluster{"plane": {Server: proxy.URL,
-			CertificateAuthorityData: pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: proxy.Certificate().Raw})}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"serin": {Token: as.BearerToken}},
-		Contexts:       map[string]*clientcmdapi.Context{"slow": {Cluster: "plane", AuthInfo: "serin", Namespace: "serin-system"}},
-		CurrentContext: "slow",
-	}
-	if err := clientcmd.WriteToFile(config, file); err != nil {
-		t.Fatal(err)
-	}
-	return func() *exec.Cmd {
-		cmd := exec.Command(program, "controller", "--leader-elect=false", "--archive", archive, "--metrics-bind-address=0",
-			"--health-probe-bind-address=10.88.250.3:8082", "--prometheus-url", plane.PrometheusURL)
-		cmd.Env = append(os.Environ(), "KUBECONFIG="+file)
-		said := &bytes.Buffer{}
-		cmd.Stdout, cmd.Stderr = said, said
-		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return cmd
-	}
 }
 
 // late is more than two ticks of the tests' rollouts.
