@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"serin.dev/serin/internal/engine"
 )
 
 const virtualService = `apiVersion: networking.istio.io/v1
@@ -175,6 +177,62 @@ func TestIstioObjectsAreUntouchedButForTheirWeights(t *testing.T) {
 				if is := s.object(kind); !reflect.DeepEqual(is, was) {
 					t.Errorf("the %s was\n%v\nand is\n%v", kind, was, is)
 				}
+			}
+		})
+	}
+}
+
+// Who may not read a VirtualService, as with the cluster's own role edit, is told
+// that instead of what it sends past the weights, and can do everything else.
+func TestWhoMayNotReadAVirtualServiceIsToldSo(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name, manifest, traffic, preset string
+		twenty, fifty                   []int64
+		aside                           string // that the route has
+	}{
+		{
+			"hosts", virtualService, "istio: {virtualService: shop}", "preset: istio", []int64{80, 20, 80, 20}, []int64{50, 50, 50, 50},
+			"requests with header x-tester: yes go to canary whatever the weight (VirtualService NS/shop: spec.http[0])",
+		},
+		{
+			"subsets", virtualServiceOfSubsets, "istio: {virtualService: shop, destinationRule: shop}", "preset: istioDestination",
+			[]int64{80, 20}, []int64{50, 50}, "",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, 2)
+			s.apply(c.manifest)
+			s.roll(longPhases, ownRoute, c.traffic, "preset: traefik", c.preset)
+			s.change("v2")
+			s.istioWeighs(c.twenty...)
+			s.editor = cluster.Kubeconfig
+			aside := strings.ReplaceAll(c.aside, "NS", s.namespace)
+			s.says(0, aside, "describe", "shop")
+			if out, _ := s.serin("describe", "shop"); strings.Contains(out, "may not be read") || (c.aside != "") != strings.Contains(out, "Besides:") {
+				t.Errorf("who may read everything is told\n%s", out)
+			}
+
+			s.editor = s.person("edit")
+			const unread = `may not be read: virtualservices.networking.istio.io "shop" is forbidden`
+			s.says(0, "which requests go to a version whatever the weight "+unread, "describe", "shop")
+			s.says(0, "v1, 2 of 2 instances ready", "describe", "shop")
+			if out, _ := s.serin("describe", "shop"); strings.Contains(out, "go to canary") {
+				t.Errorf("who may not read the route is told\n%s", out)
+			}
+			out, code := s.serin("describe", "shop", "-o", "json")
+			var told struct {
+				Rollout struct{ AsidesUnknown string }
+			}
+			if err := json.Unmarshal([]byte(out), &told); err != nil || code != 0 || !strings.HasPrefix(told.Rollout.AsidesUnknown, unread) {
+				t.Errorf("serin describe -o json exits with %d and says (%v)\n%s", code, err, out)
+			}
+			s.says(0, "", "promote", "shop")
+			s.istioWeighs(c.fifty...)
+			s.says(2, "", "rollback", "shop", "--wait")
+			if run := s.ends(1, limit); run.Status.Phase != string(engine.RolledBack) {
+				t.Errorf("the run ended as %q: %s", run.Status.Phase, run.Status.Reason)
 			}
 		})
 	}
