@@ -41,10 +41,10 @@ cluster: build plane ## leaves a Kubernetes control plane up with the demo shop 
 
 # Tests that end the controller or the API server, or have a controller of their
 # own, so that no other may run beside them on the same control plane.
-FAULTS := Killed|TakesOver|IsAway|Uninstalled|WatchIsSlow
+FAULTS := Killed|TakesOver|IsAway|Uninstalled|WatchIsSlow|AlwaysHeld
 # Those of them whose controller reaches the API server on a way of the test's own.
 # They take as long as the rest, so that they have a control plane to themselves.
-LIVES := AtEveryEffect|WatchIsSlow
+LIVES := AtEveryEffect|WatchIsSlow|AlwaysHeld
 # Not from the cache of results: what is tried is a program that they do not hash.
 CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -timeout 30m
 

@@ -67,9 +67,11 @@ const restartedAt = "kubectl.kubernetes.io/restartedAt"
 
 // Restart has the Deployment ask for new pods of the version that serves, as
 // kubectl rollout restart would, which refuses to on a held Deployment. They are
-// released like any version, so that none serves untested. It wraps
+// released like any version, so that none serves untested: what asks for them also
+// holds them, where no policy does and Serin has not yet. It wraps
 // workload.ErrRefused when the Deployment asks for another version, which would
-// otherwise be restarted in place of the one that serves.
+// otherwise be restarted in place of the one that serves, and when somebody else
+// has paused it.
 func (t *Target) Restart(ctx context.Context) error {
 	now := t.env.now().UTC().Format(time.RFC3339)
 	return t.mutate(ctx, "restart", func(d *appsv1.Deployment) ([]kube.Op, error) {
@@ -83,9 +85,11 @@ func (t *Target) Restart(ctx context.Context) error {
 			return nil, err
 		case s.Changed():
 			return nil, fmt.Errorf("%w: it asks for %s, and %s serves", workload.ErrRefused, s.Canary.Version, s.Stable.Version)
+		case s.PausedBy != "":
+			return nil, fmt.Errorf("%w: it is paused by %s", workload.ErrRefused, s.PausedBy)
 		case annotations == nil:
-			return []kube.Op{{Op: "add", Path: "/spec/template/metadata/annotations", Value: map[string]string{restartedAt: now}}}, nil
+			return append(hold(d), kube.Op{Op: "add", Path: "/spec/template/metadata/annotations", Value: map[string]string{restartedAt: now}}), nil
 		}
-		return []kube.Op{{Op: "add", Path: kube.Pointer("spec", "template", "metadata", "annotations", restartedAt), Value: now}}, nil
+		return append(hold(d), kube.Op{Op: "add", Path: kube.Pointer("spec", "template", "metadata", "annotations", restartedAt), Value: now}), nil
 	})
 }

@@ -177,9 +177,42 @@ func TestAHeldDeploymentCanBeRevertedAndRestarted(t *testing.T) {
 	}
 }
 
+// Where Serin holds Deployments itself, it may not have come to it yet when somebody
+// asks for new pods. Without its label no policy holds this one.
+func TestARestartThatNobodyHoldsIsHeldByWhoAsks(t *testing.T) {
+	w := newWorld(t, 2)
+	if _, err := w.target.Detach(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := w.podNames()
+	env := w.env
+	env.Client, env.Live, env.Events = w.admin, nil, nil // a person, with rights of their own
+	person, err := deployment.NewTarget(config, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := person.Restart(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.inspect("the restart is held", func(s deployment.Situation) bool { return s.Changed() && s.Held })
+	eventually(t, "the Deployment controller has seen it", func() error {
+		if d := w.deployment(); d.Status.ObservedGeneration < d.Generation {
+			return fmt.Errorf("status %+v", d.Status)
+		}
+		return nil
+	})
+	if after := w.podNames(); !slices.Equal(before, after) || len(w.sets()) != 1 {
+		t.Errorf("pods were %v and are %v, of %d ReplicaSets", before, after, len(w.sets()))
+	}
+}
+
 func TestAPersonsPauseIsLeftAlone(t *testing.T) {
 	w := newWorld(t, 2)
 	w.kubectl("rollout", "pause", "deployment/shop")
+	w.inspect("Serin sees who paused it", func(s deployment.Situation) bool { return s.PausedBy != "" })
+	if err := w.target.Restart(t.Context()); !errors.Is(err, workload.ErrRefused) || !contains(err.Error(), "paused by kubectl") {
+		t.Errorf("restarted with a person's pause: %v; want it refused", err)
+	}
 	w.image("sample:v2")
 	s := w.inspect("Serin sees who paused it", func(s deployment.Situation) bool { return s.Changed() && s.PausedBy != "" })
 	if s.Held || !strings.HasPrefix(s.PausedBy, "kubectl") {
