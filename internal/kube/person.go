@@ -37,7 +37,8 @@ func CountPods(ctx context.Context, c client.Client, namespace, hash string) (al
 	return all, ready, nil
 }
 
-// SetTag makes a Deployment ask for another tag of its first container's image.
+// SetTag makes a Deployment ask for another tag of its first container's image, and
+// holds it in the same write, where no policy does and Serin has not yet.
 func SetTag(ctx context.Context, c client.Client, key client.ObjectKey, tag string) error {
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name}}
 	err := Mutate(ctx, c, nil, d, func() ([]Op, error) {
@@ -49,7 +50,11 @@ func SetTag(ctx context.Context, c client.Client, key client.ObjectKey, tag stri
 		if image == containers[0].Image {
 			return nil, nil
 		}
-		return []Op{{Op: "replace", Path: "/spec/template/spec/containers/0/image", Value: image}}, nil
+		ops := []Op{{Op: "replace", Path: "/spec/template/spec/containers/0/image", Value: image}}
+		if !d.Spec.Paused {
+			ops = append(ops, Op{Op: "add", Path: "/spec/paused", Value: true})
+		}
+		return ops, nil
 	})
 	if err != nil {
 		return fmt.Errorf("set the image of Deployment %s: %w", key, err)

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
+	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/workload"
 	"serin.dev/serin/internal/workload/deployment"
 )
@@ -178,8 +179,19 @@ func TestAHeldDeploymentCanBeRevertedAndRestarted(t *testing.T) {
 }
 
 // Where Serin holds Deployments itself, it may not have come to it yet when somebody
-// asks for new pods. Without its label no policy holds this one.
-func TestARestartThatNobodyHoldsIsHeldByWhoAsks(t *testing.T) {
+// asks for new pods, or for a version. Without its label no policy holds this one.
+func TestWhatNobodyHoldsIsHeldByWhoAsks(t *testing.T) {
+	for name, ask := range map[string]func(*world, *deployment.Target) error{
+		"for new pods": func(w *world, person *deployment.Target) error { return person.Restart(w.Context()) },
+		"for a version": func(w *world, _ *deployment.Target) error {
+			return kube.SetTag(w.Context(), w.admin, client.ObjectKeyFromObject(w.deployment()), "v2")
+		},
+	} {
+		t.Run(name, func(t *testing.T) { heldByWhoAsks(t, ask) })
+	}
+}
+
+func heldByWhoAsks(t *testing.T, ask func(*world, *deployment.Target) error) {
 	w := newWorld(t, 2)
 	if _, err := w.target.Detach(t.Context()); err != nil {
 		t.Fatal(err)
@@ -191,10 +203,10 @@ func TestARestartThatNobodyHoldsIsHeldByWhoAsks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := person.Restart(t.Context()); err != nil {
+	if err := ask(w, person); err != nil {
 		t.Fatal(err)
 	}
-	w.inspect("the restart is held", func(s deployment.Situation) bool { return s.Changed() && s.Held })
+	w.inspect("what is asked for is held", func(s deployment.Situation) bool { return s.Changed() && s.Held })
 	eventually(t, "the Deployment controller has seen it", func() error {
 		if d := w.deployment(); d.Status.ObservedGeneration < d.Generation {
 			return fmt.Errorf("status %+v", d.Status)
