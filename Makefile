@@ -43,14 +43,14 @@ cluster: build plane ## leaves a Kubernetes control plane up with the demo shop 
 # own, so that no other may run beside them on the same control plane.
 FAULTS := Killed|TakesOver|IsAway|Uninstalled|WatchIsSlow|AlwaysHeld
 # Those of them whose controller reaches the API server on a way of the test's own.
-# They take as long as the rest, so that they have a control plane to themselves.
+# They have a control plane to themselves, as they take about as long as the rest.
 LIVES := AtEveryEffect|WatchIsSlow|AlwaysHeld
 # Not from the cache of results: what is tried is a program that they do not hash.
 CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -timeout 30m
 
 .PHONY: test-cluster
-test-cluster: build plane ## the tests that need a Kubernetes control plane, on four at the same time
-	$(MAKE) --no-print-directory --output-sync=target --jobs=4 cluster-lives cluster-faults cluster-releases cluster-adapters
+test-cluster: build plane ## the tests that need a Kubernetes control plane, on two at the same time
+	$(MAKE) --no-print-directory --output-sync=target --jobs=2 cluster-releases cluster-faults cluster-lives cluster-adapters
 	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
 
 .PHONY: cluster-lives cluster-faults cluster-releases cluster-adapters
