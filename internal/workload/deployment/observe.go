@@ -12,6 +12,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -34,6 +35,13 @@ func (w *Workload) Observe(ctx context.Context) (workload.Status, error) {
 	canary, err := w.set(ctx, w.run.Canary.ReplicaSet)
 	if err != nil {
 		return workload.Status{}, err
+	}
+	if d != nil && stable == nil && w.env.Live != nil {
+		// The cache may hear of the ReplicaSet's end before the Deployment's.
+		key := client.ObjectKeyFromObject(d)
+		if err := w.env.Live.Get(ctx, key, &appsv1.Deployment{}); apierrors.IsNotFound(err) {
+			d = nil
+		}
 	}
 	pods := map[string][]corev1.Pod{}
 	for _, r := range []serinv1.Revision{w.run.Stable, w.run.Canary} {
