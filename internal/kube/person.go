@@ -50,16 +50,20 @@ func SetTag(ctx context.Context, c client.Client, key client.ObjectKey, tag stri
 		if image == containers[0].Image {
 			return nil, nil
 		}
-		ops := []Op{{Op: "replace", Path: "/spec/template/spec/containers/0/image", Value: image}}
-		if !d.Spec.Paused {
-			ops = append(ops, Op{Op: "add", Path: "/spec/paused", Value: true})
-		}
-		return ops, nil
+		return append(Hold(d), Op{Op: "replace", Path: "/spec/template/spec/containers/0/image", Value: image}), nil
 	})
 	if err != nil {
 		return fmt.Errorf("set the image of Deployment %s: %w", key, err)
 	}
 	return nil
+}
+
+// Hold are the operations that pause a Deployment: none where it is paused.
+func Hold(d *appsv1.Deployment) []Op {
+	if d.Spec.Paused {
+		return nil
+	}
+	return []Op{{Op: "add", Path: "/spec/paused", Value: true}}
 }
 
 // Retag returns an image with another tag. A digest is dropped, a registry's

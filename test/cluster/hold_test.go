@@ -75,11 +75,7 @@ func TestADeploymentThatIsAlwaysHeldIsRestarted(t *testing.T) {
 	serve := s.pods()
 	s.says(0, "run 2", "restart", "shop")
 	s.weighs(20)
-	s.says(2, "", "rollback", "shop", "--wait")
-	s.rolledBack(2, "")
-	s.says(4, "serin revert shop", "restart", "shop")
-	s.says(0, "", "revert", "shop")
-	s.tells("shop", "Ready", "Serving", "v1")
+	s.takesTheRestartBack()
 	held()
 	if now := s.pods(); !slices.Equal(now, serve) {
 		t.Errorf("after the way back %v serve, and before it %v", now, serve)

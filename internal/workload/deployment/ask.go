@@ -88,8 +88,8 @@ func (t *Target) Restart(ctx context.Context) error {
 		case s.PausedBy != "":
 			return nil, fmt.Errorf("%w: it is paused by %s", workload.ErrRefused, s.PausedBy)
 		case annotations == nil:
-			return append(hold(d), kube.Op{Op: "add", Path: "/spec/template/metadata/annotations", Value: map[string]string{restartedAt: now}}), nil
+			return append(kube.Hold(d), kube.Op{Op: "add", Path: "/spec/template/metadata/annotations", Value: map[string]string{restartedAt: now}}), nil
 		}
-		return append(hold(d), kube.Op{Op: "add", Path: kube.Pointer("spec", "template", "metadata", "annotations", restartedAt), Value: now}), nil
+		return append(kube.Hold(d), kube.Op{Op: "add", Path: kube.Pointer("spec", "template", "metadata", "annotations", restartedAt), Value: now}), nil
 	})
 }

@@ -64,7 +64,7 @@ func (t *Target) Attach(ctx context.Context) error {
 			return ops, err
 		}
 		if s.Changed() || t.env.HoldAlways && !unstarted(d, ownedBy(d, sets)) {
-			ops = append(ops, hold(d)...)
+			ops = append(ops, kube.Hold(d)...)
 		}
 		return ops, nil
 	})
@@ -90,15 +90,8 @@ var (
 // Hold pauses the Deployment, where no policy has done it.
 func (t *Target) Hold(ctx context.Context) error {
 	return t.mutate(ctx, "hold", func(d *appsv1.Deployment) ([]kube.Op, error) {
-		return hold(d), nil
+		return kube.Hold(d), nil
 	})
-}
-
-func hold(d *appsv1.Deployment) []kube.Op {
-	if d.Spec.Paused {
-		return nil
-	}
-	return []kube.Op{{Op: "add", Path: pausedPath, Value: true}}
 }
 
 // Release lets the Deployment go on if what it asks for is what serves, or if

@@ -129,7 +129,7 @@ func (w *Workload) keepHeld(ctx context.Context, d *appsv1.Deployment) error {
 			return nil, nil
 		}
 		w.env.logger().Warn("the Deployment was released before its time and is held again", "namespace", d.Namespace, "deployment", d.Name)
-		return hold(d), nil
+		return kube.Hold(d), nil
 	})
 }
 

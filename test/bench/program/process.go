@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -48,12 +47,8 @@ func start(program, dir, mode string) (*serin, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeAddress()
 	if err != nil {
-		return nil, err
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
 		return nil, err
 	}
 	file := filepath.Join(dir, "shop.yaml")
@@ -82,19 +77,29 @@ func (s *serin) pid() int { return s.cmd.Process.Pid }
 
 // firstAnswer is the time from the start to the first good answer.
 func (s *serin) firstAnswer() (time.Duration, error) {
+	err := answered(s.url, s.begun)
+	took := time.Since(s.begun)
+	if err != nil {
+		said, errRead := os.ReadFile(s.log)
+		return 0, errors.Join(fmt.Errorf("%w; it said:\n%s", err, said), errRead)
+	}
+	return took, nil
+}
+
+// answered waits for the first good answer of what was begun.
+func answered(url string, begun time.Time) error {
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
-	for time.Since(s.begun) < answerTime {
-		answer, err := client.Get(s.url)
+	for time.Since(begun) < answerTime {
+		answer, err := client.Get(url)
 		if err == nil {
 			answer.Body.Close()
 			if answer.StatusCode == http.StatusOK {
-				return time.Since(s.begun), nil
+				return nil
 			}
 		}
 		time.Sleep(time.Millisecond)
 	}
-	said, err := os.ReadFile(s.log)
-	return 0, errors.Join(fmt.Errorf("no answer within %s; it said:\n%s", answerTime, said), err)
+	return fmt.Errorf("no answer within %s", answerTime)
 }
 
 // begins waits until the program has begun its run.
