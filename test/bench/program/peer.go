@@ -14,7 +14,7 @@ import (
 // besideCaddy is the time in which a user without Serin has the same: from the
 // start of the version, through its first answer, to the first that Caddy has
 // proxied to it. Both programs have ended when it returns.
-func besideCaddy(program, dir string) (took time.Duration, err error) {
+func besideCaddy(version, dir string) (took time.Duration, err error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return 0, err
 	}
@@ -37,7 +37,7 @@ func besideCaddy(program, dir string) (took time.Duration, err error) {
 		url  string
 		argv []string
 	}{
-		{"http://" + behind + "/healthz", []string{program, "demo-shop", "-listen", behind, "-version", "v1", "-pace", "0.01"}},
+		{"http://" + behind + "/healthz", []string{version, "-listen", behind, "-version", "v1", "-pace", "0.01"}},
 		{"http://" + front + "/", []string{"caddy", "run", "--config", file, "--adapter", "caddyfile"}},
 	} {
 		log, err := os.Create(filepath.Join(dir, filepath.Base(step.argv[0])+".log"))

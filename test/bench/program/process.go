@@ -13,16 +13,15 @@ import (
 	"time"
 )
 
-// rollout has the program's own sample shop as both versions. The shops end
-// with this program.
+// rollout has the sample shop as both versions. The shops end with this program.
 const rollout = `apiVersion: serin.dev/v1alpha1
 kind: CanaryRollout
 metadata: {name: shop}
 spec:
   workload:
     process:
-      stable: {version: v1, command: [%[1]q, demo-shop, -listen, $(ADDR), -version, v1, -pace, "0.01", -owner, "%[2]d"]}
-      canary: {version: v2, command: [%[1]q, demo-shop, -listen, $(ADDR), -version, v2, -pace, "0.01", -owner, "%[2]d"]}
+      stable: {version: v1, command: [%[1]q, -listen, $(ADDR), -version, v1, -pace, "0.01", -owner, "%[2]d"]}
+      canary: {version: v2, command: [%[1]q, -listen, $(ADDR), -version, v2, -pace, "0.01", -owner, "%[2]d"]}
       readiness: {path: /healthz}
   traffic: {proxy: {listen: %[3]q}}
 `
@@ -42,8 +41,8 @@ type serin struct {
 	done  chan error
 }
 
-// start starts a mode of the program with a state folder of its own.
-func start(program, dir, mode string) (*serin, error) {
+// start starts a mode of the program, with a state folder of its own.
+func start(program, mode, version, dir string) (*serin, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -52,7 +51,7 @@ func start(program, dir, mode string) (*serin, error) {
 		return nil, err
 	}
 	file := filepath.Join(dir, "shop.yaml")
-	if err := os.WriteFile(file, fmt.Appendf(nil, rollout, program, os.Getpid(), addr), 0o600); err != nil {
+	if err := os.WriteFile(file, fmt.Appendf(nil, rollout, version, os.Getpid(), addr), 0o600); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(filepath.Join(dir, "log"))
