@@ -72,7 +72,7 @@ type CanaryRunSpec struct {
 	// +listMapKey=id
 	// +kubebuilder:validation:MaxItems=110
 	// +kubebuilder:validation:XValidation:rule="size(self.filter(i, i.intent != 'rollback')) <= 100",message="the run holds 100 intents: only a rollback is taken now"
-	// +kubebuilder:validation:XValidation:rule="oldSelf.all(o, self.exists(i, i.id == o.id))",message="an intent cannot be taken back; add one that undoes it, such as resume after pause"
+	// +kubebuilder:validation:XValidation:rule="sets.contains(self.map(i, i.id), oldSelf.map(o, o.id))",message="an intent cannot be taken back; add one that undoes it, such as resume after pause"
 	Intents []Intent `json:"intents,omitempty"`
 }
 

@@ -86,3 +86,42 @@ func TestARollbackIsNotedAlthoughTheStoreCannotBeRead(t *testing.T) {
 		}
 	})
 }
+
+// slow is a program whose store takes ten seconds for a write.
+type slow struct{ *program }
+
+func (p slow) Store() store.Store { return slowStore{p.program.Store()} }
+
+type slowStore struct{ store.Store }
+
+func (s slowStore) AddIntent(ctx context.Context, run string, i rollout.Intent) error {
+	select {
+	case <-time.After(10 * time.Second):
+		return s.Store.AddIntent(ctx, run, i)
+	case <-ctx.Done():
+		return store.ErrUnavailable
+	}
+}
+
+// Who asks for a rollback waits for a slow API server, and is not refused.
+func TestARollbackWaitsForASlowStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProgram(t)
+		p.deaf = true
+		run, err := p.Release(t.Context(), "shop", server.Candidate{Version: "v2"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := server.NewClient(server.InProcess(server.New(slow{p}, "test"), "ana"))
+		defer c.Close()
+		if _, err := c.Ask(t.Context(), run.ID, server.IntentRequest{Intent: rollout.Pause}); code(t, err) != server.CodeUnavailable {
+			t.Errorf("a pause: %v", err)
+		}
+		if _, err := c.Ask(t.Context(), run.ID, server.IntentRequest{Intent: rollout.Rollback}); err != nil {
+			t.Errorf("a rollback: %v", err)
+		}
+		if open, err := p.store.Intents(t.Context(), run.ID); err != nil || len(open) != 1 || open[0].Kind != rollout.Rollback {
+			t.Errorf("noted is %+v (%v), want the rollback", open, err)
+		}
+	})
+}

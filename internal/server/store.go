@@ -15,6 +15,9 @@ const (
 	storeTime = 5 * time.Second
 	// listTime bounds one that may bring much, over a slow line to a cluster.
 	listTime = 30 * time.Second
+	// rollbackTime bounds the writing down of a rollback: who asks for one is better
+	// served by an API server that takes its time than by a refusal.
+	rollbackTime = 30 * time.Second
 )
 
 // prompt is what the API asks of a store. A store that hangs is not waited for
@@ -42,7 +45,11 @@ func (p prompt) Lines(ctx context.Context, run string, after, limit int) ([]reco
 }
 
 func (p prompt) AddIntent(ctx context.Context, run string, i rollout.Intent) error {
-	ctx, cancel := context.WithTimeout(ctx, storeTime)
+	bound := storeTime
+	if i.Kind == rollout.Rollback {
+		bound = rollbackTime
+	}
+	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
 	return p.store.AddIntent(ctx, run, i)
 }
