@@ -48,16 +48,23 @@ func (hangingStore) Answer(ctx context.Context, _, _ string) (engine.Answer, err
 	return engine.Answer{}, store.ErrUnavailable
 }
 
+// deafRun is a program with a run that does not look at its intents.
+func deafRun(t *testing.T) (*program, store.Run) {
+	t.Helper()
+	p := newProgram(t)
+	p.deaf = true
+	run, err := p.Release(t.Context(), "shop", server.Candidate{Version: "v2"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, run
+}
+
 // The store cannot be read: who asks for a rollback is heard all the same and told
 // so, and nobody waits for long.
 func TestARollbackIsNotedAlthoughTheStoreCannotBeRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newProgram(t)
-		p.deaf = true
-		run, err := p.Release(t.Context(), "shop", server.Candidate{Version: "v2"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		p, run := deafRun(t)
 		c := server.NewClient(server.InProcess(server.New(hanging{p, run}, "test"), "ana"))
 		defer c.Close()
 		begun := time.Now()
@@ -106,12 +113,7 @@ func (s slowStore) AddIntent(ctx context.Context, run string, i rollout.Intent) 
 // Who asks for a rollback waits for a slow API server, and is not refused.
 func TestARollbackWaitsForASlowStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := newProgram(t)
-		p.deaf = true
-		run, err := p.Release(t.Context(), "shop", server.Candidate{Version: "v2"})
-		if err != nil {
-			t.Fatal(err)
-		}
+		p, run := deafRun(t)
 		c := server.NewClient(server.InProcess(server.New(slow{p}, "test"), "ana"))
 		defer c.Close()
 		if _, err := c.Ask(t.Context(), run.ID, server.IntentRequest{Intent: rollout.Pause}); code(t, err) != server.CodeUnavailable {
