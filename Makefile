@@ -10,7 +10,10 @@ BIN     := bin/serin
 TOOL    := $(GO) tool -modfile=tools/go.mod
 # The packages with tests that need a Kubernetes control plane; those of
 # test/machine are named by themselves, as the rest there needs none.
-PLANE_PKGS = $(shell grep -rl --include='*_test.go' '^//go:build plane' internal test | xargs -n1 dirname | sort -u | grep -v '^test/machine$$' | sed 's,^,./,')
+PLANE_FILES = $(shell grep -rl --include='*_test.go' '^//go:build plane' internal test | grep -Ev '^test/(machine|cluster)/')
+PLANE_PKGS  = $(sort $(patsubst %/,./%,$(dir $(PLANE_FILES))))
+# Their tests that need one; make test runs the others.
+PLANE_TESTS = $(shell grep -hoE '^func Test[A-Z]\w*' $(PLANE_FILES) | cut -c6- | grep -vx TestMain | paste -sd'|')
 # The checked packages; benchmarks and tests included.
 PKGS    := ./...
 
@@ -61,7 +64,8 @@ cluster-faults:
 cluster-releases:
 	$(CLUSTER_TEST) -skip '$(FAULTS)' ./test/cluster
 cluster-adapters:
-	$(CLUSTER_TEST) $(filter-out ./test/cluster,$(PLANE_PKGS))
+	@echo "$(CLUSTER_TEST), the tests that need a control plane, of" $(PLANE_PKGS)
+	@$(CLUSTER_TEST) -run '^($(PLANE_TESTS))$$' $(PLANE_PKGS)
 	$(CLUSTER_TEST) -run TestARunIsJudgedByPrometheus ./test/machine
 
 .PHONY: race

@@ -111,6 +111,6 @@ func eventually(t *testing.T, limit time.Duration, ask func() error) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %s: %v", limit, err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(200 * time.Millisecond) // six at a time ask one API server
 	}
 }

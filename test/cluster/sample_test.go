@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"strconv"
 	"sync/atomic"
 	"syscall"
@@ -44,6 +46,9 @@ func sample(args []string) int {
 	if err := f.Parse(args); err != nil {
 		return 4
 	}
+	// There are dozens, on few processors.
+	debug.SetGCPercent(400)
+	runtime.GOMAXPROCS(1)
 	if there(*coldWhen) {
 		*delay += 250 * time.Millisecond
 	}

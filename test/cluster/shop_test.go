@@ -4,7 +4,10 @@ package cluster
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +21,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
@@ -107,7 +112,7 @@ func open(t *testing.T, replicas int, instead ...string) *shop {
 	}
 	s := &shop{t: t, namespace: fmt.Sprintf("shop-%d", time.Now().UnixNano()%1e9)}
 	s.host = s.namespace + ".example"
-	s.apply(strings.NewReplacer("REPLICAS", fmt.Sprint(replicas)).Replace(strings.NewReplacer(instead...).Replace(shopManifest)))
+	s.create(strings.NewReplacer("REPLICAS", fmt.Sprint(replicas)).Replace(strings.NewReplacer(instead...).Replace(shopManifest)))
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.tell()
@@ -146,7 +151,7 @@ func rolloutOf(phases string, instead ...string) string {
 // that is known.
 func (s *shop) roll(phases string, instead ...string) {
 	s.t.Helper()
-	s.apply(rolloutOf(phases, instead...))
+	s.create(rolloutOf(phases, instead...))
 	eventually(s.t, limit, func() error {
 		r := s.rollout()
 		if c := condition(r.Status.Conditions, "Ready"); c == nil || c.Status != metav1.ConditionTrue {
@@ -157,6 +162,33 @@ func (s *shop) roll(phases string, instead ...string) {
 		}
 		return nil
 	})
+}
+
+// create does what kubectl apply does with objects that are not there yet, without
+// a process for it.
+func (s *shop) create(manifest string) {
+	s.t.Helper()
+	documents := yaml.NewYAMLOrJSONDecoder(strings.NewReader(s.of(manifest)), 4096)
+	for {
+		var u unstructured.Unstructured
+		if err := documents.Decode(&u.Object); errors.Is(err, io.EOF) {
+			return
+		} else if err != nil {
+			s.t.Fatal(err)
+		}
+		applied, err := json.Marshal(u.Object)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		u.SetAnnotations(map[string]string{corev1.LastAppliedConfigAnnotation: string(applied)})
+		err = admin(s.t).Create(s.t.Context(), &u, client.FieldOwner("kubectl-client-side-apply"), client.FieldValidation(metav1.FieldValidationStrict))
+		if apierrors.IsAlreadyExists(err) {
+			s.apply(manifest)
+			return
+		} else if err != nil {
+			s.t.Fatalf("create the %s %s: %v", u.GetKind(), u.GetName(), err)
+		}
+	}
 }
 
 func (s *shop) apply(manifest string) {
@@ -173,11 +205,14 @@ func (s *shop) applyAs(tool, manifest string) {
 func (s *shop) file(manifest string) string {
 	s.t.Helper()
 	file := filepath.Join(s.t.TempDir(), "manifest.yaml")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(manifest, "NS", s.namespace)), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(s.of(manifest)), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
 	return file
 }
+
+// of puts the shop's namespace into a manifest.
+func (s *shop) of(manifest string) string { return strings.ReplaceAll(manifest, "NS", s.namespace) }
 
 // change asks for another version, as a person does.
 func (s *shop) change(version string, args ...string) {

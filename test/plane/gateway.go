@@ -53,7 +53,7 @@ func (p *Plane) startGateway(ctx context.Context) error {
 		"--entrypoints.web.address="+GatewayAddress, "--entrypoints.metrics.address="+trafficMetrics,
 		"--ping=true", "--ping.entrypoint=metrics",
 		"--metrics.prometheus=true", "--metrics.prometheus.entrypoint=metrics",
-		"--metrics.prometheus.addrouterslabels=true", "--metrics.prometheus.addserviceslabels=true",
+		"--metrics.prometheus.addserviceslabels=true",
 		"--providers.kubernetesgateway=true", "--providers.kubernetesgateway.endpoint="+p.Admin.Host,
 		"--providers.kubernetesgateway.token="+p.credentials.adminTokenFile,
 		"--providers.kubernetesgateway.certauthfilepath="+p.credentials.ca,

@@ -143,10 +143,19 @@ func each(kind string, from, to int, do func(shop) error) error {
 
 // add makes shops and waits until their rollouts are ready.
 func (w *world) add(ctx context.Context, kind string, from, to int) error {
-	if err := each(kind, from, to, func(s shop) error { return w.create(ctx, s) }); err != nil {
-		return err
+	made := 0
+	for made < to-from { // a line for each thousand
+		next := min(made+1000, to-from)
+		if err := each(kind, from+made, from+next, func(s shop) error { return w.create(ctx, s) }); err != nil {
+			return err
+		}
+		made = next
+		w.say("%d of %d services are made", from+made, to)
 	}
-	return w.eventually(ctx, 30*time.Minute, func() error {
+	said := time.Now()
+	return w.eventually(ctx, time.Hour, func() error {
+		asked := time.Now()
+		defer func() { time.Sleep(10 * time.Since(asked)) }() // asking for thousands is work too
 		var list serinv1.CanaryRolloutList
 		if err := w.admin.List(ctx, &list); err != nil {
 			return err
@@ -164,6 +173,10 @@ func (w *world) add(ctx context.Context, kind string, from, to int) error {
 			}
 		}
 		if n < to {
+			if time.Since(said) > time.Minute {
+				said = time.Now()
+				w.say("%d of %d rollouts are ready", n, to)
+			}
 			return fmt.Errorf("%d of %d rollouts are ready; %s", n, to, why)
 		}
 		return nil
