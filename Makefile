@@ -48,8 +48,10 @@ FAULTS := Killed|TakesOver|IsAway|Uninstalled|WatchIsSlow|AlwaysHeld
 # Those of them whose controller reaches the API server on a way of the test's own.
 # They have a control plane to themselves, as they take about as long as the rest.
 LIVES := AtEveryEffect|WatchIsSlow|AlwaysHeld
-# Not from the cache of results: what is tried is a program that they do not hash.
-CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -timeout 30m
+# Not from the cache of results: what is tried is a program that they do not hash,
+# built once for all of them. make check vets the tests.
+CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -vet=off -timeout 30m
+cluster-%: export SERIN_TEST_PROGRAM_DIR = $(CURDIR)/$(dir $(BIN))
 
 .PHONY: test-cluster
 test-cluster: build plane ## the tests that need a Kubernetes control plane, on two at the same time
@@ -57,16 +59,16 @@ test-cluster: build plane ## the tests that need a Kubernetes control plane, on 
 	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
 
 .PHONY: cluster-lives cluster-faults cluster-releases cluster-adapters
-cluster-lives:
+cluster-lives: build
 	$(CLUSTER_TEST) -run '$(LIVES)' ./test/cluster
-cluster-faults:
+cluster-faults: build
 	$(CLUSTER_TEST) -run '$(FAULTS)' -skip '$(LIVES)' ./test/cluster
-cluster-releases:
+cluster-releases: build
 	$(CLUSTER_TEST) -skip '$(FAULTS)' ./test/cluster
-cluster-adapters:
+cluster-adapters: build
 	@echo "$(CLUSTER_TEST), the tests that need a control plane, of" $(PLANE_PKGS)
 	@$(CLUSTER_TEST) -run '^($(PLANE_TESTS))$$' $(PLANE_PKGS)
-	$(CLUSTER_TEST) -run TestARunIsJudgedByPrometheus ./test/machine
+	$(CLUSTER_TEST) -run TestARunIsJudgedByPrometheus ./test/machine -machine.serin=$(CURDIR)/$(BIN)
 
 .PHONY: race
 race: ## the concurrent packages under the race detector (needs gcc)

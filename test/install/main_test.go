@@ -35,17 +35,21 @@ func TestMain(m *testing.M) { os.Exit(withProgram(m)) }
 // ready at once.
 func withProgram(m *testing.M) int {
 	log.SetLogger(logr.Discard())
-	dir, err := os.MkdirTemp("", "serin-install-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "serin")
-	cmd := exec.Command("go", "build", "-o", program, "serin.dev/serin/cmd/serin")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build serin: %v\n%s", err, out)
-		return 1
+	if dir := os.Getenv("SERIN_TEST_PROGRAM_DIR"); dir != "" {
+		program = filepath.Join(dir, "serin") // built before
+	} else {
+		dir, err := os.MkdirTemp("", "serin-install-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		program = filepath.Join(dir, "serin")
+		cmd := exec.Command("go", "build", "-o", program, "serin.dev/serin/cmd/serin")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "build serin: %v\n%s", err, out)
+			return 1
+		}
 	}
 	routes, err := plane.GatewayAPI(context.Background())
 	if err != nil {
