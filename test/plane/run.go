@@ -4,24 +4,17 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
-	"strconv"
 	"testing"
 	"time"
 )
 
-// frugal makes this program and all that it starts easier on the processors, which
-// tests have less of than memory: garbage is collected later, and a program that is
-// one of dozens does not wake the processors that the others need. What the
-// environment says already stays.
-func frugal() {
+// lessCollecting lets this program and all that it starts take more memory for less
+// of the processors' time, which tests have less of. A GOGC that is set stays.
+func lessCollecting() {
 	if os.Getenv("GOGC") == "" {
-		_ = os.Setenv("GOGC", "400") // there is no error for such names
+		_ = os.Setenv("GOGC", "400") // there is no error for such a name
 		debug.SetGCPercent(400)
-	}
-	if os.Getenv("GOMAXPROCS") == "" {
-		_ = os.Setenv("GOMAXPROCS", strconv.Itoa(max(1, runtime.NumCPU()/2)))
 	}
 }
 
@@ -31,15 +24,13 @@ func frugal() {
 func Run(m *testing.M, o Options, to **Plane) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Minute) // the first time the programs are built
 	defer cancel()
+	lessCollecting()
 	var p *Plane
 	var err error
 	if o.ownNetwork() {
 		err = Enter(ctx, o)
 	}
 	if err == nil {
-		// Not before, as Enter begins this program anew: with one processor from the
-		// beginning it would run its tests one by one.
-		frugal()
 		p, err = Start(ctx, o)
 	}
 	if err != nil {
