@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	_ "istio.io/api/label" // the definitions of its kinds are in this module
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -50,15 +49,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	istio, err := plane.ModuleDir(context.Background(), "istio.io/api")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 	_ = flag.Set("test.parallel", "6") // what they do is mostly wait
 	log.SetLogger(logr.Discard())
 	o := plane.Full()
-	o.Manifests = []string{filepath.Join(istio, "kubernetes", "customresourcedefinitions.gen.yaml")}
+	o.Istio = true
 	o.Kubelet.Programs = map[string][]string{"sample": {self, sampleArg}, "mesh": {self, meshArg}, "serin": {program}}
 	os.Exit(plane.Run(m, o, &cluster))
 }

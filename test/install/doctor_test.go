@@ -4,8 +4,6 @@ package install
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -194,21 +192,13 @@ func TestDoctorFindsWhatIstioAndOtherNamespacesLack(t *testing.T) {
 	rollout("{istio: {virtualService: shop, destinationRule: shop}}")
 	finds("without Istio", "the API server does not know VirtualService: "+unknown, "install Istio", "the API server does not know DestinationRule")
 
-	api, err := plane.ModuleDir(t.Context(), "istio.io/api")
+	definitions, err := plane.Istio(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	definitions, err := os.ReadFile(filepath.Join(api, "kubernetes", "customresourcedefinitions.gen.yaml"))
-	if err != nil {
+	if err := cluster.ApplyObjects(t.Context(), definitions); err != nil {
 		t.Fatal(err)
 	}
-	kinds := []string{"crd/virtualservices.networking.istio.io", "crd/destinationrules.networking.istio.io"}
-	for _, definition := range strings.Split(string(definitions), "\n---\n") {
-		if strings.Contains(definition, "\n  name: virtualservices.") || strings.Contains(definition, "\n  name: destinationrules.") {
-			apply(t, definition)
-		}
-	}
-	kubectl(t, append([]string{"wait", "--for=condition=Established", "--timeout=30s"}, kinds...)...)
 	finds("without its objects", "there is no VirtualService shop in meshed", "there is no DestinationRule shop in meshed", "", unknown)
 
 	const istio = `
@@ -236,7 +226,7 @@ spec:
 	finds("without a subset", lacks, "", usable, "there is no VirtualService", "there is no DestinationRule")
 	apply(t, objects+"  - {name: canary, labels: {app: shop}}\n")
 	finds("with both subsets", usable, "", lacks)
-	kubectl(t, append([]string{"delete"}, kinds...)...)
+	kubectl(t, "delete", "crd/virtualservices.networking.istio.io", "crd/destinationrules.networking.istio.io")
 
 	rollout("{gatewayAPI: {httpRoute: shop, namespace: " + infra + "}}")
 	services := strings.NewReplacer("NS", ns, ", pod-template-hash: STABLE", "", ", pod-template-hash: canary1", "").Replace(midRun)

@@ -46,7 +46,9 @@ func TestTheGuideToTheInstallation(t *testing.T) {
 		}
 		serin(t, "uninstall", "--crds").ends(t, 0)
 		eventually(t, gone(t, "namespace", "serin-system"))
-		eventually(t, gone(t, "crd", "canaryruns.serin.dev"))
+		for _, kind := range []string{"canaryruns", "canaryrollouts"} {
+			eventually(t, gone(t, "crd", kind+".serin.dev"))
+		}
 	}
 }
 

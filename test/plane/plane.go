@@ -51,6 +51,8 @@ type Options struct {
 	// Gateway runs Traefik as the Gateway API's data plane and applies the
 	// Gateway API's definitions. It needs a network of its own.
 	Gateway bool
+	// Istio applies the definitions by which Istio routes.
+	Istio bool
 	// Prometheus runs one that scrapes Traefik, the node and pods. It needs a
 	// network of its own.
 	Prometheus bool
@@ -149,7 +151,7 @@ func (p *Plane) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.Apply(ctx, manifests...); err != nil {
+	if err := p.ApplyObjects(ctx, manifests); err != nil {
 		return err
 	}
 	if p.options.Kubelet != nil {
@@ -232,27 +234,6 @@ func (p *Plane) Kubectl(ctx context.Context, args ...string) (string, error) {
 		return string(out), fmt.Errorf("kubectl %v: %w: %s", args, err, failed.Stderr)
 	}
 	return string(out), err
-}
-
-// Apply applies manifests, files or folders, server side, and waits until
-// custom resource definitions among them are usable.
-func (p *Plane) Apply(ctx context.Context, paths ...string) error {
-	if len(paths) == 0 {
-		return nil
-	}
-	args := []string{"apply", "--server-side", "--force-conflicts", "--field-manager=test-plane"}
-	for _, path := range paths {
-		args = append(args, "-f", path)
-	}
-	if _, err := p.Kubectl(ctx, args...); err != nil {
-		return err
-	}
-	// Without a definition there is nothing to wait for.
-	if out, err := p.Kubectl(ctx, "get", "crd", "-o", "name"); err != nil || out == "" {
-		return err
-	}
-	_, err := p.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "crd", "--all")
-	return err
 }
 
 // WaitForHTTP waits until an address answers with 200.

@@ -10,14 +10,12 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	_ "istio.io/api/label" // the definitions of the kinds are in this module
 	rbacv1 "k8s.io/api/rbac/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -41,16 +39,8 @@ import (
 var running *plane.Plane
 
 func TestMain(m *testing.M) {
-	dir, err := plane.ModuleDir(context.Background(), "istio.io/api")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
 	_ = flag.Set("test.parallel", "6") // what they do is mostly wait
-	os.Exit(plane.Run(m, plane.Options{
-		Kubelet:   &kubelet.Options{FakeReady: true},
-		Manifests: []string{filepath.Join(dir, "kubernetes", "customresourcedefinitions.gen.yaml")},
-	}, &running))
+	os.Exit(plane.Run(m, plane.Options{Kubelet: &kubelet.Options{FakeReady: true}, Istio: true}, &running))
 }
 
 // hosts is the form of two Services, as people write it, with much that is

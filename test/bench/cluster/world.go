@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"time"
 
-	_ "istio.io/api/label" // the definitions of the kinds are in this module
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"serin.dev/serin/internal/kube"
@@ -61,17 +60,14 @@ func (w *world) start(ctx context.Context) error {
 	if err := w.build(ctx); err != nil {
 		return err
 	}
-	definitions, err := plane.ModuleDir(ctx, "istio.io/api")
-	if err != nil {
-		return err
-	}
+	var err error
 	if w.audit, err = newAudit(w.dir); err != nil {
 		return err
 	}
 	w.plane, err = plane.Start(ctx, plane.Options{
 		Dir:           filepath.Join(w.dir, "plane"),
 		Kubelet:       &kubelet.Options{FakeReady: true},
-		Manifests:     []string{filepath.Join(definitions, "kubernetes", "customresourcedefinitions.gen.yaml")},
+		Istio:         true,
 		APIServerArgs: w.audit.args(),
 	})
 	if err != nil {
