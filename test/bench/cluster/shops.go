@@ -154,8 +154,6 @@ func (w *world) add(ctx context.Context, kind string, from, to int) error {
 	}
 	said := time.Now()
 	return w.eventually(ctx, time.Hour, func() error {
-		asked := time.Now()
-		defer func() { time.Sleep(10 * time.Since(asked)) }() // asking for thousands is work too
 		var list serinv1.CanaryRolloutList
 		if err := w.admin.List(ctx, &list); err != nil {
 			return err

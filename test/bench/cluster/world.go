@@ -150,17 +150,19 @@ func (w *world) say(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%6s  %s\n", time.Since(w.began).Round(time.Second), fmt.Sprintf(format, args...))
 }
 
-// eventually asks again until there is no error, or the controller has ended.
+// eventually asks again until there is no error, or the controller has ended. What
+// takes long to answer is work for what is measured: it is asked the more seldom.
 func (w *world) eventually(ctx context.Context, within time.Duration, ask func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	for {
+		asked := time.Now()
 		err := ask()
 		if err == nil {
 			return nil
 		}
 		select {
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(max(500*time.Millisecond, 10*time.Since(asked))):
 		case <-w.controller.done:
 			return fmt.Errorf("the controller has ended; its log is %s", filepath.Join(w.dir, "controller.log"))
 		case <-ctx.Done():
