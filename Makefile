@@ -12,6 +12,8 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 # test/machine are named by themselves, as the rest there needs none.
 PLANE_FILES = $(shell grep -rl --include='*_test.go' '^//go:build plane' internal test | grep -Ev '^test/(machine|cluster)/')
 PLANE_PKGS  = $(sort $(patsubst %/,./%,$(dir $(PLANE_FILES))))
+# Those of them that have the cluster to themselves in each of their tests.
+ALONE_PKGS  = ./test/install ./test/plane
 # Their tests that need one; make test runs the others.
 PLANE_TESTS = $(shell grep -hoE '^func Test[A-Z]\w*' $(PLANE_FILES) | cut -c6- | grep -vx TestMain | paste -sd'|')
 # The checked packages; benchmarks and tests included.
@@ -44,21 +46,21 @@ cluster: build plane ## leaves a Kubernetes control plane up with the demo shop 
 
 # Tests that end the controller or the API server, or have a controller of their
 # own, so that no other may run beside them on the same control plane.
-FAULTS := Killed|TakesOver|IsAway|Uninstalled|WatchIsSlow|AlwaysHeld
+FAULTS := Killed|TakesOver|IsAway|Uninstalled|OfTheirOwn|AlwaysHeld
 # Those of them whose controller reaches the API server on a way of the test's own.
 # They have a control plane to themselves, as they take about as long as the rest.
-LIVES := AtEveryEffect|WatchIsSlow|AlwaysHeld
+LIVES := OfTheirOwn|AlwaysHeld
 # Not from the cache of results: what is tried is a program that they do not hash,
 # built once for all of them. make check vets the tests.
 CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -vet=off -timeout 30m
 cluster-%: export SERIN_TEST_PROGRAM_DIR = $(CURDIR)/$(dir $(BIN))
 
 .PHONY: test-cluster
-test-cluster: build plane ## the tests that need a Kubernetes control plane, on two at the same time
-	$(MAKE) --no-print-directory --output-sync=target --jobs=2 cluster-adapters cluster-releases cluster-faults cluster-lives
+test-cluster: build plane ## the tests that need a Kubernetes control plane, on three at the same time
+	$(MAKE) --no-print-directory --output-sync=target --jobs=3 cluster-releases cluster-adapters cluster-faults cluster-lives cluster-alone
 	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
 
-.PHONY: cluster-lives cluster-faults cluster-releases cluster-adapters
+.PHONY: cluster-lives cluster-faults cluster-releases cluster-adapters cluster-alone
 cluster-lives: build
 	$(CLUSTER_TEST) -run '$(LIVES)' ./test/cluster
 cluster-faults: build
@@ -66,9 +68,11 @@ cluster-faults: build
 cluster-releases: build
 	$(CLUSTER_TEST) -skip '$(FAULTS)' ./test/cluster
 cluster-adapters: build
-	@echo "$(CLUSTER_TEST), the tests that need a control plane, of" $(PLANE_PKGS)
-	@$(CLUSTER_TEST) -run '^($(PLANE_TESTS))$$' $(PLANE_PKGS)
+	@echo "$(CLUSTER_TEST), the tests that need a control plane, of" $(filter-out $(ALONE_PKGS),$(PLANE_PKGS))
+	@$(CLUSTER_TEST) -run '^($(PLANE_TESTS))$$' $(filter-out $(ALONE_PKGS),$(PLANE_PKGS))
 	$(CLUSTER_TEST) -run TestARunIsJudgedByPrometheus ./test/machine -machine.serin=$(CURDIR)/$(BIN)
+cluster-alone: build
+	$(CLUSTER_TEST) $(ALONE_PKGS)
 
 .PHONY: race
 race: ## the concurrent packages under the race detector (needs gcc)

@@ -385,6 +385,9 @@ func (v *clusterView) Wake(string) {}
 // Watch implements server.Backend; who waits looks again by itself.
 func (v *clusterView) Watch(string) (<-chan struct{}, func()) { return nil, func() {} }
 
+// Glance implements server.Backend.
+func (v *clusterView) Glance() time.Duration { return time.Second }
+
 // Live implements server.Backend: the record tells it.
 func (v *clusterView) Live(string) (server.Live, bool) { return server.Live{}, false }
 

@@ -231,6 +231,9 @@ func (p *program) Watch(run string) (<-chan struct{}, func()) {
 	}
 }
 
+// Glance implements server.Backend.
+func (p *program) Glance() time.Duration { return server.AtHand }
+
 // told wakes everybody who watches a run.
 func (p *program) told(run string) {
 	p.mu.Lock()

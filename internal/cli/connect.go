@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"regexp"
 	"strconv"
+	"time"
 
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/server"
@@ -17,7 +18,17 @@ type link struct {
 	*server.Client
 	// inPlace: nobody runs anything; the state folder is read as it lies there.
 	inPlace bool
+	// cluster: what is asked is the API server of one, which many ask.
+	cluster bool
 	done    func() error
+}
+
+// newsWait is how long one call for news waits.
+func (l *link) newsWait() time.Duration {
+	if l.cluster {
+		return 5 * time.Second
+	}
+	return time.Second
 }
 
 // close lets go of it; what was only read loses nothing by that.
@@ -74,7 +85,7 @@ func (c *command) connectToCluster() (*link, error) {
 		return nil, err
 	}
 	api := server.New(backend, c.Version)
-	return &link{server.NewClient(server.InProcess(api, server.CurrentUser())), false, func() error { return nil }}, nil
+	return &link{Client: server.NewClient(server.InProcess(api, server.CurrentUser())), cluster: true, done: func() error { return nil }}, nil
 }
 
 func nobodyRuns(name, state string) error {
@@ -211,7 +222,7 @@ func dialAny(ctx context.Context, state, name string) (*link, error) {
 	for _, socket := range sockets {
 		client, err := server.Dial(ctx, socket)
 		if err == nil {
-			return &link{client, false, func() error { return nil }}, nil
+			return &link{Client: client, done: func() error { return nil }}, nil
 		}
 		if !errors.Is(err, server.ErrNobody) {
 			return nil, unreachable("%w; is it another user's? name another folder with --state", err)
@@ -230,7 +241,7 @@ func (c *command) readInPlace(ctx context.Context, state string) (*link, error) 
 		return nil, err
 	}
 	api := server.New(backend, c.Version)
-	return &link{server.NewClient(server.InProcess(api, server.CurrentUser())), true, done}, nil
+	return &link{Client: server.NewClient(server.InProcess(api, server.CurrentUser())), inPlace: true, done: done}, nil
 }
 
 // connectToRun reaches a run by the name of its rollout, which means the run

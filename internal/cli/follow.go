@@ -18,8 +18,6 @@ const (
 	// redraw is how often a view is drawn although nothing happened: its clocks
 	// go on.
 	redraw = 250 * time.Millisecond
-	// newsWait is how long one call for news waits.
-	newsWait = time.Second
 	// absence is how long a program that has stopped answering is waited for:
 	// it may be restarting.
 	absence = time.Minute
@@ -106,7 +104,7 @@ func (f *follower) follow(ctx context.Context, d *display) error {
 
 // news is a view.Feed.
 func (f *follower) news(ctx context.Context, after int) (view.News, error) {
-	events, err := f.link.Events(ctx, f.id, after, newsWait)
+	events, err := f.link.Events(ctx, f.id, after, f.link.newsWait())
 	if f.again != nil && ctx.Err() == nil && away(err) {
 		events, err = f.askAgain(ctx, after, err)
 	}
@@ -129,7 +127,7 @@ func (f *follower) askAgain(ctx context.Context, after int, why error) (server.E
 	defer cancel()
 	for {
 		if l, err := f.again(ctx); err == nil {
-			events, err := l.Events(ctx, f.id, after, newsWait)
+			events, err := l.Events(ctx, f.id, after, l.newsWait())
 			if ctx.Err() == nil && !away(err) {
 				f.link.close()
 				*f.link = *l

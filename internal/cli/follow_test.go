@@ -31,7 +31,7 @@ func TestWhoFollowsARunOutlivesAnAbsence(t *testing.T) {
 					fmt.Fprint(w, `{"run": {"id": "shop-1"}}`)
 				})
 				reach := func(context.Context) (*link, error) {
-					return &link{server.NewClient(server.InProcess(api, "ann")), false, func() error { return nil }}, nil
+					return &link{Client: server.NewClient(server.InProcess(api, "ann")), done: func() error { return nil }}, nil
 				}
 				l, _ := reach(t.Context())
 				f := &follower{link: l, id: "shop-1", again: reach}

@@ -162,7 +162,7 @@ func (c *command) showRun(ctx context.Context, d *display, state string, run sto
 	client, err := server.Dial(ctx, server.RunSocket(state, run.Rollout))
 	if err == nil {
 		defer client.Close()
-		f := &follower{link: &link{client, false, func() error { return nil }}, id: run.ID}
+		f := &follower{link: &link{Client: client, done: func() error { return nil }}, id: run.ID}
 		err = f.follow(ctx, d)
 	}
 	if err != nil && ctx.Err() == nil {

@@ -40,6 +40,9 @@ type Backend interface {
 	// Watch returns a channel that receives a value after the run's record has
 	// grown. Changes nobody has received yet are one value.
 	Watch(run string) (changes <-chan struct{}, stop func())
+	// Glance is how often the store is asked for news of a run, in case nobody says
+	// that there is some: the more seldom, the more others ask it too.
+	Glance() time.Duration
 	// Live returns the latest of a run that goes on here. It does not wait for the
 	// store.
 	Live(run string) (Live, bool)

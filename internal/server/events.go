@@ -61,7 +61,7 @@ func (a *api) news(ctx context.Context, in *struct {
 	defer stop()
 	bound := time.NewTimer(min(time.Duration(in.Wait)*time.Second, maxWait))
 	defer bound.Stop()
-	again := time.NewTicker(glance)
+	again := time.NewTicker(a.backend.Glance())
 	defer again.Stop()
 	for over := false; ; {
 		// First the run, then its lines: an ended run has all of them.
@@ -86,6 +86,7 @@ func (a *api) news(ctx context.Context, in *struct {
 			case <-again.C:
 			case <-bound.C:
 				over = true
+				continue
 			case <-ctx.Done():
 				return nil, told(ctx.Err())
 			}

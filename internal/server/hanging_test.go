@@ -127,3 +127,63 @@ func TestARollbackWaitsForASlowStore(t *testing.T) {
 		}
 	})
 }
+
+// distant is a program whose store is asked over a network, a second apart.
+type distant struct {
+	*program
+	asked *int
+}
+
+func (p distant) Glance() time.Duration { return time.Second }
+func (p distant) Store() store.Store    { return distantStore{p.program.Store(), p.asked} }
+func (p distant) Watch(string) (<-chan struct{}, func()) {
+	return nil, func() {}
+}
+
+type distantStore struct {
+	store.Store
+	asked *int
+}
+
+func (s distantStore) Load(ctx context.Context, run string) (store.Run, error) {
+	*s.asked++
+	return s.Store.Load(ctx, run)
+}
+
+func (s distantStore) Lines(ctx context.Context, run string, after, limit int) ([]record.Line, error) {
+	*s.asked++
+	return s.Store.Lines(ctx, run, after, limit)
+}
+
+// Who waits for news of a run on a cluster asks its API server about once a second
+// and no more, and hears of a new line within that second.
+func TestWhoWaitsAsksADistantStoreSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, run := deafRun(t)
+		asked := 0
+		c := server.NewClient(server.InProcess(server.New(distant{p, &asked}, "test"), "ana"))
+		defer c.Close()
+		known, err := c.Events(t.Context(), run.ID, 0, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		asked = 0
+		if news, err := c.Events(t.Context(), run.ID, known.Next, 20*time.Second); err != nil || len(news.Lines) > 0 {
+			t.Fatalf("news: %+v, %v", news, err)
+		}
+		if asked > 25 {
+			t.Errorf("the store was asked %d times in 20 s", asked)
+		}
+		go func() {
+			time.Sleep(7300 * time.Millisecond)
+			if err := p.store.Append(t.Context(), run.ID, []record.Line{line(t, record.Decision{})}); err != nil {
+				t.Error(err)
+			}
+		}()
+		begun := time.Now()
+		news, err := c.Events(t.Context(), run.ID, known.Next, 20*time.Second)
+		if took := time.Since(begun); err != nil || len(news.Lines) != 1 || took > 8*time.Second+300*time.Millisecond {
+			t.Errorf("news after %s: %+v, %v", took, news, err)
+		}
+	})
+}

@@ -21,9 +21,9 @@ import (
 const (
 	minAnswerTime = 5 * time.Second
 	maxAnswerTime = 30 * time.Second
-	// glance is how often the store is asked for an answer or for news, in case
-	// nobody says that there is one.
-	glance = 100 * time.Millisecond
+	// AtHand is the Glance of a store that nobody else asks. An answer is looked for
+	// as often everywhere: it comes soon, and who asked waits.
+	AtHand = 100 * time.Millisecond
 )
 
 // IntentRequest is what a person asks of a run. Who asks is not theirs to say:
@@ -120,7 +120,7 @@ func (q IntentRequest) about(r store.Run) (rollout.Arm, error) {
 func (a *api) awaitAnswer(ctx context.Context, run, intent string, changes <-chan struct{}, wait time.Duration) (engine.Answer, error) {
 	bound := time.NewTimer(wait)
 	defer bound.Stop()
-	again := time.NewTicker(glance)
+	again := time.NewTicker(AtHand)
 	defer again.Stop()
 	for {
 		said, err := a.store().Answer(ctx, run, intent)

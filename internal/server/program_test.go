@@ -159,6 +159,8 @@ func (p *program) Watch(string) (<-chan struct{}, func()) {
 	return w, func() {}
 }
 
+func (p *program) Glance() time.Duration { return server.AtHand }
+
 func (p *program) Live(run string) (server.Live, bool) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 	tick := rollout.Tick{At: at, Weight: 5}

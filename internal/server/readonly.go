@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"serin.dev/serin/internal/archive"
 	"serin.dev/serin/internal/rollout"
@@ -81,6 +82,8 @@ func (b ReadOnly) Release(_ context.Context, name string, _ Candidate) (store.Ru
 func (b ReadOnly) Wake(string) {}
 
 func (b ReadOnly) Watch(string) (<-chan struct{}, func()) { return nil, func() {} }
+
+func (b ReadOnly) Glance() time.Duration { return AtHand }
 
 func (b ReadOnly) Live(string) (Live, bool) { return Live{}, false }
 

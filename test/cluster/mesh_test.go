@@ -72,7 +72,7 @@ func serveMesh() int {
 		return 1
 	}
 	go func() {
-		for ; ctx.Err() == nil; time.Sleep(50 * time.Millisecond) {
+		for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 			if err := m.look(ctx); err != nil {
 				fmt.Fprintln(os.Stderr, err) // the next look has it
 			}

@@ -108,7 +108,7 @@ func behindAService(t *testing.T, phases string) (*shop, *direct) {
 	looking.Go(func() {
 		for t.Context().Err() == nil {
 			_ = d.look(ctx, s) // the next look has it
-			time.Sleep(50 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 		}
 	})
 	eventually(t, limit, func() error {

@@ -4,10 +4,7 @@ package cluster
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -21,8 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/util/yaml"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
@@ -112,7 +108,7 @@ func open(t *testing.T, replicas int, instead ...string) *shop {
 	}
 	s := &shop{t: t, namespace: fmt.Sprintf("shop-%d", time.Now().UnixNano()%1e9)}
 	s.host = s.namespace + ".example"
-	s.create(strings.NewReplacer("REPLICAS", fmt.Sprint(replicas)).Replace(strings.NewReplacer(instead...).Replace(shopManifest)))
+	s.apply(strings.NewReplacer("REPLICAS", fmt.Sprint(replicas)).Replace(strings.NewReplacer(instead...).Replace(shopManifest)))
 	t.Cleanup(func() {
 		if t.Failed() {
 			s.tell()
@@ -151,7 +147,7 @@ func rolloutOf(phases string, instead ...string) string {
 // that is known.
 func (s *shop) roll(phases string, instead ...string) {
 	s.t.Helper()
-	s.create(rolloutOf(phases, instead...))
+	s.apply(rolloutOf(phases, instead...))
 	eventually(s.t, limit, func() error {
 		r := s.rollout()
 		if c := condition(r.Status.Conditions, "Ready"); c == nil || c.Status != metav1.ConditionTrue {
@@ -164,36 +160,12 @@ func (s *shop) roll(phases string, instead ...string) {
 	})
 }
 
-// create does what kubectl apply does with objects that are not there yet, without
-// a process for it.
-func (s *shop) create(manifest string) {
-	s.t.Helper()
-	documents := yaml.NewYAMLOrJSONDecoder(strings.NewReader(s.of(manifest)), 4096)
-	for {
-		var u unstructured.Unstructured
-		if err := documents.Decode(&u.Object); errors.Is(err, io.EOF) {
-			return
-		} else if err != nil {
-			s.t.Fatal(err)
-		}
-		applied, err := json.Marshal(u.Object)
-		if err != nil {
-			s.t.Fatal(err)
-		}
-		u.SetAnnotations(map[string]string{corev1.LastAppliedConfigAnnotation: string(applied)})
-		err = admin(s.t).Create(s.t.Context(), &u, client.FieldOwner("kubectl-client-side-apply"), client.FieldValidation(metav1.FieldValidationStrict))
-		if apierrors.IsAlreadyExists(err) {
-			s.apply(manifest)
-			return
-		} else if err != nil {
-			s.t.Fatalf("create the %s %s: %v", u.GetKind(), u.GetName(), err)
-		}
-	}
-}
-
+// apply does what kubectl apply does.
 func (s *shop) apply(manifest string) {
 	s.t.Helper()
-	s.kubectl("apply", "-f", s.file(manifest))
+	if err := cluster.KubectlApply(s.t.Context(), s.of(manifest)); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // applyAs applies server side, in a tool's name.
@@ -214,7 +186,7 @@ func (s *shop) file(manifest string) string {
 // of puts the shop's namespace into a manifest.
 func (s *shop) of(manifest string) string { return strings.ReplaceAll(manifest, "NS", s.namespace) }
 
-// change asks for another version, as a person does.
+// change asks for another version, as a person does with kubectl patch.
 func (s *shop) change(version string, args ...string) {
 	s.t.Helper()
 	s.changeImage("sample:"+version, version, args...)
@@ -225,8 +197,9 @@ func (s *shop) changeImage(image, version string, args ...string) {
 	list := append([]string{"-listen=$(POD_IP):8080", "-version=" + version}, args...)
 	quoted := `"` + strings.Join(list, `","`) + `"`
 	patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"shop","image":"%s","args":[%s]}]}}}}`, image, quoted)
-	if out, err := cluster.Kubectl(s.t.Context(), "patch", "deployment", "shop", "-n", s.namespace, "-p", patch); err != nil {
-		s.t.Fatalf("kubectl patch: %v: %s", err, out)
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "shop"}}
+	if err := admin(s.t).Patch(s.t.Context(), d, client.RawPatch(types.StrategicMergePatchType, []byte(patch)), client.FieldOwner("kubectl-patch")); err != nil {
+		s.t.Fatal(err)
 	}
 }
 

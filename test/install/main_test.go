@@ -138,11 +138,9 @@ func kubectl(t *testing.T, args ...string) string {
 // apply applies a manifest as a user of kubectl does.
 func apply(t *testing.T, manifest string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "manifest.yaml")
-	if err := os.WriteFile(path, []byte(manifest), 0o600); err != nil {
+	if err := cluster.KubectlApply(t.Context(), manifest); err != nil {
 		t.Fatal(err)
 	}
-	kubectl(t, "apply", "-f", path)
 }
 
 // admin is a client with every right.

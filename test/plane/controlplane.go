@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -18,6 +19,16 @@ import (
 
 // issuer names the plane in the tokens of service accounts.
 const issuer = "https://kubernetes.default.svc"
+
+// controllers are those of the controller manager that make a Deployment's pods,
+// lead to them, scale and limit them, and clean up. The others watch and write as
+// much and nobody here needs what they do; that of the nodes' lifecycle would miss
+// heartbeats, which the test kubelet does not send.
+var controllers = []string{
+	"deployment-controller", "replicaset-controller", "endpointslice-controller", "horizontal-pod-autoscaler-controller",
+	"namespace-controller", "serviceaccount-controller", "clusterrole-aggregation-controller", "resourcequota-controller",
+	"garbage-collector-controller", "disruption-controller",
+}
 
 // startControlPlane starts etcd, the API server and the controller manager,
 // each as soon as what it needs is there.
@@ -78,8 +89,7 @@ func (p *Plane) startControlPlane(ctx context.Context) error {
 	}
 	p.ControllerManager = newProcess(p.Dir, "kube-controller-manager", p.controllersWork, p.programs[build.ControllerManager],
 		"--kubeconfig="+p.Kubeconfig, "--leader-elect=false", "--secure-port=0",
-		// The test kubelet sends no heartbeats.
-		"--controllers=*,-node-lifecycle-controller",
+		"--controllers="+strings.Join(controllers, ","),
 		"--service-account-private-key-file="+c.serviceAccountKey, "--root-ca-file="+c.ca,
 		"--kube-api-qps=500", "--kube-api-burst=1000")
 	return p.ControllerManager.Start(ctx)

@@ -3,10 +3,12 @@ package plane
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +17,9 @@ import (
 	"time"
 
 	_ "istio.io/api/label" // the definitions of its kinds are in this module
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -104,21 +109,66 @@ func read(paths ...string) ([]*unstructured.Unstructured, error) {
 			if err != nil {
 				return nil, fmt.Errorf("read manifests: %w", err)
 			}
-			documents := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(text), 4096)
-			for {
-				u := &unstructured.Unstructured{}
-				if err := documents.Decode(&u.Object); errors.Is(err, io.EOF) {
-					break
-				} else if err != nil {
-					return nil, fmt.Errorf("read manifests: %s: %w", file, err)
-				}
-				if len(u.Object) > 0 {
-					all = append(all, u)
-				}
+			objects, err := documents(text)
+			if err != nil {
+				return nil, fmt.Errorf("read manifests: %s: %w", file, err)
 			}
+			all = append(all, objects...)
 		}
 	}
 	return all, nil
+}
+
+// documents are the objects of a manifest.
+func documents(manifest []byte) (all []*unstructured.Unstructured, err error) {
+	list := yaml.NewYAMLOrJSONDecoder(bytes.NewReader(manifest), 4096)
+	for {
+		u := &unstructured.Unstructured{}
+		if err := list.Decode(&u.Object); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return nil, err
+		}
+		if len(u.Object) > 0 {
+			all = append(all, u)
+		}
+	}
+}
+
+// KubectlApply does what kubectl apply does with a manifest. For objects that are not
+// there yet it needs no process.
+func (p *Plane) KubectlApply(ctx context.Context, manifest string) error {
+	objects, err := documents([]byte(manifest))
+	if err != nil {
+		return fmt.Errorf("apply a manifest: %w", err)
+	}
+	c, err := p.objects()
+	if err != nil {
+		return fmt.Errorf("apply a manifest: %w", err)
+	}
+	for _, u := range objects {
+		applied, err := u.MarshalJSON()
+		if err != nil {
+			return fmt.Errorf("apply a manifest: %w", err)
+		}
+		annotations := map[string]string{corev1.LastAppliedConfigAnnotation: string(applied)}
+		maps.Copy(annotations, u.GetAnnotations())
+		u.SetAnnotations(annotations)
+		err = c.Create(ctx, u, client.FieldOwner("kubectl-client-side-apply"), client.FieldValidation(metav1.FieldValidationStrict))
+		if apierrors.IsAlreadyExists(err) {
+			file := filepath.Join(p.Dir, fmt.Sprintf("apply-%s.yaml", rand.Text()))
+			if err := os.WriteFile(file, []byte(manifest), 0o600); err != nil {
+				return fmt.Errorf("apply a manifest: %w", err)
+			}
+			defer os.Remove(file)
+			_, err = p.Kubectl(ctx, "apply", "-f", file)
+			return err
+		}
+		if err != nil {
+			return fmt.Errorf("create the %s %s: %w", u.GetKind(), u.GetName(), err)
+		}
+	}
+	return nil
 }
 
 // Apply applies manifests, files or folders, server side, and waits until
@@ -134,7 +184,7 @@ func (p *Plane) Apply(ctx context.Context, paths ...string) error {
 // ApplyObjects is Apply for what has been read: definitions at the same time and
 // before all else, which is applied in its order.
 func (p *Plane) ApplyObjects(ctx context.Context, objects []*unstructured.Unstructured) error {
-	c, err := client.New(p.Admin, client.Options{})
+	c, err := p.objects()
 	if err != nil {
 		return fmt.Errorf("apply manifests: %w", err)
 	}

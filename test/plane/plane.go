@@ -22,12 +22,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"serin.dev/serin/test/plane/build"
 	"serin.dev/serin/test/plane/kubelet"
@@ -92,6 +94,7 @@ type Plane struct {
 	programs    map[string]string
 	credentials credentials
 	removeDir   bool
+	objects     func() (client.Client, error) // as Admin
 }
 
 // Start starts a plane and returns when all of it serves. The context bounds
@@ -108,6 +111,7 @@ func Start(ctx context.Context, o Options) (*Plane, error) {
 		return nil, err
 	}
 	p := &Plane{Dir: o.Dir, options: o, programs: programs}
+	p.objects = sync.OnceValues(func() (client.Client, error) { return client.New(p.Admin, client.Options{}) })
 	if p.Dir == "" {
 		if p.Dir, err = os.MkdirTemp("", "serin-plane-"); err != nil {
 			return nil, fmt.Errorf("make a folder for the plane: %w", err)

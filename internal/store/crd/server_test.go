@@ -87,7 +87,7 @@ func awaitRights(t *testing.T, namespace, user string, rules []rbacv1.PolicyRule
 			if time.Now().After(deadline) {
 				t.Fatalf("%s may not %s %s in %s after a minute: %s", user, r.Verbs[0], r.Resources[0], namespace, got.Status.Reason)
 			}
-			time.Sleep(10 * time.Millisecond)
+			time.Sleep(100 * time.Millisecond)
 		}
 	}
 }

@@ -164,7 +164,7 @@ func (f *fixture) acceptRoutes(t *testing.T) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for ; ctx.Err() == nil; time.Sleep(20 * time.Millisecond) {
+		for ; ctx.Err() == nil; time.Sleep(100 * time.Millisecond) {
 			f.answer(context.WithoutCancel(ctx))
 		}
 	}()

@@ -47,7 +47,8 @@ type Harness struct {
 	// Reopen ends the router as a kill -9 does and returns the one that a new
 	// Serin has, before it was applied to; nil where that cannot be done.
 	Reopen func(t *testing.T) traffic.Router
-	// Patience bounds every wait for an applied split; default 10 s.
+	// Patience bounds every wait for an applied split; default 10 s. In a wait the
+	// router is asked a thousand times at most.
 	Patience time.Duration
 	// Requests is how many requests a share is counted over; default 1000.
 	Requests int
@@ -155,7 +156,7 @@ func (s *suite) move(t *testing.T, split traffic.Split) traffic.Observed {
 	deadline := time.Now().Add(s.Patience)
 	err := s.Router.Apply(t.Context(), split)
 	for s.Waits && err != nil && !errors.Is(err, traffic.ErrRefused) && time.Now().Before(deadline) {
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(s.pause())
 		err = s.Router.Apply(t.Context(), split)
 	}
 	if err != nil {
@@ -163,6 +164,9 @@ func (s *suite) move(t *testing.T, split traffic.Split) traffic.Observed {
 	}
 	return s.inEffect(t, split.Weight)
 }
+
+// pause is between two looks of a wait.
+func (s *suite) pause() time.Duration { return s.Patience / 1000 }
 
 func (s *suite) inEffect(t *testing.T, weight int) traffic.Observed {
 	t.Helper()
@@ -175,7 +179,7 @@ func (s *suite) inEffect(t *testing.T, weight int) traffic.Observed {
 		if time.Now().After(deadline) {
 			t.Fatalf("weight %d is not in effect after %v: %+v", weight, s.Patience, o)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(s.pause())
 	}
 }
 
@@ -439,7 +443,7 @@ func (s *suite) compare(t *testing.T, weight, baseline int) {
 		if time.Now().After(deadline) {
 			t.Fatalf("weight %d with %d for the baseline is not in effect after %v: %+v", weight, baseline, s.Patience, o)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(s.pause())
 	}
 }
 
@@ -517,7 +521,7 @@ func (s *suite) eventually(t *testing.T, what string, ok func(traffic.Observed) 
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not so after %v: %+v", what, s.Patience, o)
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(s.pause())
 	}
 }
 

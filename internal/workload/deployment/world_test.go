@@ -151,7 +151,7 @@ func within(what string, ask func() error) error {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("%s: not within %s: %w", what, limit, err)
 		}
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 

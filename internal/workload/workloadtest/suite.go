@@ -28,7 +28,8 @@ type Harness struct {
 	// set for workloads that are Releasers, and for no others: those are made
 	// for one run, and end with it.
 	Next workload.Version
-	// Patience bounds every wait; default 20 s.
+	// Patience bounds every wait; default 20 s. In a wait the workload is asked a
+	// thousand times at most.
 	Patience time.Duration
 }
 
@@ -144,7 +145,7 @@ func (s *suite) until(t *testing.T, want workload.Want, what string, ok func(wor
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not so after %v; status %+v", what, s.Patience, status)
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(s.Patience / 1000)
 	}
 }
 

@@ -173,7 +173,7 @@ func Eventually(t *testing.T, ask func() error) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within %s: %v", Limit, err)
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
