@@ -56,8 +56,8 @@ CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -vet=off -timeout 30m
 cluster-%: export SERIN_TEST_PROGRAM_DIR = $(CURDIR)/$(dir $(BIN))
 
 .PHONY: test-cluster
-test-cluster: build plane ## the tests that need a Kubernetes control plane, on three at the same time
-	$(MAKE) --no-print-directory --output-sync=target --jobs=3 cluster-releases cluster-adapters cluster-faults cluster-lives cluster-alone
+test-cluster: build plane ## the tests that need a Kubernetes control plane, on two at the same time
+	$(MAKE) --no-print-directory --output-sync=target --jobs=2 cluster-releases cluster-adapters cluster-alone cluster-faults cluster-lives
 	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
 
 .PHONY: cluster-lives cluster-faults cluster-releases cluster-adapters cluster-alone
