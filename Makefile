@@ -57,7 +57,8 @@ cluster-%: export SERIN_TEST_PROGRAM_DIR = $(CURDIR)/$(dir $(BIN))
 
 .PHONY: test-cluster
 test-cluster: build plane ## the tests that need a Kubernetes control plane, on two at the same time
-	$(MAKE) --no-print-directory --output-sync=target --jobs=2 cluster-releases cluster-adapters cluster-alone cluster-faults cluster-lives
+	# In this order one that is hard work is beside one that mostly waits.
+	$(MAKE) --no-print-directory --output-sync=target --jobs=2 cluster-releases cluster-faults cluster-lives cluster-adapters cluster-alone
 	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
 
 .PHONY: cluster-lives cluster-faults cluster-releases cluster-adapters cluster-alone

@@ -49,7 +49,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	_ = flag.Set("test.parallel", "6") // what they do is mostly wait
+	_ = flag.Set("test.parallel", "5") // what they do is mostly wait
 	log.SetLogger(logr.Discard())
 	o := plane.Full()
 	o.Istio = true
