@@ -46,10 +46,10 @@ cluster: build plane ## leaves a Kubernetes control plane up with the demo shop 
 
 # Tests that end the controller or the API server, or have a controller of their
 # own, so that no other may run beside them on the same control plane.
-FAULTS := Killed|TakesOver|IsAway|Uninstalled|OfTheirOwn|AlwaysHeld
+FAULTS := Killed|TakesOver|IsAway|Uninstalled|WatchIsSlow|AlwaysHeld
 # Those of them whose controller reaches the API server on a way of the test's own.
 # They have a control plane to themselves, as they take about as long as the rest.
-LIVES := OfTheirOwn|AlwaysHeld
+LIVES := AtEveryEffect|WatchIsSlow|AlwaysHeld
 # Not from the cache of results: what is tried is a program that they do not hash,
 # built once for all of them. make check vets the tests.
 CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -vet=off -timeout 30m
@@ -57,8 +57,8 @@ cluster-%: export SERIN_TEST_PROGRAM_DIR = $(CURDIR)/$(dir $(BIN))
 
 .PHONY: test-cluster
 test-cluster: build plane ## the tests that need a Kubernetes control plane, on two at the same time
-	# In this order one that is hard work is beside one that mostly waits.
-	$(MAKE) --no-print-directory --output-sync=target --jobs=2 cluster-releases cluster-faults cluster-lives cluster-adapters cluster-alone
+	@# In this order one that is hard work is beside one that mostly waits.
+	$(MAKE) --no-print-directory --output-sync=target --jobs=2 cluster-releases cluster-faults cluster-adapters cluster-lives cluster-alone
 	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
 
 .PHONY: cluster-lives cluster-faults cluster-releases cluster-adapters cluster-alone

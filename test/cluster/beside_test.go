@@ -15,7 +15,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -53,15 +52,11 @@ func way(t *testing.T, on func(through *httputil.ReverseProxy) http.Handler) *ht
 // asItIs is a way with nothing on it.
 func asItIs(through *httputil.ReverseProxy) http.Handler { return through }
 
-// away takes the installed controller away for the test, and those within it.
-func away(t *testing.T) {
+// away takes the installed controller away for the test.
+func (s *shop) away() {
+	t := s.t
 	t.Helper()
-	if err := install(); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := cluster.Kubectl(t.Context(), "scale", "deployment/serin-controller", "-n", "serin-system", "--replicas=0"); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
+	s.kubectlIn("serin-system", "scale", "deployment/serin-controller", "--replicas=0")
 	t.Cleanup(func() {
 		if err := apply(); err != nil {
 			t.Error(err)
@@ -75,29 +70,9 @@ func away(t *testing.T) {
 	})
 }
 
-// TestControllersOfTheirOwn has tests at the same time whose controllers see the
-// namespace of the test alone and reach the API server on a way of its own.
-func TestControllersOfTheirOwn(t *testing.T) {
-	away(t)
-	for name, test := range map[string]func(*testing.T){
-		"is killed at every effect":        killedAtEveryEffect,
-		"releases while watches are slow":  releaseWhileWatchesAreSlow,
-		"goes back while watches are slow": rollbackWhileWatchesAreSlow,
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			test(t)
-		})
-	}
-}
-
-// healthPort is the next one at which such a controller tells how it is.
-var healthPort atomic.Int32
-
 // besideThe returns what starts a controller outside of the cluster that reaches
-// the API server on a way of the test's, with the rights of the installed one, and
-// where it tells how it is.
-func (s *shop) besideThe(way *httptest.Server, args ...string) (start func() *exec.Cmd, health string) {
+// the API server on a way of the test's, with the rights of the installed one.
+func (s *shop) besideThe(way *httptest.Server, args ...string) func() *exec.Cmd {
 	t := s.t
 	t.Helper()
 	as, err := cluster.ServiceAccount(t.Context(), "serin-system", "serin-controller")
@@ -115,10 +90,9 @@ func (s *shop) besideThe(way *httptest.Server, args ...string) (start func() *ex
 	if err := clientcmd.WriteToFile(config, file); err != nil {
 		t.Fatal(err)
 	}
-	health = fmt.Sprintf("10.88.250.3:%d", 8082+healthPort.Add(1))
 	args = append([]string{"controller", "--leader-elect=false", "--archive", archive, "--metrics-bind-address=0",
-		"--health-probe-bind-address=" + health, "--prometheus-url", plane.PrometheusURL}, args...)
-	start = func() *exec.Cmd {
+		"--health-probe-bind-address=10.88.250.3:8082", "--prometheus-url", plane.PrometheusURL}, args...)
+	return func() *exec.Cmd {
 		cmd := exec.Command(program, args...)
 		cmd.Env = append(os.Environ(), "KUBECONFIG="+file)
 		said := &bytes.Buffer{}
@@ -129,16 +103,15 @@ func (s *shop) besideThe(way *httptest.Server, args ...string) (start func() *ex
 		}
 		return cmd
 	}
-	return start, health
 }
 
 // carriedThrough has a controller outside of the cluster in the place of the
-// installed one, which is away, until the test ends.
+// installed one, until the test ends.
 func (s *shop) carriedThrough(way *httptest.Server, args ...string) {
 	t := s.t
 	t.Helper()
-	start, health := s.besideThe(way, args...)
-	cmd := start()
+	s.away()
+	cmd := s.besideThe(way, args...)()
 	said := cmd.Stdout.(*bytes.Buffer)
 	t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
@@ -151,7 +124,7 @@ func (s *shop) carriedThrough(way *httptest.Server, args ...string) {
 			t.Errorf("the controller ended with %v", err)
 		}
 	})
-	if err := cluster.WaitForHTTP(t.Context(), "http://"+health+"/readyz"); err != nil {
+	if err := cluster.WaitForHTTP(t.Context(), "http://10.88.250.3:8082/readyz"); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -21,7 +21,6 @@ import (
 func (s *shop) withoutPolicy() {
 	t := s.t
 	t.Helper()
-	away(t)
 	s.carriedThrough(way(t, asItIs), "--hold-always")
 	for _, kind := range []string{"mutatingadmissionpolicybinding", "mutatingadmissionpolicy"} {
 		if out, err := cluster.Kubectl(t.Context(), "delete", kind, policy.Name); err != nil {

@@ -133,10 +133,11 @@ func (l *lives) until(t *testing.T, s *shop, start func() *exec.Cmd, over func()
 // The controller is killed at every effect of a release and of a rollback, before
 // it and after it. Both come to the same end as without, no step is taken twice
 // and no decision is lost.
-func killedAtEveryEffect(t *testing.T) {
+func TestTheControllerIsKilledAtEveryEffect(t *testing.T) {
 	s := open(t, 2)
+	s.away()
 	l := &lives{phases: map[string]string{}, ended: map[string]int{}}
-	start, _ := s.besideThe(l.way(t), "--namespaces", s.namespace)
+	start := s.besideThe(l.way(t))
 	t.Cleanup(func() {
 		l.mu.Lock()
 		defer l.mu.Unlock()

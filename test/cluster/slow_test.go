@@ -105,9 +105,9 @@ const late = 5 * time.Second
 
 // What watches tell comes five seconds late. A release takes its time and comes
 // to the same end, no step of it is there twice, and nobody's request fails.
-func releaseWhileWatchesAreSlow(t *testing.T) {
+func TestAReleaseWhileTheWatchIsSlow(t *testing.T) {
 	s := open(t, 2)
-	s.carriedThrough(slowWatches(t, late), "--namespaces", s.namespace)
+	s.carriedThrough(slowWatches(t, late))
 	s.roll(crashPhases)
 	users := send(t, s.host, 50)
 	weights := s.history()
@@ -126,9 +126,9 @@ func releaseWhileWatchesAreSlow(t *testing.T) {
 
 // The way back does not wait for watches: neither when the figures say so, nor
 // when a person does.
-func rollbackWhileWatchesAreSlow(t *testing.T) {
+func TestARollbackWhileTheWatchIsSlow(t *testing.T) {
 	s := open(t, 2)
-	s.carriedThrough(slowWatches(t, late), "--namespaces", s.namespace)
+	s.carriedThrough(slowWatches(t, late))
 	s.roll(longPhases)
 	users := send(t, s.host, 50)
 	s.change("v2", "-errors=0.5")

@@ -59,7 +59,7 @@ func TestSerinIsUninstalledInTheMiddleOfARun(t *testing.T) {
 // over all the same, also for a Serin that is installed later.
 func TestSerinIsUninstalledWhileItsControllerHangs(t *testing.T) {
 	s, users := inARun(t, 20)
-	away(t)
+	s.away()
 	t.Run("out", func(t *testing.T) {
 		s := *s
 		s.t = t
