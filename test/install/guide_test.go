@@ -46,7 +46,7 @@ func TestTheGuideToTheInstallation(t *testing.T) {
 		}
 		serin(t, "uninstall", "--crds").ends(t, 0)
 		eventually(t, gone(t, "namespace", "serin-system"))
-		for _, kind := range []string{"canaryruns", "canaryrollouts"} {
+		for _, kind := range []string{"canaryrecords", "canaryruns", "canaryrollouts"} {
 			eventually(t, gone(t, "crd", kind+".serin.dev"))
 		}
 	}
