@@ -55,9 +55,9 @@ LIVES := AtEveryEffect|WatchIsSlow|AlwaysHeld
 CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -vet=off -timeout 30m
 cluster-%: export SERIN_TEST_PROGRAM_DIR = $(CURDIR)/$(dir $(BIN))
 
+# In this order a part that is hard work is beside one that mostly waits.
 .PHONY: test-cluster
 test-cluster: build plane ## the tests that need a Kubernetes control plane, on two at the same time
-	@# In this order one that is hard work is beside one that mostly waits.
 	$(MAKE) --no-print-directory --output-sync=target --jobs=2 cluster-releases cluster-faults cluster-adapters cluster-lives cluster-alone
 	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
 

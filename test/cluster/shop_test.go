@@ -18,7 +18,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	serinv1 "serin.dev/serin/api/v1alpha1"
@@ -186,7 +185,7 @@ func (s *shop) file(manifest string) string {
 // of puts the shop's namespace into a manifest.
 func (s *shop) of(manifest string) string { return strings.ReplaceAll(manifest, "NS", s.namespace) }
 
-// change asks for another version, as a person does with kubectl patch.
+// change asks for another version, as a person does.
 func (s *shop) change(version string, args ...string) {
 	s.t.Helper()
 	s.changeImage("sample:"+version, version, args...)
@@ -197,9 +196,8 @@ func (s *shop) changeImage(image, version string, args ...string) {
 	list := append([]string{"-listen=$(POD_IP):8080", "-version=" + version}, args...)
 	quoted := `"` + strings.Join(list, `","`) + `"`
 	patch := fmt.Sprintf(`{"spec":{"template":{"spec":{"containers":[{"name":"shop","image":"%s","args":[%s]}]}}}}`, image, quoted)
-	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: "shop"}}
-	if err := admin(s.t).Patch(s.t.Context(), d, client.RawPatch(types.StrategicMergePatchType, []byte(patch)), client.FieldOwner("kubectl-patch")); err != nil {
-		s.t.Fatal(err)
+	if out, err := cluster.Kubectl(s.t.Context(), "patch", "deployment", "shop", "-n", s.namespace, "-p", patch); err != nil {
+		s.t.Fatalf("kubectl patch: %v: %s", err, out)
 	}
 }
 

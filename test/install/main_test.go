@@ -160,12 +160,11 @@ func namespace(t *testing.T, name string) string {
 	return name
 }
 
-// eventually asks until the answer is nil. An API server that begins to serve a kind
-// when it is taken away again has been seen to take 68 s for that.
+// eventually asks until the answer is nil.
 func eventually(t *testing.T, ask func() error) {
 	t.Helper()
 	var err error
-	for end := time.Now().Add(3 * time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(200 * time.Millisecond) {
 		if err = ask(); err == nil {
 			return
 		}
