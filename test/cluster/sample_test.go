@@ -36,6 +36,7 @@ func sample(args []string) int {
 	listen := f.String("listen", "127.0.0.1:0", "address")
 	version := f.String("version", "", "what it answers")
 	errorRate := f.Float64("errors", 0, "fraction of requests that fail")
+	errorsWhen := f.String("errors-when", "", "fail every second request while there is such a file")
 	delay := f.Duration("delay", 2*time.Millisecond, "time an answer takes")
 	coldWhen := f.String("cold-when", "", "be slower for good when there is such a file at the start")
 	unready := f.Bool("unready", false, "never become ready")
@@ -100,7 +101,7 @@ func sample(args []string) int {
 		time.Sleep(*delay)
 		w.Header().Set("X-Version", *version)
 		w.Header().Set("X-Pod", os.Getenv("POD_NAME"))
-		if rand.Float64() < *errorRate {
+		if rand.Float64() < *errorRate || rand.IntN(2) == 0 && there(*errorsWhen) {
 			code = http.StatusInternalServerError
 			w.WriteHeader(code)
 		}
