@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"serin.dev/serin/internal/kube"
 	"serin.dev/serin/internal/rollout"
@@ -48,12 +49,19 @@ func start(t *testing.T) *groups.Groups {
 
 func router(t *testing.T, g *groups.Groups) *service.Router {
 	t.Helper()
+	r, _ := routerOver(t, g)
+	return r
+}
+
+// routerOver returns a router and the cache that it sees the cluster through.
+func routerOver(t *testing.T, g *groups.Groups) (*service.Router, client.Reader) {
+	t.Helper()
 	cached, live := groups.Cached(t, running.Admin, kube.Scheme())
 	r, err := service.New(service.Config{}, kube.Env{Client: cached, Live: live, Namespace: g.Namespace, Rollout: "shop"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r
+	return r, cached
 }
 
 // pods is how many the canary has at a weight; at 0 those of the phase before
@@ -66,7 +74,7 @@ func TestServiceConforms(t *testing.T) {
 		t.Parallel()
 		g := start(t)
 		g.Scale(t, "new", 1)
-		r := router(t, g)
+		r, seen := routerOver(t, g)
 		if err := r.Prepare(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -110,11 +118,17 @@ func TestServiceConforms(t *testing.T) {
 				}
 				return rollout.Stable, err
 			},
-			Reopen: func(t *testing.T) traffic.Router { return router(t, g) },
+			Reopen: func(t *testing.T) (again traffic.Router) {
+				again, seen = routerOver(t, g)
+				return again
+			},
 			Arrange: func(t *testing.T, weight int) {
 				if want := pods(weight); weight > 0 && want != now {
 					g.Scale(t, "new", want)
 					now = want
+					// Pods that have gone may be in the router's cache for a moment
+					// longer; it would count them, and refuse the weight.
+					groups.Eventually(t, func() error { return g.Seen(t.Context(), seen, "new", want) })
 				}
 			},
 			Share: func(weight int) float64 {

@@ -98,6 +98,25 @@ func (g *Groups) Scale(t *testing.T, hash string, pods int) {
 	})
 }
 
+// Seen returns an error unless a reader sees so many pods of a group that are not
+// going.
+func (g *Groups) Seen(ctx context.Context, by client.Reader, hash string, pods int) error {
+	var list corev1.PodList
+	if err := by.List(ctx, &list, client.InNamespace(g.Namespace), client.MatchingLabels{appsv1.DefaultDeploymentUniqueLabelKey: hash}); err != nil {
+		return err
+	}
+	n := 0
+	for i := range list.Items {
+		if list.Items[i].DeletionTimestamp == nil {
+			n++
+		}
+	}
+	if n != pods {
+		return fmt.Errorf("%d pods of %s are seen, want %d", n, hash, pods)
+	}
+	return nil
+}
+
 // Service makes a Service that selects all groups.
 func (g *Groups) Service(t *testing.T, name string) {
 	t.Helper()
