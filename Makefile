@@ -12,8 +12,8 @@ TOOL    := $(GO) tool -modfile=tools/go.mod
 # test/machine are named by themselves, as the rest there needs none.
 PLANE_FILES = $(shell grep -rl --include='*_test.go' '^//go:build plane' internal test | grep -Ev '^test/(machine|cluster)/')
 PLANE_PKGS  = $(sort $(patsubst %/,./%,$(dir $(PLANE_FILES))))
-# Those of them that have the cluster to themselves in each of their tests.
-ALONE_PKGS  = ./test/install ./test/plane
+# Those of them that are no adapters.
+OTHER_PKGS  = ./test/install ./test/plane ./test/backtest
 # Their tests that need one; make test runs the others.
 PLANE_TESTS = $(shell grep -hoE '^func Test[A-Z]\w*' $(PLANE_FILES) | cut -c6- | grep -vx TestMain | paste -sd'|')
 # The checked packages; benchmarks and tests included.
@@ -55,25 +55,31 @@ LIVES := AtEveryEffect|WatchIsSlow|AlwaysHeld
 CLUSTER_TEST = $(GO) test -tags plane -count=1 -p 1 -vet=off -timeout 30m
 cluster-%: export SERIN_TEST_PROGRAM_DIR = $(CURDIR)/$(dir $(BIN))
 
-# In this order a part that is hard work is beside one that mostly waits.
+# Two of the parts are under way at the same time. In this order they are all at
+# their end at about the same time, and one that is hard work is mostly beside one
+# that waits.
+PARTS := cluster-releases cluster-faults cluster-lives cluster-adapters cluster-install cluster-others
 .PHONY: test-cluster
 test-cluster: build plane ## the tests that need a Kubernetes control plane, on two at the same time
-	$(MAKE) --no-print-directory --output-sync=target --jobs=2 cluster-releases cluster-faults cluster-adapters cluster-lives cluster-alone
+	$(MAKE) --no-print-directory --output-sync=target --jobs=2 $(PARTS)
 	cd test/chart && $(GO) test ./... # a module of its own, with Helm's engine
 
-.PHONY: cluster-lives cluster-faults cluster-releases cluster-adapters cluster-alone
-cluster-lives: build
-	$(CLUSTER_TEST) -run '$(LIVES)' ./test/cluster
-cluster-faults: build
-	$(CLUSTER_TEST) -run '$(FAULTS)' -skip '$(LIVES)' ./test/cluster
+.PHONY: $(PARTS)
 cluster-releases: build
 	$(CLUSTER_TEST) -skip '$(FAULTS)' ./test/cluster
+cluster-faults: build
+	$(CLUSTER_TEST) -run '$(FAULTS)' -skip '$(LIVES)' ./test/cluster
+cluster-lives: build
+	$(CLUSTER_TEST) -run '$(LIVES)' ./test/cluster
 cluster-adapters: build
-	@echo "$(CLUSTER_TEST), the tests that need a control plane, of" $(filter-out $(ALONE_PKGS),$(PLANE_PKGS))
-	@$(CLUSTER_TEST) -run '^($(PLANE_TESTS))$$' $(filter-out $(ALONE_PKGS),$(PLANE_PKGS))
+	@echo "$(CLUSTER_TEST), the tests that need a control plane, of" $(filter-out $(OTHER_PKGS),$(PLANE_PKGS))
+	@$(CLUSTER_TEST) -run '^($(PLANE_TESTS))$$' $(filter-out $(OTHER_PKGS),$(PLANE_PKGS))
+cluster-install: build
+	$(CLUSTER_TEST) ./test/install
+cluster-others: build
+	$(CLUSTER_TEST) ./test/plane
+	@$(CLUSTER_TEST) -run '^($(PLANE_TESTS))$$' ./test/backtest
 	$(CLUSTER_TEST) -run TestARunIsJudgedByPrometheus ./test/machine -machine.serin=$(CURDIR)/$(BIN)
-cluster-alone: build
-	$(CLUSTER_TEST) $(ALONE_PKGS)
 
 .PHONY: race
 race: ## the concurrent packages under the race detector (needs gcc)
