@@ -5,7 +5,7 @@
 // the note's figures. It exits with 1 when a bar is not met.
 //
 //	go run ./test/bench/judge            # 10,000 runs a null: some minutes
-//	go run ./test/bench/judge -short     # under half a minute, weak bars
+//	go run ./test/bench/judge -short     # a minute or two, weak bars
 package main
 
 import (
