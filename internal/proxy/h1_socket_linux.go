@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"net"
+	"os"
 	"syscall"
 	"unsafe"
 
@@ -48,6 +50,34 @@ func writeAtOnce(fd uintptr, p, q []byte) (int, syscall.Errno) {
 		}
 		return int(n), 0
 	}
+}
+
+// acceptAtOnce accepts a connection that waits for it, nil when none does.
+func acceptAtOnce(ln syscall.Conn) net.Conn {
+	raw, err := ln.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	fd := -1
+	_ = raw.Control(func(listener uintptr) {
+		for {
+			var err error
+			fd, _, err = unix.Accept4(int(listener), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+			if err != unix.EINTR && err != unix.ECONNABORTED {
+				return
+			}
+		}
+	})
+	if fd < 0 {
+		return nil
+	}
+	file := os.NewFile(uintptr(fd), "accepted")
+	defer func() { _ = file.Close() }()
+	conn, err := net.FileConn(file)
+	if err != nil {
+		return nil
+	}
+	return conn
 }
 
 // attends says that sockets are attended for a moment before they are waited for.

@@ -26,7 +26,7 @@ type server struct {
 	accepting sync.WaitGroup // one for each serve
 
 	mu        sync.Mutex
-	listeners map[net.Listener]struct{}
+	listeners map[*queueListener]struct{}
 	open      map[net.Conn]struct{}    // client connections that are not upgraded
 	direct    map[*clientConn]struct{} // those of them on the direct path
 }
@@ -37,7 +37,7 @@ func newServer(p *Proxy) *server {
 		grace:     p.cfg.DrainGrace,
 		buffers:   sync.Pool{New: newRelayBuffers},
 		direct:    make(map[*clientConn]struct{}),
-		listeners: make(map[net.Listener]struct{}),
+		listeners: make(map[*queueListener]struct{}),
 		open:      make(map[net.Conn]struct{}),
 	}
 	s.http = &http.Server{
@@ -78,7 +78,8 @@ func (s *server) openConnections() int {
 	return len(s.open)
 }
 
-func (s *server) serve(ln net.Listener) error {
+func (s *server) serve(from net.Listener) error {
+	ln := &queueListener{Listener: from}
 	s.mu.Lock()
 	if s.draining.Load() {
 		s.mu.Unlock()
@@ -110,14 +111,14 @@ func (s *server) serve(ln net.Listener) error {
 }
 
 // shutdown ends in three steps, so that no request is cut that could have been
-// answered: no new connections; every answer on an open one says that it is the
+// answered: no new connections but those that the kernel has made; every answer on an open one says that it is the
 // last; after a moment of grace, connections that still say nothing are closed.
 // Closing them at once would cut requests that are already on the wire.
 func (s *server) shutdown(ctx context.Context) error {
 	s.mu.Lock()
 	s.draining.Store(true)
 	for ln := range s.listeners {
-		_ = ln.Close()
+		ln.end()
 	}
 	s.mu.Unlock()
 	s.accepting.Wait() // whatever was accepted is known now
