@@ -142,7 +142,7 @@ func TestABaselineThatLosesAPodIsGivenUp(t *testing.T) {
 	s, _ := cold(t, 6)
 	s.roll("[{weight: 33, duration: 20s}, {weight: 50, duration: 6s}]", withBaseline...)
 	users := send(t, s.host, 50)
-	s.change("v2", "-delay=2ms")
+	s.change("v2")
 	eventually(t, limit, func() error {
 		if got, pods := s.weights(), s.baselines(); got[2] != 33 || len(pods) != 2 {
 			return fmt.Errorf("the weights are %v, the baseline's pods %v: %+v", got, pods, s.rollout().Status)

@@ -37,7 +37,9 @@ func sample(args []string) int {
 	version := f.String("version", "", "what it answers")
 	errorRate := f.Float64("errors", 0, "fraction of requests that fail")
 	errorsWhen := f.String("errors-when", "", "fail every second request while there is such a file")
-	delay := f.Duration("delay", 2*time.Millisecond, "time an answer takes")
+	// As services answer. Of two milliseconds a busy machine would add most, and to which
+	// version it adds more is chance: a good one is held then, and rightly.
+	delay := f.Duration("delay", 20*time.Millisecond, "time an answer takes")
 	coldWhen := f.String("cold-when", "", "be slower for good when there is such a file at the start")
 	unready := f.Bool("unready", false, "never become ready")
 	crash := f.Duration("crash", 0, "end by itself after this long")
