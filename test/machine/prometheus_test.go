@@ -14,6 +14,7 @@ import (
 // writeMeasured writes a rollout that is judged by what a Prometheus has
 // scraped of the proxy.
 func (h *home) writeMeasured(canary, duration, url, metrics string) {
+	const answers = "-delay 20ms" // far more than what a busy machine adds
 	h.writeFile(fmt.Sprintf(`apiVersion: serin.dev/v1alpha1
 kind: CanaryRollout
 metadata: {name: shop}
@@ -36,7 +37,7 @@ spec:
           requests: serin_proxy_requests_total{arm="$(arm)",judged="true"}
           errors: serin_proxy_errors_total{arm="$(arm)",judged="true"}
           latency: {histogram: 'serin_proxy_latency_seconds{arm="$(arm)",judged="true"}'}
-`, h.command("v1", ""), h.command("v2", canary), h.addr, metrics, duration, duration, url))
+`, h.command("v1", answers), h.command("v2", answers+" "+canary), h.addr, metrics, duration, duration, url))
 }
 
 func TestARunIsJudgedByPrometheus(t *testing.T) {
