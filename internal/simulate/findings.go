@@ -13,7 +13,7 @@ import (
 
 // Finding is one thing that a plan would miss, or what a change of it would do.
 type Finding struct {
-	// Kind is falseRollback, pause, missed, tolerated, smallest or change.
+	// Kind is falseRollback, pause, missed, outside, tolerated, smallest or change.
 	Kind string `json:"kind"`
 	// Scenario is what it is about; Check the type of check, for smallest.
 	Scenario string            `json:"scenario,omitempty"`
@@ -37,7 +37,16 @@ const (
 // Everything in it is measured: changes are tried on the same runs.
 func Findings(ctx context.Context, o Options, outcomes []Outcome, judged []rollout.CheckType) ([]Finding, error) {
 	var all []Finding
+	scenario := func(out Outcome) Scenario {
+		return o.Scenarios[slices.IndexFunc(o.Scenarios, func(s Scenario) bool { return s.Name == out.Scenario })]
+	}
+	var watched []Outcome // those of which something shows while the plan watches
 	for _, out := range outcomes {
+		if f, ok := outside(out, scenario(out), o.Plan); ok {
+			all = append(all, f)
+			continue
+		}
+		watched = append(watched, out)
 		if f, ok := told(out, o); ok {
 			all = append(all, f)
 		}
@@ -53,9 +62,8 @@ func Findings(ctx context.Context, o Options, outcomes []Outcome, judged []rollo
 			all = append(all, f)
 		}
 	}
-	for _, out := range missed(outcomes) {
-		i := slices.IndexFunc(o.Scenarios, func(s Scenario) bool { return s.Name == out.Scenario })
-		f, err := helps(ctx, trials, o.Scenarios[i])
+	for _, out := range missed(watched) {
+		f, err := helps(ctx, trials, scenario(out))
 		if err != nil {
 			return nil, err
 		}
@@ -91,6 +99,26 @@ func ends(o Outcome) string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// outside says that nothing of a bad version's faults shows before the plan's
+// phases are over, so that no judging could help.
+func outside(o Outcome, s Scenario, p engine.Plan) (Finding, bool) {
+	if o.Expected == Promote || len(s.Faults) == 0 {
+		return Finding{}, false
+	}
+	var begin, end rollout.Duration // of a phase
+	for _, phase := range p.Phases {
+		begin, end = end, end+phase.Duration
+		for _, f := range s.Faults {
+			if phase.Weight >= f.FromWeight && f.After < end && (f.Lasts == 0 || f.After+f.Lasts > begin) {
+				return Finding{}, false
+			}
+		}
+	}
+	return Finding{Kind: "outside", Scenario: o.Scenario, Text: fmt.Sprintf(
+		"%s shows nothing while this plan watches, for %s up to %d %%: only a longer plan or a higher weight can find it; %s",
+		subject(o), rollout.Words(time.Duration(end)), p.Phases[len(p.Phases)-1].Weight, ends(o))}, true
 }
 
 // told says what of a scenario's outcome is worth a sentence.

@@ -328,3 +328,31 @@ func TestWhatAPlanMissesIsSaidWithWhatHelps(t *testing.T) {
 		t.Errorf("seed %d: at 600 requests/s %+v, at 6 %+v", seed, f, slow)
 	}
 }
+
+// What begins after the plan is no lack of its judging, and nothing is tried
+// against it.
+func TestAFaultBeyondThePlanIsNotCalledMissed(t *testing.T) {
+	short, low, long := plan(5, 50), plan(5, 20), plan(5, 25)
+	for i := range short.Phases {
+		short.Phases[i].Duration, long.Phases[i].Duration = rollout.Duration(time.Minute), rollout.Duration(time.Hour)
+	}
+	for _, c := range []struct {
+		name, scenario string
+		plan           engine.Plan
+		outside        bool
+	}{
+		{"after its end", "errors-late", short, true},
+		{"above its last weight", "errors-at-25", low, true},
+		{"within both", "errors-at-25", long, false},
+		{"in its second phase", "errors-late", long, false},
+	} {
+		o := Options{Plan: c.plan, Traffic: DefaultTraffic(), Scenarios: named(t, c.scenario), Runs: 10, Seed: seed}
+		all, err := Findings(t.Context(), o, measure(t, o), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(all) > 0 && all[0].Kind == "outside"; got != c.outside || got && len(all) > 1 {
+			t.Errorf("seed %d: a fault %s (%s): %+v", seed, c.name, c.scenario, all)
+		}
+	}
+}
